@@ -1,0 +1,57 @@
+# The only task list: `make` prints it.
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check bench docs lock clean
+
+# The first interpreter that is new enough; `make PYTHON=/path/to/python test` chooses another.
+PYTHON ?= $(shell for candidate in python3 python3.13 python3.12 python3.11; do \
+	"$$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 \
+	&& { echo "$$candidate"; break; }; done)
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.afterfit-ready
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+PIP_COMPILE := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe \
+	--strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 8
+
+setup: $(STAMP) ## an environment with what the locks name, once and again when they change
+
+$(STAMP): pyproject.toml requirements/dev.lock
+	@test -n "$(PYTHON)" || { \
+		echo "Afterfit needs Python 3.11 or newer, and none was found as python3, python3.13, python3.12 or python3.11." >&2; \
+		echo "  fix: install one, or name it: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)" >&2; exit 2; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) install --quiet --require-hashes -r requirements/dev.lock
+	$(PIP) install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: $(STAMP) ## the whole line on sample data, from a model to a page
+	$(BIN)/afterfit demo
+
+test: $(STAMP) ## the tests; options with ARGS="-k name"
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+
+check: $(STAMP) ## lint, format, types and the import rules
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(STAMP) ## the hot paths; results as JSON with the machine noted
+	@set -e; for script in bench/bench_*.py; do \
+		test -e "$$script" || { echo "no benchmark in bench/" >&2; exit 2; }; \
+		echo "$$script"; $(BIN)/python "$$script"; done
+
+docs: $(STAMP) ## check that links between pages lead somewhere and every decision is listed
+	$(BIN)/python -m pytest -q tests/architecture/test_docs.py
+
+lock: $(STAMP) ## the locks anew, from pyproject.toml and requirements/serving.in
+	$(PIP) install --quiet pip-tools==7.6.2
+	$(PIP_COMPILE) --extra=dev --extra=lightgbm --extra=xgboost --output-file=requirements/dev.lock pyproject.toml
+	$(PIP_COMPILE) --output-file=src/afterfit/package/data/serving.lock requirements/serving.in
+
+clean: ## caches and build outputs; keeps .venv and .afterfit
+	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache demo-output
+	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +

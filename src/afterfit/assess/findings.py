@@ -1,0 +1,85 @@
+"""The findings of ``assess``."""
+
+from __future__ import annotations
+
+from afterfit.core.finding import Check
+
+
+class NotBetterThanBaseline(Check):
+    """The model is not surely better than a constant answer.
+
+    What it does: compares the main metric with that of the majority class (or the mean).
+    Why it matters: a constant needs no server, no monitoring and no explanation.
+    Example: 98.5 % accuracy where 98.5 % of the rows are of one class.
+    Fix: look at the target, at leakage in validation, and at the columns' information.
+    """
+
+    code = "A001"
+    title = "better than a constant answer"
+    severity = "high"
+
+
+class LinearIsAsGood(Check):
+    """A logistic or ridge regression is as good as the model on these rows.
+
+    What it does: fits a linear model on imputed, scaled and one-hot rows, and compares in pairs.
+    Why it matters: a linear model is faster, smaller, and can be read.
+    Fix: ship the linear one, or find out what keeps the other from being better.
+    """
+
+    code = "A002"
+    title = "better than a linear model"
+    severity = "medium"
+
+
+class HeldOutDisagrees(Check):
+    """Cross-validation and held-out rows disagree by more than chance.
+
+    What it does: compares the held-out interval with the folds of the cross-validation.
+    Why it matters: the held-out rows differ from the training rows, or leaked into them.
+    Example: held-out rows of a later month, whose behaviour has changed.
+    Fix: look for time order, duplicates across the split, and drift between the two tables.
+    """
+
+    code = "A003"
+    title = "cross-validation agrees with the held-out rows"
+    severity = "medium"
+
+
+class NoLabels(Check):
+    """There are no labels, so nothing can be said about quality.
+
+    What it does: looks for the target column in the data.
+    Why it matters: a model without measured quality has not been shown to work.
+    Fix: give labelled rows: --data labelled.csv --target COLUMN.
+    """
+
+    code = "A004"
+    title = "quality was measured"
+    severity = "high"
+
+
+class FewRowsOfAClass(Check):
+    """A class has fewer than 50 rows, so intervals are approximate.
+
+    What it does: counts the held-out rows of each class.
+    Why it matters: below about 50 rows a class, 95 % intervals cover less than they say.
+    Fix: label more rows of that class.
+    """
+
+    code = "A005"
+    title = "enough rows of each class"
+    severity = "low"
+
+
+class CrossValidation(Check):
+    """Whether the model could be fitted again on parts of the training rows.
+
+    What it does: fits clones of the pipeline on folds of --train.
+    Why it matters: one held-out table is one draw; folds show how much the quality varies.
+    Fix: give --train train.csv; for a model that cannot be cloned also --refit module:function.
+    """
+
+    code = "A006"
+    title = "cross-validated"
+    severity = "info"

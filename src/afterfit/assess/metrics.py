@@ -1,0 +1,159 @@
+"""The metrics of a set of predictions, each with its interval."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from afterfit.assess.config import AssessConfig
+from afterfit.core.formulae import find_formula
+from afterfit.core.frame import Predictions
+from afterfit.core.metric import Metric
+from afterfit.core.signature import Signature
+from afterfit.records.assess import Confusion, Curve
+from afterfit.stats.metric_interval import metric_with_interval
+
+CLASSIFICATION = (
+    "roc_auc",
+    "pr_auc",
+    "f1",
+    "precision",
+    "recall",
+    "accuracy",
+    "balanced_accuracy",
+    "mcc",
+    "log_loss",
+    "brier",
+)
+REGRESSION = ("mae", "rmse", "r2", "quantile_loss")
+CURVE_POINTS = 120
+RELIABILITY_BINS = 10
+
+
+def names_for(signature: Signature) -> tuple[str, ...]:
+    """Return the metrics of a task, the main one first."""
+    if signature.task == "regression":
+        return REGRESSION
+    if signature.probabilities:
+        return CLASSIFICATION
+    return tuple(n for n in CLASSIFICATION if find_formula(n).needs == "labels")
+
+
+def main_metric(signature: Signature) -> str:
+    """Return the metric by which models are compared: roc_auc, accuracy or mae."""
+    if signature.task == "regression":
+        return "mae"
+    if signature.task == "binary" and signature.probabilities:
+        return "roc_auc"
+    return "accuracy"
+
+
+def measure(
+    signature: Signature,
+    truth: np.ndarray,
+    predictions: Predictions,
+    config: AssessConfig,
+    *,
+    scope: str,
+    names: tuple[str, ...] = (),
+) -> tuple[Metric, ...]:
+    """Return the metrics of n rows; ``truth`` holds class codes or values."""
+    return tuple(
+        _one(signature, truth, predictions, config, scope, name)
+        for name in names or names_for(signature)
+    )
+
+
+def needed(signature: Signature, predictions: Predictions, name: str) -> np.ndarray:
+    """Return the array that a metric is computed from: labels, probabilities or values."""
+    needs = find_formula(name).needs
+    if needs == "labels":
+        return signature.codes(predictions)
+    return predictions.main
+
+
+def _one(
+    signature: Signature,
+    truth: np.ndarray,
+    predictions: Predictions,
+    config: AssessConfig,
+    scope: str,
+    name: str,
+) -> Metric:
+    found = metric_with_interval(
+        name,
+        truth,
+        needed(signature, predictions, name),
+        positive=signature.positive_index,
+        seed=config.seed,
+        level=config.level,
+        effort=config.effort,
+    )
+    unit = find_formula(name).unit
+    return Metric(
+        name=name,
+        value=known(found.value),
+        low=known(found.low),
+        high=known(found.high),
+        level=config.level,
+        n=len(truth),
+        method=found.method,
+        unit=(signature.target if unit == "target" else unit),
+        scope=scope,
+    )
+
+
+def known(value: float) -> float | None:
+    """Return a number, or None for NaN."""
+    return None if math.isnan(value) else float(value)
+
+
+def confusion(signature: Signature, truth: np.ndarray, predictions: Predictions) -> Confusion:
+    """Return the rows by true and decided class."""
+    k = len(signature.classes)
+    flat = np.bincount(truth * k + signature.codes(predictions), minlength=k * k)
+    counts = tuple(tuple(int(cell) for cell in row) for row in flat.reshape(k, k))
+    return Confusion(labels=signature.classes, counts=counts)
+
+
+def curves(signature: Signature, truth: np.ndarray, predictions: Predictions) -> tuple[Curve, ...]:
+    """Return the ROC, precision-recall and reliability curves of a binary task."""
+    positive = signature.positive_index
+    if signature.task != "binary" or positive is None or predictions.probabilities is None:
+        return ()
+    hits = (truth == positive).astype(np.int64)
+    if not 0 < hits.sum() < len(hits):
+        return ()
+    scores = predictions.probabilities[:, positive]
+    order = np.argsort(-scores, kind="stable")
+    last_of_tie = np.append(np.diff(scores[order]) != 0, True)
+    true = np.cumsum(hits[order])[last_of_tie]
+    false = np.cumsum(1 - hits[order])[last_of_tie]
+    recall, fall_out = true / true[-1], false / false[-1]
+    precision = true / (true + false)
+    return (
+        _curve("ROC", "false positive rate", "true positive rate", fall_out, recall),
+        _curve("precision-recall", "recall", "precision", recall, precision),
+        _reliability(hits, scores),
+    )
+
+
+def _curve(name: str, x_title: str, y_title: str, x: np.ndarray, y: np.ndarray) -> Curve:
+    chosen = np.unique(np.linspace(0, len(x) - 1, min(CURVE_POINTS, len(x))).astype(int))
+    points = [(round(float(x[i]), 6), round(float(y[i]), 6)) for i in chosen]
+    return Curve(
+        name=name,
+        x_title=x_title,
+        y_title=y_title,
+        x=tuple(a for a, _ in points),
+        y=tuple(b for _, b in points),
+    )
+
+
+def _reliability(hits: np.ndarray, scores: np.ndarray) -> Curve:
+    """Return mean score against observed share, in bins of equal numbers of rows."""
+    parts = np.array_split(np.argsort(scores, kind="stable"), min(RELIABILITY_BINS, len(scores)))
+    x = np.array([scores[part].mean() for part in parts])
+    y = np.array([hits[part].mean() for part in parts])
+    return _curve("reliability", "mean predicted probability", "observed share", x, y)

@@ -1,0 +1,14 @@
+"""The command line: one thin file per command; ``output`` owns streams, JSON and exit codes."""
+
+from __future__ import annotations
+
+import sys
+
+__all__ = ["main"]
+
+
+def main() -> None:
+    """Run the command line of this process and exit with its code."""
+    from afterfit.cli.app import run  # noqa: PLC0415 - keeps `import afterfit.cli` free of work
+
+    sys.exit(run(sys.argv[1:]))

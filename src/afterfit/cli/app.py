@@ -1,0 +1,137 @@
+"""The tree of commands, each loaded when it is called."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from cyclopts import App, CycloptsError
+
+from afterfit.cli.output import Answer, as_afterfit_error, print_answer, print_error
+from afterfit.errors import UsageError
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "demo": ("afterfit.cli.demo:demo", "Make a fraud model and take it all the way, to see how it works."),
+    "init": ("afterfit.cli.init:init", "Write a commented afterfit.toml."),
+    "ship": ("afterfit.cli.ship:ship", "Walk the whole line: from a model file to a promoted version."),
+    "inspect": ("afterfit.cli.steps:inspect", "Look at a model file, and infer its signature with the data."),
+    "assess": ("afterfit.cli.steps:assess", "Measure quality, with intervals, beside a baseline."),
+    "optimize": ("afterfit.cli.steps:optimize", "Make it faster, and prove that nothing was lost."),
+    "robustness": ("afterfit.cli.steps:robustness", "Send strange rows through what would ship."),
+    "loadtest": ("afterfit.cli.steps:loadtest", "Measure the latency of what would ship."),
+    "package": ("afterfit.cli.package:package", "Write what a place needs to run a version."),
+    "serve": ("afterfit.cli.serve:serve", "Answer over HTTP, and follow promotions and roll-backs."),
+    "predict": ("afterfit.cli.predict:predict", "Score a file, in constant memory."),
+    "report": ("afterfit.cli.report:report", "Write the page of a release."),
+    "trust": ("afterfit.cli.trust:trust", "See what a file holds, and let something in on purpose."),
+    "explain": ("afterfit.cli.explain:explain", "What a finding means and how to mend it."),
+    "doctor": ("afterfit.cli.doctor:doctor", "Check the installation, the workspace and the machine."),
+}
+GROUPS: dict[str, tuple[str, dict[str, tuple[str, str]]]] = {
+    "version": (
+        "List, show, compare, promote, roll back and verify versions.",
+        {
+            "list": ("afterfit.cli.version:list", "List versions."),
+            "show": ("afterfit.cli.version:show", "One version: digest, aliases, evidence, history."),
+            "diff": ("afterfit.cli.version:diff", "Compare two versions."),
+            "promote": ("afterfit.cli.version:promote", "Move an alias, if every gate passes."),
+            "rollback": ("afterfit.cli.version:rollback", "Go back to the version before."),
+            "verify": ("afterfit.cli.version:verify", "Hash every byte, and the chain of the audit log."),
+            "log": ("afterfit.cli.version:log", "Who moved what, when and why."),
+        },
+    ),
+    "record": (
+        "List, show and verify the records of past steps.",
+        {
+            "list": ("afterfit.cli.record:list", "List the records, the newest first."),
+            "show": ("afterfit.cli.record:show", "Show one record."),
+            "verify": ("afterfit.cli.record:verify", "Hash every record and every blob."),
+        },
+    ),
+    "monitor": (
+        "See what served versions saw and said.",
+        {"report": ("afterfit.cli.monitor:report", "Counts, latency and distributions of a period.")},
+    ),
+    "config": (
+        "See the configuration.",
+        {"show": ("afterfit.cli.config:show", "Every setting with its value and origin.")},
+    ),
+}
+RENAMED = {"list": "list_"}
+
+
+def build() -> App:
+    """Return the command line; nothing is imported for a command before it is called."""
+    from afterfit import __version__  # noqa: PLC0415 - the package imports nothing itself
+
+    app = App(
+        name="afterfit",
+        help="Everything after .fit(): from a trained model to a service that is proven ready.",
+        version=__version__,
+        help_format="plaintext",
+    )
+    for name, (target, text) in COMMANDS.items():
+        app.command(target, name=name, help=text)
+    for name, (text, members) in GROUPS.items():
+        group = App(name=name, help=text)
+        for member, (target, about) in members.items():
+            module, _, function = target.partition(":")
+            path = f"{module}:{RENAMED.get(function, function)}"
+            group.command(path, name=member, help=about)
+        app.command(group)
+    return app
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Return the exit code of one command line; prints its answer or its error."""
+    as_json = "--json" in arguments
+    command = " ".join(_words(arguments))
+    try:
+        return print_answer(command, _call(arguments), as_json=as_json)
+    except BrokenPipeError:
+        # The reader of our output went away (as `head` does): no error, but nothing more to say.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
+    except SystemExit as exit_:
+        return exit_.code if isinstance(exit_.code, int) else 2
+    except BaseException as error:  # noqa: BLE001 - the last line of defence: no traceback leaves
+        return print_error(command, as_afterfit_error(error), as_json=as_json)
+
+
+def _call(arguments: Sequence[str]) -> Answer:
+    app = build()
+    try:
+        command, bound, _ = app.parse_args(
+            list(arguments), print_error=False, exit_on_error=False, help_on_error=False
+        )
+    except CycloptsError as error:
+        name = " ".join(_words(arguments))
+        raise UsageError(
+            _first_line(str(error)), where=f"afterfit {name}".strip(), fix=f"afterfit {name} --help"
+        ) from None
+    answer: Any = command(*bound.args, **bound.kwargs)
+    return answer if isinstance(answer, Answer) else Answer(silent=True)
+
+
+def _words(arguments: Sequence[str]) -> list[str]:
+    """Return the command's own words: ``version rollback`` of ``version rollback churn``."""
+    words: list[str] = []
+    for argument in arguments:
+        if not words and (argument in COMMANDS or argument in GROUPS):
+            words.append(argument)
+        elif len(words) == 1 and words[0] in GROUPS and argument in GROUPS[words[0]][1]:
+            words.append(argument)
+            break
+        else:
+            break
+    return words
+
+
+def _first_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+__all__ = ["build", "run"]

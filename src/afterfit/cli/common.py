@@ -1,0 +1,44 @@
+"""What commands share: the options that every command takes, and the workspace they open."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from afterfit.cli.progress import TerminalProgress
+from afterfit.config import load_config
+from afterfit.workspace import Workspace
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Common:
+    """Options of every command."""
+
+    workspace: Annotated[
+        Path, Parameter(name="--workspace", env_var="AFTERFIT_WORKSPACE", help="Folder of the records.")
+    ] = Path(".afterfit")
+    json: Annotated[
+        bool, Parameter(name="--json", negative="", help="One JSON object on stdout.")
+    ] = False
+    quiet: Annotated[
+        bool, Parameter(name=["--quiet", "-q"], negative="", help="No narration on stderr.")
+    ] = False
+
+
+@contextmanager
+def opened(
+    common: Common, overrides: Mapping[str, Any] | None = None, *, create: bool = False
+) -> Iterator[Workspace]:
+    """Yield the workspace with its configuration and progress on stderr.
+
+    Raises NotFoundError where there is no workspace, unless ``create``.
+    """
+    loaded = load_config(overrides=overrides)
+    with TerminalProgress(quiet=common.quiet) as progress:
+        yield Workspace(common.workspace, config=loaded.config, progress=progress, create=create)

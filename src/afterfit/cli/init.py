@@ -1,0 +1,34 @@
+"""``afterfit init``: write a commented ``afterfit.toml``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from afterfit.cli.common import Common
+from afterfit.cli.output import Answer
+from afterfit.config import FILE_NAME, template
+from afterfit.errors import ConflictError, ForbiddenError
+
+
+def init(folder: Path = Path(), *, common: Common = Common()) -> Answer:  # noqa: B008 - frozen
+    """Write a commented afterfit.toml, with the gates that decide what is promoted.
+
+    Parameters
+    ----------
+    folder
+        Where to write it.
+
+    """
+    path = folder / FILE_NAME
+    try:
+        with path.open("x", encoding="utf-8") as stream:
+            stream.write(template())
+    except FileExistsError:
+        raise ConflictError(
+            f"{FILE_NAME} exists already", where=str(path), fix=f"edit it, or: rm {path}"
+        ) from None
+    except OSError as error:
+        raise ForbiddenError(
+            f"cannot write {FILE_NAME}", where=str(path), why=error.strerror or str(error)
+        ) from None
+    return Answer({"path": str(path)}, f"Wrote {path}. Next: afterfit ship MODEL --data … --target …")

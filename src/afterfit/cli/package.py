@@ -1,0 +1,67 @@
+"""``afterfit package``: what a place needs to run a version."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+from cyclopts import Parameter
+
+from afterfit.cli.common import Common, opened
+from afterfit.cli.output import Answer
+from afterfit.package.config import DEFAULT_BASE, DEFAULT_PYTHON, IndexConfig, PackageConfig
+from afterfit.report.build import record_page
+from afterfit.report.text import render
+
+
+def package(
+    ref: str,
+    *,
+    destination: Annotated[str, Parameter(name=["--for", "--destination"])] = "dockerfile",
+    output: Annotated[Path | None, Parameter(name=["--output", "-o"], help="Folder to write.")] = None,
+    base: Annotated[str, Parameter(help="Base image, best NAME@sha256:DIGEST.")] = DEFAULT_BASE,
+    python: Annotated[str, Parameter(help="X.Y of the base image's Python.")] = DEFAULT_PYTHON,
+    platform: Annotated[tuple[str, ...], Parameter(help="linux/amd64, linux/arm64.")] = ("linux/amd64",),
+    vendor: Annotated[bool, Parameter(negative="", help="Put the wheels into the folder.")] = False,
+    index_url: str = "",
+    extra_index_url: tuple[str, ...] = (),
+    wheelhouse: str = "",
+    proxy: str = "",
+    common: Common = Common(),  # noqa: B008 - frozen
+) -> Answer:
+    """Write what a destination needs to run a version: a Dockerfile with everything beside it.
+
+    Parameters
+    ----------
+    ref
+        A version, such as churn@champion.
+    index_url
+        Where pip finds packages, as pip's own option.
+    extra_index_url
+        More such places.
+    wheelhouse
+        A folder of wheels, used alone.
+    proxy
+        A proxy for pip.
+
+    """
+    with opened(common) as space:
+        version = space.registry.resolve(ref)
+        config = PackageConfig(
+            name=version.name,
+            base=base,
+            python=python,
+            platforms=platform,
+            vendor=vendor,
+            index=IndexConfig(
+                index_url=index_url,
+                extra_index_url=extra_index_url,
+                wheelhouse=wheelhouse,
+                proxy=proxy,
+            ),
+        )
+        folder = output or Path(f"{version.name}-{version.number}-{destination}")
+        stored = space.package(ref, destination, folder, config)
+    text = f"{render(record_page(stored))}\nWritten to {folder}"
+    return Answer({**msgspec.to_builtins(stored), "folder": str(folder)}, text)

@@ -1,0 +1,81 @@
+"""Progress on stderr: a live line on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+
+class TerminalProgress:
+    """Shows steps on stderr; use it as a context manager."""
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self._console = Console(stderr=True, quiet=quiet, highlight=False)
+        self._live = self._console.is_terminal and not quiet
+        self._bar = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=self._console,
+            transient=True,
+        )
+        self._task: TaskID | None = None
+        self._name = ""
+        self._started = time.monotonic()
+
+    def __enter__(self) -> Self:
+        """Start the live line."""
+        if self._live:
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Finish the live line."""
+        self._finish()
+        if self._live:
+            self._bar.stop()
+        sys.stderr.flush()
+
+    def step(self, name: str, total: int | None = None) -> None:
+        """Begin a named piece of work; the one before it is done."""
+        self._finish()
+        self._name, self._started = name, time.monotonic()
+        if self._live:
+            self._task = self._bar.add_task(name, total=total)
+
+    def advance(self, units: int = 1) -> None:
+        """Tell that some units are done."""
+        if self._task is not None:
+            self._bar.advance(self._task, units)
+
+    def say(self, text: str) -> None:
+        """Tell one line worth reading."""
+        self._console.print(text, markup=False)
+
+    def _finish(self) -> None:
+        if self._task is not None:
+            self._bar.remove_task(self._task)
+            self._task = None
+        if self._name:
+            seconds = time.monotonic() - self._started
+            self._console.print(f"  ✓ {self._name} ({seconds:.1f} s)", markup=False)
+            self._name = ""

@@ -1,0 +1,57 @@
+"""``afterfit record``: the records of past steps."""
+
+from __future__ import annotations
+
+import msgspec
+
+from afterfit.cli.common import Common, opened
+from afterfit.cli.output import Answer, table
+from afterfit.core.digest import short
+from afterfit.report.build import record_page
+from afterfit.report.text import render
+
+NONE = Common()
+
+
+def list_(*, step: str = "", common: Common = NONE) -> Answer:
+    """List the records, the newest first.
+
+    Parameters
+    ----------
+    step
+        Only those of one step, such as assess.
+
+    """
+    with opened(common) as space:
+        rows = space.records.list(step=step or None)
+    result = [{"step": r.body.step, **msgspec.to_builtins(r.envelope)} for r in rows]
+    shown = [
+        (r.envelope.created, r.body.step, short(r.digest), short(r.body.subject), r.body.status)
+        for r in rows
+    ]
+    text = table(shown, ("created", "step", "record", "subject", "status"))
+    return Answer(result, text if rows else "no records yet")
+
+
+def show(digest: str, *, common: Common = NONE) -> Answer:
+    """Show one record.
+
+    Parameters
+    ----------
+    digest
+        Its digest, or the first digits of it.
+
+    """
+    with opened(common) as space:
+        stored = space.records.get(digest)
+    return Answer(msgspec.to_builtins(stored), render(record_page(stored)))
+
+
+def verify(*, common: Common = NONE) -> Answer:
+    """Hash every record and every blob; exit 2 naming each that was changed."""
+    with opened(common) as space:
+        broken = space.verify_store()
+        count = len(space.records.list())
+    if broken:
+        raise broken[0]
+    return Answer({"records": count, "broken": []}, f"{count} records: each is what its name says")

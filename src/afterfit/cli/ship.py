@@ -1,0 +1,66 @@
+"""``afterfit ship``: the whole line, from a model file to a promoted version."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+from cyclopts import Parameter
+
+from afterfit.cli.common import Common, opened
+from afterfit.cli.output import Answer
+from afterfit.cli.sources import Tables
+from afterfit.workspace.release import Release
+
+
+def ship(
+    model: str,
+    *,
+    name: str = "",
+    promote: Annotated[bool, Parameter(help="Promote it if every gate passes.")] = True,
+    override: Annotated[str | None, Parameter(help="Why to promote in spite of the gates.")] = None,
+    tables: Tables = Tables(),  # noqa: B008 - frozen
+    common: Common = Common(),  # noqa: B008 - frozen
+) -> Answer:
+    """Walk the line: inspect, assess, optimize, package, robustness, loadtest, register, promote.
+
+    Exit 0: promoted (or registered, with --no-promote). Exit 1: a gate failed; it is registered
+    but not promoted. There is always a page that says what was seen.
+
+    Parameters
+    ----------
+    model
+        A model file, or module:function with --code.
+    name
+        What the model is called; its file's name by default.
+
+    """
+    with opened(common, tables.overrides(), create=True) as space:
+        data = space.config.data
+        release = space.ship(
+            model,
+            data.data or None,
+            data.target or None,
+            train=data.train or None,
+            name=name,
+            promote=promote,
+            override=override,
+            fresh=tables.fresh,
+        )
+    return Answer(as_result(release), str(release) + f"\nPage: {release.path}", release.exit_code)
+
+
+def as_result(release: Release) -> dict[str, Any]:
+    """Return a release as the ``result`` of ``--json``."""
+    return {
+        "name": release.record.name,
+        "version": release.record.version,
+        "digest": release.record.bundle,
+        "verdict": release.verdict,
+        "why": release.record.why,
+        "gates": msgspec.to_builtins(release.gates),
+        "records": release.record.records,
+        "reused": list(release.record.reused),
+        "skipped": release.record.skipped,
+        "report": str(release.path),
+    }

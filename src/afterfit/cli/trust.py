@@ -1,0 +1,41 @@
+"""``afterfit trust``: see what a model file holds, and let something in on purpose."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+from cyclopts import Parameter
+
+from afterfit.cli.common import Common, opened
+from afterfit.cli.output import Answer
+
+
+def trust(
+    file: Path,
+    *,
+    allow: Annotated[list[str] | None, Parameter(consume_multiple=True)] = None,
+    common: Common = Common(),  # noqa: B008 - frozen
+) -> Answer:
+    """Show what a model file holds without loading it; let names in with --allow.
+
+    What is let in is bound to the file's digest and written to the audit log.
+
+    Parameters
+    ----------
+    file
+        The model file.
+    allow
+        Names to let in, such as mypkg.Encoder.
+
+    """
+    with opened(common, create=bool(allow)) as space:
+        audit, allowed = space.trust(file, tuple(allow or ()))
+    lines = [f"{file}: {audit.format}, sha256 {audit.digest}", f"verdict: {audit.verdict}"]
+    lines += [f"  hostile: {name}" for name in audit.dangerous]
+    lines += [f"  unknown: {name}" for name in audit.unknown]
+    lines += [f"  note: {note}" for note in audit.notes]
+    lines += [f"  allowed for this file: {name}" for name in sorted(allowed)]
+    result = {**msgspec.to_builtins(audit), "allowed": sorted(allowed)}
+    return Answer(result, "\n".join(lines))

@@ -1,0 +1,188 @@
+"""``afterfit version``: list, show, compare, promote, roll back and verify versions."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+from cyclopts import Parameter
+
+from afterfit.cli.common import Common, opened
+from afterfit.cli.output import EXIT_GATE_FAILED, Answer, table
+from afterfit.core.digest import short
+from afterfit.errors import UsageError
+from afterfit.registry.version import GateRefusal, Promotion
+
+NONE = Common()
+
+
+def list_(name: str = "", *, common: Common = NONE) -> Answer:
+    """List the versions of a model, or of all models.
+
+    Parameters
+    ----------
+    name
+        The model's name.
+
+    """
+    with opened(common) as space:
+        versions = space.registry.list(name or None)
+    rows = [
+        (v.name, v.number, short(v.digest), ", ".join(v.aliases), v.created, v.who)
+        for v in versions
+    ]
+    text = table(rows, ("model", "version", "digest", "aliases", "created", "who"))
+    return Answer(msgspec.to_builtins(versions), text if rows else "no versions yet")
+
+
+def show(ref: str, *, common: Common = NONE) -> Answer:
+    """Show one version: its digest, aliases, evidence and history.
+
+    Parameters
+    ----------
+    ref
+        churn, churn@champion, churn@3 or churn@DIGEST.
+
+    """
+    with opened(common) as space:
+        version, entries = space.registry.show(ref)
+    evidence = [(step, short(digest)) for step, digest in sorted(version.evidence.items())]
+    moves = [(e.time, e.action, e.who, e.why) for e in entries]
+    text = "\n".join(
+        [
+            str(version),
+            f"digest   {version.digest}",
+            f"created  {version.created} by {version.who}",
+            "",
+            table(evidence, ("evidence", "record")),
+            "",
+            table(moves, ("when", "what", "who", "why")),
+        ]
+    )
+    return Answer(
+        {"version": msgspec.to_builtins(version), "log": msgspec.to_builtins(entries)}, text
+    )
+
+
+def diff(first: str, second: str, *, common: Common = NONE) -> Answer:
+    """Compare two versions: signature, variant, files and metrics.
+
+    Parameters
+    ----------
+    first
+        The older one, such as churn@1.
+    second
+        The newer one, such as churn@2.
+
+    """
+    with opened(common) as space:
+        found = space.registry.diff(first, second, records=space.records)
+    return Answer(msgspec.to_builtins(found), str(found))
+
+
+def promote(
+    ref: str,
+    *,
+    to: Annotated[str, Parameter(help="The alias that shall point to it.")] = "champion",
+    why: str = "",
+    override: Annotated[str | None, Parameter(help="Why to promote in spite of the gates.")] = None,
+    common: Common = NONE,
+) -> Answer:
+    """Move an alias to a version, if every gate of the configuration passes on its records.
+
+    Parameters
+    ----------
+    ref
+        A version, such as churn@3.
+    why
+        A reason for the audit log.
+
+    """
+    with opened(common) as space:
+        version = space.registry.resolve(ref)
+        moved = space.promote(version.name, version.number, alias=to, why=why, override=override)
+    if isinstance(moved, GateRefusal):
+        text = f"not promoted: {moved.why}\nTo promote all the same: --override 'REASON'"
+        result = {"promoted": False, "gates": msgspec.to_builtins(moved.gates)}
+        return Answer(result, text, exit=EXIT_GATE_FAILED)
+    return Answer(_moved(moved), _told(moved))
+
+
+def rollback(
+    name: str,
+    *,
+    to: Annotated[str, Parameter(name="--alias", help="The alias to move back.")] = "champion",
+    why: str = "",
+    common: Common = NONE,
+) -> Answer:
+    """Go back to the version that was champion before, after verifying its bytes.
+
+    Parameters
+    ----------
+    name
+        The model's name.
+    why
+        A reason for the audit log.
+
+    """
+    if "@" in name:
+        raise UsageError(
+            f"a roll-back takes a model's name, not {name!r}",
+            fix=f"afterfit version rollback {name.partition('@')[0]}",
+        )
+    with opened(common) as space:
+        moved = space.rollback(name, why=why, alias=to)
+    return Answer(_moved(moved), _told(moved))
+
+
+def verify(name: str = "", *, common: Common = NONE) -> Answer:
+    """Hash every byte of every version, and the chain of the audit log.
+
+    Parameters
+    ----------
+    name
+        The model's name; all models without it.
+
+    """
+    with opened(common) as space:
+        found = space.registry.verify(name or None)
+        log = space.registry.verify_log()
+    result = {"versions": msgspec.to_builtins(found), "log": msgspec.to_builtins(log)}
+    text = f"{found}\naudit log: {log.lines} lines, each follows the one before"
+    return Answer(result, text)
+
+
+def log(name: str = "", *, common: Common = NONE) -> Answer:
+    """Show the audit log: who moved what, when and why.
+
+    Parameters
+    ----------
+    name
+        The model's name; all models without it.
+
+    """
+    with opened(common) as space:
+        entries = space.registry.log(name or None)
+    rows = [(e.seq, e.time, e.who, e.action, e.name, _arrow(e.source, e.to), e.why) for e in entries]
+    text = table(rows, ("line", "when", "who", "what", "model", "from and to", "why"))
+    return Answer(msgspec.to_builtins(entries), text if rows else "the audit log is empty")
+
+
+def _arrow(source: str, to: str) -> str:
+    return f"{source or '-'} -> {to}" if to else source
+
+
+def _moved(moved: Promotion) -> dict[str, object]:
+    return {
+        "promoted": True,
+        "name": moved.version.name,
+        "alias": moved.alias,
+        "from": moved.previous,
+        "to": moved.version.number,
+        "digest": moved.version.digest,
+    }
+
+
+def _told(moved: Promotion) -> str:
+    before = f" (was {moved.previous})" if moved.previous else ""
+    return f"{moved.version.name}@{moved.alias} is now version {moved.version.number}{before}"

@@ -1,0 +1,270 @@
+"""The configuration: ``afterfit.toml`` (or ``[tool.afterfit]``), checked whole, with origins.
+
+A value comes from the command line, else from the environment (``AFTERFIT_SECTION_KEY``), else
+from the file, else from the default written here.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, get_type_hints
+
+import msgspec
+
+from afterfit.core.gate import Gate, parse_gate
+from afterfit.core.signature import Label, Task
+from afterfit.errors import ConfigError, NotFoundError
+
+FILE_NAME = "afterfit.toml"
+Effort = Literal["quick", "standard", "full"]
+BUDGET_SECONDS: dict[str, float] = {"quick": 60.0, "standard": 300.0, "full": float("inf")}
+"""The whole line's time budget by effort, seconds on two cores."""
+
+DEFAULT_GATES = ("baseline_lift > 0",)
+
+
+class ModelSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[model]``: what the file cannot tell."""
+
+    name: str = ""
+    positive: Label | None = None
+    classes: tuple[Label, ...] = ()
+    task: Task | None = None
+    threshold: float | None = None
+    code: str = ""
+
+
+class DataSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[data]``: the tables and the roles of their columns."""
+
+    data: str = ""
+    train: str = ""
+    target: str = ""
+    time: str = ""
+    group: str = ""
+    entity: str = ""
+
+
+class LineSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[line]``: how much work to do, and the seed of everything random."""
+
+    effort: Effort = "standard"
+    seed: int = 0
+    folds: int = 5
+    refit: str = ""
+
+
+class ServeSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[serve]``: where and how the server listens; loopback unless told otherwise."""
+
+    host: str = "127.0.0.1"
+    port: int = 8080
+    workers: int = 1
+    threads: int = 1
+    capture: Literal["none", "all"] = "none"
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Everything that can be set; each section is a table of the file."""
+
+    gates: tuple[str, ...] = DEFAULT_GATES
+    model: ModelSection = ModelSection()
+    data: DataSection = DataSection()
+    line: LineSection = LineSection()
+    serve: ServeSection = ServeSection()
+
+    def parsed_gates(self) -> tuple[Gate, ...]:
+        """Return the gates; raises ConfigError for one that is not a gate."""
+        return tuple(parse_gate(text, where=f"$.gates[{i}]") for i, text in enumerate(self.gates))
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A configuration with the origin of each value by its dotted name."""
+
+    config: Config
+    origins: dict[str, str] = field(default_factory=dict)
+    path: Path | None = None
+
+    def rows(self) -> Iterator[tuple[str, Any, str]]:
+        """Yield (dotted name, value, origin) of every setting, in the order of the file."""
+        for name, value in flatten(msgspec.to_builtins(self.config)):
+            yield name, value, self.origins.get(name, "default")
+
+
+def load_config(
+    folder: Path | None = None,
+    *,
+    overrides: Mapping[str, Any] | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> Loaded:
+    """Return the configuration that holds in ``folder`` (default: here).
+
+    ``overrides`` maps dotted names to values given on the command line; None means not given.
+    Raises ConfigError that lists every problem with its path.
+    """
+    path, tree = find_config(folder or Path.cwd())
+    origins = {name: path.name if path else "" for name, _ in flatten(tree)}
+    for name, value in _from_environment(os.environ if environ is None else environ):
+        _set(tree, name, value)
+        origins[name] = "environment"
+    for name, value in (overrides or {}).items():
+        if value is not None:
+            _set(tree, name, msgspec.to_builtins(value))
+            origins[name] = "command line"
+    problems: list[str] = []
+    config = _convert(tree, Config, "$", problems)
+    problems += _gate_problems(tree.get("gates"))
+    if problems or config is None:
+        raise ConfigError(
+            f"{len(problems)} problem{'s' if len(problems) != 1 else ''} in the configuration",
+            where=str(path) if path else "command line or environment",
+            why="; ".join(problems),
+            fix="afterfit config show   # every setting with its value and origin",
+        )
+    return Loaded(config, origins, path)
+
+
+def find_config(folder: Path) -> tuple[Path | None, dict[str, Any]]:
+    """Return the nearest file that configures Afterfit, and its table; (None, {}) if none does."""
+    for place in (folder, *folder.resolve().parents):
+        path = place / FILE_NAME
+        if path.is_file():
+            return path, _read_toml(path)
+        project = place / "pyproject.toml"
+        if project.is_file():
+            table = _read_toml(project).get("tool", {}).get("afterfit")
+            if isinstance(table, dict):
+                return project, table
+    return None, {}
+
+
+def flatten(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield (dotted name, value) of every leaf of a nested table."""
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from flatten(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def template() -> str:
+    """Return a commented ``afterfit.toml`` for ``afterfit init``."""
+    return _TEMPLATE
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise NotFoundError("no such file", where=str(path)) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError("not valid TOML", where=str(path), why=str(error)) from None
+
+
+def _from_environment(environ: Mapping[str, str]) -> Iterator[tuple[str, Any]]:
+    """Yield settings of variables such as ``AFTERFIT_SERVE_PORT=9000``."""
+    for name, _ in flatten(msgspec.to_builtins(Config())):
+        text = environ.get("AFTERFIT_" + name.upper().replace(".", "_"))
+        if text is not None:
+            yield name, _plain(text)
+
+
+def _plain(text: str) -> Any:
+    """Return an environment value as TOML reads it; what TOML cannot read is a string."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _set(tree: dict[str, Any], dotted: str, value: Any) -> None:
+    *parents, leaf = dotted.split(".")
+    for parent in parents:
+        inner = tree.setdefault(parent, {})
+        if not isinstance(inner, dict):
+            return
+        tree = inner
+    tree[leaf] = value
+
+
+def _convert(tree: Any, kind: Any, path: str, problems: list[str]) -> Any:
+    """Return ``tree`` as a struct of ``kind``, adding every problem with its path."""
+    if not isinstance(tree, dict):
+        problems.append(f"{path} is a table, not {tree!r}")
+        return None
+    hints = get_type_hints(kind)
+    known = {field.name: hints[field.name] for field in msgspec.structs.fields(kind)}
+    values: dict[str, Any] = {}
+    for key, value in tree.items():
+        here = f"{path}.{key}"
+        if key not in known:
+            near = difflib.get_close_matches(key, known, n=1)
+            hint = f" (did you mean {near[0]!r}?)" if near else ""
+            problems.append(f"{here} is not a setting{hint}")
+        elif isinstance(known[key], type) and issubclass(known[key], msgspec.Struct):
+            values[key] = _convert(value, known[key], here, problems)
+        else:
+            try:
+                values[key] = msgspec.convert(value, known[key])
+            except msgspec.ValidationError as error:
+                problems.append(f"{here}: {error}")
+    return None if problems else kind(**values)
+
+
+def _gate_problems(gates: Any) -> list[str]:
+    """Return what is wrong with the gates; a list of something else is told by the conversion."""
+    problems = []
+    texts = gates if isinstance(gates, list | tuple) else ()
+    for index, text in enumerate(text for text in texts if isinstance(text, str)):
+        try:
+            parse_gate(text)
+        except ConfigError as error:
+            problems.append(f"$.gates[{index}]: {error.message}; {error.why}")
+    return problems
+
+
+_TEMPLATE = """\
+# Afterfit reads this file from the folder you work in, or the nearest one above it.
+# Every setting may also be given as an environment variable (AFTERFIT_SERVE_PORT=9000) or, where
+# a command has such an option, on the command line, which wins. See: afterfit config show
+
+# A gate is [step.]metric[.low|.high] and >=, <=, >, < or == and a number. A version is promoted
+# only if every gate passes; the same gates serve as alarms later. `.low` and `.high` mean the
+# bounds of the 95 % interval: "f1.low >= 0.80" asks that you can be sure of it.
+gates = [
+    "baseline_lift > 0",        # better than the trivial baseline
+    # "f1 >= 0.80",
+    # "latency_p99_ms <= 20",
+]
+
+[model]
+# name = "churn"
+# positive = "yes"              # the class whose probability the threshold is compared with
+# threshold = 0.5
+# classes = ["no", "yes"]       # only where the file holds no names (a booster)
+# code = "src/"                 # your own code that the model cannot be loaded without
+
+[data]
+# target = "churned"
+# time = "date"                 # rows are in the order of this column
+# group = "household"           # rows of one group stay together in cross-validation
+# entity = "customer_id"        # identifies a row's subject; labels can be joined by it
+
+[line]
+# effort = "standard"           # quick (about 60 s), standard (5 min) or full
+# seed = 0
+# folds = 5
+# refit = "train:fit"           # module:function(frame, target) -> model, for cross-validation
+
+[serve]
+# host = "127.0.0.1"
+# port = 8080
+# workers = 1
+# capture = "none"              # "all" keeps the inputs of every prediction beside it
+"""

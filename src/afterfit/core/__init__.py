@@ -1,0 +1,1 @@
+"""The nouns: numpy and msgspec only."""

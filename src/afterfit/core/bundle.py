@@ -1,0 +1,212 @@
+"""A bundle: the payload that is shipped, holding only what decides predictions.
+
+::
+
+    manifest.json      path -> {sha256, size}; its SHA-256 is the version digest
+    signature.json     columns, classes, positive class, threshold
+    fingerprint.json   the reference distribution
+    golden.json        synthetic rows with their expected outputs
+    variant.json       how the model file is run
+    model/…            the model file(s)
+    code/…             the user's own code, if any
+    requirements.lock  the serving environment
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import msgspec
+
+from afterfit.core.digest import canonical_json, sha256_bytes, sha256_file
+from afterfit.core.fingerprint import Fingerprint
+from afterfit.core.signature import Signature
+from afterfit.errors import IntegrityError, NotFoundError
+
+T = TypeVar("T")
+MANIFEST = "manifest.json"
+
+
+class BundleFile(msgspec.Struct, frozen=True):
+    """One file of a bundle: the SHA-256 of its bytes and its size in bytes."""
+
+    sha256: str
+    size: int
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+    """Every file of a bundle by its relative path, sorted."""
+
+    files: dict[str, BundleFile]
+    schema: int = 1
+
+    def encode(self) -> bytes:
+        """Return the canonical bytes, whose SHA-256 is the version digest."""
+        return canonical_json(self)
+
+    @property
+    def digest(self) -> str:
+        """The version digest."""
+        return sha256_bytes(self.encode())
+
+
+class TensorInput(msgspec.Struct, frozen=True, kw_only=True):
+    """One input of an ONNX graph, and the columns it is made of.
+
+    ``rank`` 1 is a tensor of [n], ``rank`` 2 one of [n, columns]. ``missing`` is the string that
+    stands for a missing value in a string tensor.
+    """
+
+    name: str
+    columns: tuple[str, ...]
+    dtype: Literal["float32", "float64", "int64", "int32", "bool", "string"]
+    rank: Literal[1, 2] = 2
+    missing: str = ""
+
+
+class GraphOutput(msgspec.Struct, frozen=True, kw_only=True):
+    """Where an ONNX graph's answer is and what form it has.
+
+    ``matrix``: [n, classes] probabilities. ``positive``: [n] or [n, 1], the second class's.
+    ``zipmap``: a list of {class: p}. ``label``: [n] labels. ``value``: [n] or [n, 1] numbers.
+    """
+
+    name: str
+    form: Literal["matrix", "positive", "zipmap", "label", "value"]
+
+
+class Variant(msgspec.Struct, frozen=True, kw_only=True):
+    """One runnable form of the model and how to run it.
+
+    ``runtime`` names an entry point of the group ``afterfit.variants``. ``file`` is relative to
+    the bundle. ``function`` is ``module:function`` for the user's own. ``trusted`` lists what the
+    audit let in, as the loader of that format needs it.
+    """
+
+    name: str
+    runtime: str
+    framework: str
+    file: str
+    format: str = ""
+    inputs: tuple[TensorInput, ...] = ()
+    output: GraphOutput | None = None
+    code: bool = False
+    function: str = ""
+    trusted: tuple[str, ...] = ()
+
+
+class Golden(msgspec.Struct, frozen=True, kw_only=True):
+    """Synthetic rows (column -> values) and what the model must answer, within ``tolerance``."""
+
+    columns: dict[str, list[Any]]
+    probabilities: list[list[float]] | None = None
+    values: list[float] | None = None
+    codes: list[int] | None = None
+    tolerance: float = 1e-5
+
+
+class Bundle:
+    """A bundle on disk, read lazily; ``verify`` before believing it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._manifest: Manifest | None = None
+
+    @property
+    def manifest(self) -> Manifest:
+        """The manifest; raises NotFoundError or IntegrityError."""
+        if self._manifest is None:
+            self._manifest = _read(self.folder / MANIFEST, Manifest)
+        return self._manifest
+
+    @property
+    def digest(self) -> str:
+        """The version digest."""
+        return self.manifest.digest
+
+    @property
+    def signature(self) -> Signature:
+        """The columns and outputs."""
+        return _read(self.folder / "signature.json", Signature)
+
+    @property
+    def fingerprint(self) -> Fingerprint:
+        """The reference distribution."""
+        return _read(self.folder / "fingerprint.json", Fingerprint)
+
+    @property
+    def variant(self) -> Variant:
+        """How the model file is run."""
+        return _read(self.folder / "variant.json", Variant)
+
+    @property
+    def golden(self) -> Golden:
+        """Synthetic rows with their expected outputs."""
+        return _read(self.folder / "golden.json", Golden)
+
+    def verify(self, expected: str | None = None) -> str:
+        """Return the digest after hashing every byte; raises IntegrityError naming the file."""
+        path = self.folder / MANIFEST
+        digest = sha256_bytes(_bytes(path))
+        if expected is not None and digest != expected:
+            raise _changed(path, expected, digest)
+        for name, entry in self.manifest.files.items():
+            _check_file(self.folder / name, entry)
+        _check_nothing_else(self.folder, self.manifest)
+        return digest
+
+
+def write_manifest(folder: Path) -> Manifest:
+    """Return the manifest of every file below ``folder`` after writing it there."""
+    files = {}
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+        name = path.relative_to(folder).as_posix()
+        if name != MANIFEST:
+            files[name] = BundleFile(sha256_file(path), path.stat().st_size)
+    manifest = Manifest(files=files)
+    (folder / MANIFEST).write_bytes(manifest.encode())
+    return manifest
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise NotFoundError(
+            f"{path.name} is not there",
+            where=str(path),
+            why="a bundle is a folder with a manifest and every file that it names",
+        ) from None
+
+
+def _read(path: Path, kind: type[T]) -> T:
+    try:
+        return msgspec.json.decode(_bytes(path), type=kind)
+    except msgspec.MsgspecError as error:
+        raise IntegrityError(f"{path.name} cannot be read", where=str(path), why=str(error)) from None
+
+
+def _check_file(path: Path, entry: BundleFile) -> None:
+    if not path.is_file():
+        raise IntegrityError("a file of the bundle is gone", where=str(path))
+    found = sha256_file(path)
+    if found != entry.sha256:
+        raise _changed(path, entry.sha256, found)
+
+
+def _check_nothing_else(folder: Path, manifest: Manifest) -> None:
+    # A stray __pycache__ counts too: Python would run it in place of the digested source.
+    for path in folder.rglob("*"):
+        name = path.relative_to(folder).as_posix()
+        if path.is_file() and name != MANIFEST and name not in manifest.files:
+            raise IntegrityError("a file that the manifest does not name", where=str(path))
+
+
+def _changed(path: Path, expected: str, found: str) -> IntegrityError:
+    return IntegrityError(
+        f"{path.name} is not the file that was registered",
+        where=str(path),
+        why=f"its SHA-256 is {found[:16]}…, the registered one {expected[:16]}…",
+        fix="restore it from a copy, or register the model again",
+    )

@@ -1,0 +1,235 @@
+"""The fingerprint: a reference distribution in kilobytes, and counts that merge exactly.
+
+A numeric column has up to 63 edges at quantiles of the reference, so up to 64 bins; value ``x``
+falls in the bin ``searchsorted(edges, x, side="right")``. NaN, +inf and -inf have bins of their
+own. A category has one bin a known value; fewer than 10 rows fold into ``other``, so that no
+person can be read out of a fingerprint; a value the reference never had counts as ``new``.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from afterfit.core.frame import Frame, Predictions, missing_mask, row_count
+from afterfit.core.signature import Column, ColumnKind, Signature
+
+MAX_EDGES = 63
+MIN_CATEGORY_ROWS = 10
+MAX_CATEGORY_BINS = 255
+OUTPUT = "\0output"
+
+
+class ColumnCounts(msgspec.Struct, kw_only=True):
+    """The counts of one column, of the reference or of a live window.
+
+    ``m2`` is the sum of squared deviations from ``mean`` over finite values (Welford), which
+    merges exactly (Chan et al. 1979). ``missing`` counts None; ``nan`` counts NaN.
+    """
+
+    name: str
+    kind: ColumnKind
+    edges: list[float] = []
+    counts: list[int] = []
+    missing: int = 0
+    nan: int = 0
+    pinf: int = 0
+    ninf: int = 0
+    new: int = 0
+    other: int = 0
+    categories: dict[str, int] = {}
+    mean: float = 0.0
+    m2: float = 0.0
+    min: float | None = None
+    max: float | None = None
+
+    @property
+    def finite(self) -> int:
+        """The number of finite numeric values."""
+        return sum(self.counts)
+
+    @property
+    def total(self) -> int:
+        """The number of rows counted."""
+        absent = self.missing + self.nan + self.pinf + self.ninf
+        return self.finite + absent + self.new + self.other + sum(self.categories.values())
+
+    def blank(self) -> ColumnCounts:
+        """Return zero counts on the same edges and categories."""
+        return ColumnCounts(
+            name=self.name,
+            kind=self.kind,
+            edges=list(self.edges),
+            counts=[0] * len(self.counts),
+            categories=dict.fromkeys(self.categories, 0),
+        )
+
+    def merge(self, other: ColumnCounts) -> None:
+        """Add another window's counts to these; raises ValueError for other edges."""
+        if self.edges != other.edges or self.categories.keys() != other.categories.keys():
+            raise ValueError(f"{self.name}: counts on different edges cannot be merged")
+        self._merge_moments(other)
+        self.counts = [a + b for a, b in zip(self.counts, other.counts, strict=True)]
+        for name in ("missing", "nan", "pinf", "ninf", "new", "other"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        for category, count in other.categories.items():
+            self.categories[category] += count
+
+    def _merge_moments(self, other: ColumnCounts) -> None:
+        mine, theirs = self.finite, other.finite
+        if not theirs:
+            return
+        delta = other.mean - self.mean
+        both = mine + theirs
+        self.mean += delta * theirs / both
+        self.m2 += other.m2 + delta * delta * mine * theirs / both
+        self.min = _least(min, self.min, other.min)
+        self.max = _least(max, self.max, other.max)
+
+    def update(self, values: np.ndarray) -> None:
+        """Add the values of some rows."""
+        if self.kind in ("category", "text"):
+            self._update_categories(values)
+        else:
+            self._update_numbers(values)
+
+    def _update_numbers(self, values: np.ndarray) -> None:
+        numbers = values
+        if values.dtype.kind == "O":
+            gone = missing_mask(values)
+            self.missing += int(gone.sum())
+            numbers = values[~gone]
+        numbers = numbers.astype(np.float64)
+        finite = np.isfinite(numbers)
+        if not finite.all():
+            self.nan += int(np.isnan(numbers).sum())
+            self.pinf += int((numbers == np.inf).sum())
+            self.ninf += int((numbers == -np.inf).sum())
+            numbers = numbers[finite]
+        if len(numbers):
+            self._add_finite(numbers)
+
+    def _add_finite(self, numbers: np.ndarray) -> None:
+        bins = np.searchsorted(np.asarray(self.edges), numbers, side="right")
+        added = np.bincount(bins, minlength=len(self.edges) + 1)
+        mean = float(numbers.mean())
+        window = ColumnCounts(
+            name=self.name,
+            kind=self.kind,
+            counts=added.tolist(),
+            mean=mean,
+            m2=float(((numbers - mean) ** 2).sum()),
+            min=float(numbers.min()),
+            max=float(numbers.max()),
+        )
+        self._merge_moments(window)
+        self.counts = (np.asarray(self.counts, dtype=np.int64) + added).tolist()
+
+    def _update_categories(self, values: np.ndarray) -> None:
+        for value, count in Counter(values.tolist()).items():
+            if value is None or value != value:  # noqa: PLR0124 - NaN is the value unequal to itself
+                self.missing += count
+            elif str(value) in self.categories:
+                self.categories[str(value)] += count
+            else:
+                self.new += count
+
+
+class Fingerprint(msgspec.Struct, kw_only=True):
+    """The reference: ``n_ref`` rows, one ColumnCounts a column and one for the output.
+
+    ``output`` counts the score: the positive class's probability, the top probability of a
+    multiclass model, or the value. ``joint`` and ``calibration`` are filled by later steps.
+    """
+
+    n_ref: int
+    seed: int
+    columns: list[ColumnCounts]
+    output: ColumnCounts | None = None
+    period: tuple[str, str] | None = None
+    joint: dict[str, Any] = {}
+    calibration: dict[str, Any] = {}
+    schema: int = 1
+
+    def column(self, name: str) -> ColumnCounts | None:
+        """Return the counts of the column called ``name``, or None."""
+        return next((column for column in self.columns if column.name == name), None)
+
+    def blank(self) -> Fingerprint:
+        """Return zero counts on the same edges: a live window."""
+        return Fingerprint(
+            n_ref=0,
+            seed=self.seed,
+            columns=[column.blank() for column in self.columns],
+            output=None if self.output is None else self.output.blank(),
+        )
+
+    def update(self, frame: Frame, scores: np.ndarray | None = None) -> None:
+        """Add some rows and, where given, their scores."""
+        self.n_ref += row_count(frame)
+        for column in self.columns:
+            if column.name in frame:
+                column.update(frame[column.name])
+        if self.output is not None and scores is not None:
+            self.output.update(scores)
+
+    def merge(self, other: Fingerprint) -> None:
+        """Add another window's counts; raises ValueError where the edges differ."""
+        self.n_ref += other.n_ref
+        for mine, theirs in zip(self.columns, other.columns, strict=True):
+            mine.merge(theirs)
+        if self.output is not None and other.output is not None:
+            self.output.merge(other.output)
+
+
+def build(
+    frame: Frame, signature: Signature, predictions: Predictions | None = None, *, seed: int = 0
+) -> Fingerprint:
+    """Return the fingerprint of the reference rows and, where given, of the model's answers."""
+    fingerprint = Fingerprint(
+        n_ref=row_count(frame),
+        seed=seed,
+        columns=[_reference(column, frame[column.name]) for column in signature.columns],
+    )
+    if predictions is not None:
+        scores = predictions.score(signature.positive_index)
+        output = Column(name=OUTPUT, kind="number")
+        fingerprint.output = _reference(output, scores.astype(np.float64))
+    return fingerprint
+
+
+def quantile_edges(values: np.ndarray) -> list[float]:
+    """Return up to 63 distinct ascending edges at equal quantiles of the finite values."""
+    finite = values[np.isfinite(values)]
+    if not len(finite):
+        return []
+    levels = np.arange(1, MAX_EDGES + 1) / (MAX_EDGES + 1)
+    edges = np.unique(np.quantile(finite, levels, method="inverted_cdf"))
+    return [float(edge) for edge in edges]
+
+
+def _reference(column: Column, values: np.ndarray) -> ColumnCounts:
+    counts = ColumnCounts(name=column.name, kind=column.kind)
+    if column.numeric:
+        numbers = values[~missing_mask(values)].astype(np.float64)
+        counts.edges = quantile_edges(numbers)
+        counts.counts = [0] * (len(counts.edges) + 1)
+        counts.update(values)
+        return counts
+    tally = Counter(str(value) for value in values[~missing_mask(values)].tolist())
+    common = [(name, n) for name, n in tally.most_common(MAX_CATEGORY_BINS)]
+    keep = {name: n for name, n in common if n >= MIN_CATEGORY_ROWS}
+    if column.kind == "text":
+        keep = {}
+    counts.categories = dict(sorted(keep.items()))
+    counts.other = sum(tally.values()) - sum(keep.values())
+    counts.missing = len(values) - sum(tally.values())
+    return counts
+
+
+def _least(choose: Any, first: float | None, second: float | None) -> float | None:
+    present = [value for value in (first, second) if value is not None]
+    return choose(present) if present else None

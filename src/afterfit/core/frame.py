@@ -1,0 +1,136 @@
+"""Rows in memory: a frame is one numpy array a column, the same everywhere.
+
+================  ======================  ==========================================
+kind              nothing missing         something missing
+================  ======================  ==========================================
+number            float64                 float64 with NaN
+integer           int64                   float64 with NaN (as pandas has it)
+boolean           bool                    object of True, False and None
+category, text    object of str           object of str and None
+================  ======================  ==========================================
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+Frame = Mapping[str, np.ndarray]
+
+
+@dataclass(frozen=True, slots=True)
+class Predictions:
+    """What a model said of n rows.
+
+    ``probabilities`` is float64 of [n, classes], ``values`` is float64 of [n] (regression),
+    ``codes`` is int64 of [n] (a classifier that gives labels alone). One of them is set.
+    """
+
+    probabilities: np.ndarray | None = None
+    values: np.ndarray | None = None
+    codes: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self.main)
+
+    @property
+    def main(self) -> np.ndarray:
+        """The array that is set: probabilities, else values, else codes."""
+        for array in (self.probabilities, self.values, self.codes):
+            if array is not None:
+                return array
+        raise ValueError("empty predictions")
+
+    def score(self, positive: int | None) -> np.ndarray:
+        """Return one float64 a row: the value, the positive class's or the top probability."""
+        if self.values is not None:
+            return self.values
+        if self.probabilities is None:
+            return self.main.astype(np.float64)
+        if positive is None:
+            return self.probabilities.max(axis=1)
+        return self.probabilities[:, positive]
+
+    def take(self, rows: np.ndarray | slice) -> Predictions:
+        """Return the predictions of some rows."""
+        return Predictions(
+            *(None if a is None else a[rows] for a in (self.probabilities, self.values, self.codes))
+        )
+
+
+def concatenate(parts: list[Predictions]) -> Predictions:
+    """Return the predictions of all parts, in order; raises ValueError for none."""
+    if not parts:
+        raise ValueError("no predictions to join")
+
+    def join(arrays: list[np.ndarray | None]) -> np.ndarray | None:
+        present = [array for array in arrays if array is not None]
+        return np.concatenate(present) if present else None
+
+    return Predictions(
+        probabilities=join([part.probabilities for part in parts]),
+        values=join([part.values for part in parts]),
+        codes=join([part.codes for part in parts]),
+    )
+
+
+def row_count(frame: Frame) -> int:
+    """Return the number of rows; 0 for a frame without columns."""
+    return next((len(array) for array in frame.values()), 0)
+
+
+def take(frame: Frame, rows: np.ndarray | slice) -> dict[str, np.ndarray]:
+    """Return some rows of a frame."""
+    return {name: array[rows] for name, array in frame.items()}
+
+
+def select(frame: Frame, names: tuple[str, ...]) -> dict[str, np.ndarray]:
+    """Return the named columns in that order; raises KeyError."""
+    return {name: frame[name] for name in names}
+
+
+def batches(frame: Frame, size: int) -> Iterator[dict[str, np.ndarray]]:
+    """Yield a frame in slices of at most ``size`` rows."""
+    for start in range(0, row_count(frame), size):
+        yield take(frame, slice(start, start + size))
+
+
+def missing_mask(array: np.ndarray) -> np.ndarray:
+    """Return which values are missing, bool of [n]: NaN in numbers, None or NaN in objects."""
+    if array.dtype.kind == "f":
+        return np.isnan(array)
+    if array.dtype.kind != "O":
+        return np.zeros(len(array), dtype=bool)
+    return np.fromiter((is_missing(value) for value in array), dtype=bool, count=len(array))
+
+
+def is_missing(value: object) -> bool:
+    """Return whether one value is None or NaN."""
+    return value is None or (isinstance(value, float | np.floating) and bool(np.isnan(value)))
+
+
+def column_digest(array: np.ndarray) -> bytes:
+    """Return the SHA-256 of one column's values and dtype; all NaN are one NaN."""
+    hasher = hashlib.sha256(array.dtype.str.encode())
+    if array.dtype.kind == "O":
+        for value in array:
+            text = b"\xff" if is_missing(value) else f"{type(value).__name__}:{value}".encode()
+            hasher.update(len(text).to_bytes(4, "little") + text)
+    else:
+        values = array
+        if array.dtype.kind == "f":
+            values = np.where(np.isnan(array), np.array(np.nan, array.dtype), array)
+        hasher.update(np.ascontiguousarray(values).tobytes())
+    return hasher.digest()
+
+
+def frame_digest(frame: Frame) -> str:
+    """Return the SHA-256 of a frame's names, dtypes and values, whatever file it came from."""
+    hasher = hashlib.sha256()
+    for name in sorted(frame):
+        hasher.update(name.encode() + b"\0" + column_digest(frame[name]))
+    return hasher.hexdigest()

@@ -1,0 +1,46 @@
+"""A metric: one number with its interval, unit and sample size."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Metric(msgspec.Struct, frozen=True, kw_only=True):
+    """A number as it is shown to people.
+
+    ``value`` is None where it could not be computed; ``low`` and ``high`` bound it at ``level``
+    by ``method`` from ``n`` observations. ``unit`` is ``""`` for a pure number. ``scope`` says of
+    what: ``held-out``, ``cv``, ``baseline``, ``variant:onnx`` …
+    """
+
+    name: str
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    level: float = 0.95
+    n: int = 0
+    method: str = ""
+    unit: str = ""
+    scope: str = ""
+
+    def part(self, bound: str) -> float | None:
+        """Return ``value``, ``low`` or ``high`` by its name."""
+        return {"value": self.value, "low": self.low, "high": self.high}[bound]
+
+    def text(self) -> str:
+        """Return the number for a person: ``0.812 (0.801 to 0.823, 95 %, n = 16281)``."""
+        if self.value is None:
+            return "not computed"
+        unit = f" {self.unit}" if self.unit else ""
+        core = f"{self.value:.4g}{unit}"
+        if self.low is None or self.high is None:
+            return f"{core} (n = {self.n})" if self.n else core
+        return f"{core} ({self.low:.4g} to {self.high:.4g}, {self.level:.0%}, n = {self.n})"
+
+
+def find(metrics: tuple[Metric, ...], name: str, scope: str | None = None) -> Metric | None:
+    """Return the first metric of that name (and scope, where given), or None."""
+    for metric in metrics:
+        if metric.name == name and scope in (None, metric.scope):
+            return metric
+    return None

@@ -1,0 +1,117 @@
+"""The signature: a model's columns and outputs, in the user's words."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+import numpy as np
+
+from afterfit.core.frame import Frame, Predictions
+
+Label = str | int | bool | float
+Task = Literal["binary", "multiclass", "regression"]
+ColumnKind = Literal["number", "integer", "boolean", "category", "text"]
+
+NUMERIC_KINDS = frozenset({"number", "integer", "boolean"})
+MAX_CATEGORIES = 1000
+"""A string column with more distinct values than this is free text."""
+
+
+class Column(msgspec.Struct, frozen=True, kw_only=True):
+    """One input column: its name, kind, and what the reference data held.
+
+    ``shape`` is empty for a scalar. ``categories`` are the known values of a category, sorted.
+    ``low`` and ``high`` are the reference range of a numeric column, in its own unit.
+    """
+
+    name: str
+    kind: ColumnKind
+    nullable: bool = False
+    shape: tuple[int, ...] = ()
+    categories: tuple[str, ...] = ()
+    low: float | None = None
+    high: float | None = None
+
+    @property
+    def numeric(self) -> bool:
+        """Whether a value is a number, an integer or a boolean."""
+        return self.kind in NUMERIC_KINDS
+
+
+class Signature(msgspec.Struct, frozen=True, kw_only=True):
+    """The columns a model takes and the outputs it gives.
+
+    ``classes`` are the labels in the user's words and in the model's order; ``positive`` is one
+    of them and ``threshold`` a probability of it in (0, 1), both for binary tasks only.
+    ``probabilities`` is False for a classifier that gives labels alone.
+    """
+
+    task: Task
+    columns: tuple[Column, ...]
+    target: str = "target"
+    classes: tuple[Label, ...] = ()
+    positive: Label | None = None
+    threshold: float | None = None
+    probabilities: bool = True
+    schema: int = 1
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The column names, in the model's order."""
+        return tuple(column.name for column in self.columns)
+
+    @property
+    def numeric_only(self) -> bool:
+        """Whether every column is numeric, so that the rows form one tensor."""
+        return all(column.numeric for column in self.columns)
+
+    @property
+    def positive_index(self) -> int | None:
+        """The index of the positive class in ``classes``; None where there is none."""
+        return index_of(self.classes, self.positive) if self.positive is not None else None
+
+    def column(self, name: str) -> Column:
+        """Return the column called ``name``; raises KeyError."""
+        for column in self.columns:
+            if column.name == name:
+                return column
+        raise KeyError(name)
+
+    def codes(self, predictions: Predictions) -> np.ndarray:
+        """Return the decided class of each row as an index into ``classes``, int64 of [n].
+
+        Binary tasks compare the positive class's probability with ``threshold``; a tie is
+        positive. Other tasks take the most probable class.
+        """
+        if predictions.probabilities is None:
+            if predictions.codes is None:
+                raise ValueError("a regression has no class codes")
+            return predictions.codes
+        positive = self.positive_index
+        if self.task != "binary" or positive is None:
+            return predictions.probabilities.argmax(axis=1).astype(np.int64)
+        threshold = 0.5 if self.threshold is None else self.threshold
+        hit = predictions.probabilities[:, positive] >= threshold
+        return np.where(hit, positive, 1 - positive).astype(np.int64)
+
+    def empty(self) -> Frame:
+        """Return a frame of zero rows with this signature's columns."""
+        return {column.name: np.empty(0, dtype=dtype_of(column.kind)) for column in self.columns}
+
+
+def index_of(classes: tuple[Label, ...], label: Label) -> int:
+    """Return where ``label`` stands among ``classes``, comparing type and value; raises ValueError.
+
+    ``True`` and ``1`` are different words to a person, so they are different here.
+    """
+    for index, known in enumerate(classes):
+        if type(known) is type(label) and known == label:
+            return index
+    raise ValueError(f"{label!r} is not one of {list(classes)!r}")
+
+
+def dtype_of(kind: str) -> np.dtype[np.generic]:
+    """Return the numpy dtype a column of ``kind`` has when nothing is missing."""
+    dtypes = {"number": "float64", "integer": "int64", "boolean": "bool"}
+    return np.dtype(dtypes.get(kind, "object"))

@@ -1,0 +1,179 @@
+"""The errors a user can meet, each saying what is wrong, where, why, and what to do.
+
+::
+
+    AfterfitError
+    ├── UsageError          the command line or the call is wrong
+    ├── ConfigError         afterfit.toml is wrong
+    ├── InputError          data that cannot be used as given
+    ├── ModelError          a model that cannot be used as given
+    ├── UntrustedError      a file holds something the audit does not know
+    ├── IntegrityError      bytes are not what their digest says
+    ├── NotFoundError       a file, name, version or record does not exist
+    ├── ConflictError       somebody else changed it first, or it exists already
+    ├── ForbiddenError      the operating system or a role refuses
+    ├── UnavailableError    a service does not answer
+    ├── DependencyError     an optional package is not installed
+    ├── ResourceError       disk, memory or time ran out
+    ├── InterruptedRun      the user pressed ctrl-C
+    └── InternalError       a defect of Afterfit
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+__all__ = [
+    "AfterfitError",
+    "ConfigError",
+    "ConflictError",
+    "DependencyError",
+    "ForbiddenError",
+    "InputError",
+    "IntegrityError",
+    "InternalError",
+    "InterruptedRun",
+    "ModelError",
+    "NotFoundError",
+    "ResourceError",
+    "UnavailableError",
+    "UntrustedError",
+    "UsageError",
+]
+
+
+class AfterfitError(Exception):
+    """The root of the tree: ``message`` (what), ``where``, ``why``, ``fix`` and a ``code``."""
+
+    kind: ClassVar[str] = "bug"
+    exit_code: ClassVar[int] = 2
+
+    def __init__(
+        self, message: str, *, where: str = "", why: str = "", fix: str = "", code: str = ""
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.where = where
+        self.why = why
+        self.fix = fix
+        self.code = code or self.kind
+
+    def __str__(self) -> str:
+        """Return the whole story, one line for each part that is known."""
+        parts = [self.message]
+        parts += [f"  {label}: {text}" for label, text in self.details() if text]
+        return "\n".join(parts)
+
+    def details(self) -> list[tuple[str, str]]:
+        """Return (label, text) for where, why and fix, empty texts included."""
+        return [("where", self.where), ("why", self.why), ("fix", self.fix)]
+
+    def as_dict(self) -> dict[str, str]:
+        """Return the ``error`` object of ``--json``."""
+        return {
+            "kind": self.kind,
+            "code": self.code,
+            "message": self.message,
+            "where": self.where,
+            "why": self.why,
+            "fix": self.fix,
+        }
+
+
+class UsageError(AfterfitError):
+    """The command line or the call is wrong."""
+
+    kind = "usage"
+
+
+class ConfigError(AfterfitError):
+    """``afterfit.toml`` is wrong; ``where`` holds the path of the key."""
+
+    kind = "config"
+
+
+class InputError(AfterfitError):
+    """Data that cannot be used as given; ``where`` names file, line, column or ``$.path``."""
+
+    kind = "input"
+
+
+class ModelError(AfterfitError):
+    """A model that cannot be used as given."""
+
+    kind = "model"
+
+
+class UntrustedError(AfterfitError):
+    """A model file holds something the audit does not know; ``found`` lists it."""
+
+    kind = "untrusted"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        where: str = "",
+        why: str = "",
+        fix: str = "",
+        code: str = "",
+        found: tuple[str, ...] = (),
+    ) -> None:
+        super().__init__(message, where=where, why=why, fix=fix, code=code)
+        self.found = found
+
+
+class IntegrityError(AfterfitError):
+    """Bytes are not what their digest says; ``where`` names the file."""
+
+    kind = "integrity"
+
+
+class NotFoundError(AfterfitError):
+    """A file, name, version or record does not exist."""
+
+    kind = "not_found"
+
+
+class ConflictError(AfterfitError):
+    """Somebody else changed it first, or it exists already."""
+
+    kind = "conflict"
+
+
+class ForbiddenError(AfterfitError):
+    """The operating system or a role refuses."""
+
+    kind = "permission"
+
+
+class UnavailableError(AfterfitError):
+    """A service does not answer."""
+
+    kind = "unavailable"
+
+
+class DependencyError(AfterfitError):
+    """An optional package is not installed; ``fix`` is the install command."""
+
+    kind = "dependency"
+
+
+class ResourceError(AfterfitError):
+    """Disk, memory or time ran out."""
+
+    kind = "resource"
+
+
+class InterruptedRun(AfterfitError):
+    """The user pressed ctrl-C; what was finished is kept."""
+
+    kind = "interrupted"
+    exit_code = 130
+
+
+class InternalError(AfterfitError):
+    """A defect of Afterfit; please report it."""
+
+    kind = "bug"
+    exit_code = 101

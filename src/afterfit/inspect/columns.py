@@ -1,0 +1,146 @@
+"""The columns of a signature, from the model's names and the data's values."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from afterfit.core.frame import Frame, missing_mask, row_count
+from afterfit.core.signature import MAX_CATEGORIES, NUMERIC_KINDS, Column, ColumnKind
+from afterfit.errors import InputError
+
+__all__ = ["MIN_ROWS", "build_column", "matched_names", "require_kinds", "require_usable"]
+
+MIN_ROWS = 10
+"""Values on fewer reference rows are not listed, so that no person can be read out of a list."""
+LISTED = 255
+TEXT_CHARACTERS = 40
+
+
+def matched_names(features: tuple[str, ...], frame: Frame, source: str) -> tuple[str, ...]:
+    """Return the data's names of the model's features, in the model's order.
+
+    Equal names match; else names that differ in white space only (LightGBM writes underscores).
+    Raises InputError naming the first column that is missing.
+    """
+    loose = {"_".join(name.split()): name for name in frame}
+    found = [name if name in frame else loose.get(name) for name in features]
+    missing = [name for name, here in zip(features, found, strict=True) if here is None]
+    if missing:
+        raise InputError(
+            f"the data lacks {len(missing)} of the model's {len(features)} columns: "
+            f"{', '.join(missing[:10])}",
+            where=f"{source}: column {missing[0]}",
+            why=f"the data has: {', '.join(list(frame)[:20])}",
+            fix=f"add {missing[0]} to the data, or rename the column that holds it",
+        )
+    return tuple(str(name) for name in found)
+
+
+def require_usable(frame: Frame, names: tuple[str, ...], source: str) -> None:
+    """Do nothing if there are rows and every column has values; raises InputError."""
+    if row_count(frame) == 0:
+        raise InputError("the data has no rows", where=source, fix="give at least one row")
+    for name in names:
+        if missing_mask(frame[name]).all():
+            raise InputError(
+                f"every value of column {name} is missing",
+                where=f"{source}: column {name}",
+                why="nothing can be said of a column without values",
+                fix=f"fill {name}, or train the model without it",
+            )
+
+
+def require_kinds(kinds: dict[str, str], frame: Frame, source: str) -> None:
+    """Do nothing if columns hold text or numbers as the model learned them; raises InputError.
+
+    ``kinds`` maps a column to ``text`` or ``number`` where a fitted step of the model tells.
+    """
+    for name, kind in kinds.items():
+        values = frame[name][~missing_mask(frame[name])]
+        text = values.dtype.kind == "O" and any(isinstance(v, str) for v in values.tolist())
+        if not len(values) or text == (kind == "text"):
+            continue
+        what = "text" if text else "numbers"
+        raise InputError(
+            f"column {name} holds {what} where the model learned {_PLURAL[kind]}",
+            where=f"{source}: column {name}",
+            why=f"for example {values[0]!r}" if not text else f"for example {_text_in(values)!r}",
+            fix=f"write {name} in the type that it had in training",
+        )
+
+
+_PLURAL = {"text": "text", "number": "numbers"}
+
+
+def _text_in(values: np.ndarray) -> str:
+    return next(value for value in values.tolist() if isinstance(value, str))
+
+
+def build_column(
+    name: str, data: np.ndarray, train: np.ndarray | None, *, nullable: bool
+) -> Column:
+    """Return the column as the reference (``train``, else ``data``) and the data show it.
+
+    Raises InputError where the two tables disagree about numbers and text.
+    """
+    kind = _kind(name, data, train)
+    reference = data if train is None else train
+    gap = bool(missing_mask(data).any()) or (train is not None and bool(missing_mask(train).any()))
+    low = high = None
+    categories: tuple[str, ...] = ()
+    if kind == "category":
+        categories = _categories(reference)
+    elif kind in NUMERIC_KINDS and kind != "boolean":
+        low, high = _range(reference)
+    return Column(
+        name=name, kind=kind, nullable=nullable or gap, categories=categories, low=low, high=high
+    )
+
+
+def _kind(name: str, data: np.ndarray, train: np.ndarray | None) -> ColumnKind:
+    kinds = {_kind_of(data)}
+    if train is not None:
+        kinds.add(_kind_of(train))
+    if len(kinds) == 1:
+        return kinds.pop()
+    if kinds <= NUMERIC_KINDS:
+        return "number" if "number" in kinds else "integer"
+    if kinds <= {"category", "text"}:
+        return "text"
+    raise InputError(
+        f"column {name} holds {_kind_of(data)} values in the data and "
+        f"{'' if train is None else _kind_of(train)} values in the training data",
+        where=f"column {name}",
+        why="the model saw the one in training and would be given the other",
+        fix=f"write {name} in the same type in both tables",
+    )
+
+
+def _kind_of(array: np.ndarray) -> ColumnKind:
+    if array.dtype.kind in "iu":
+        return "integer"
+    if array.dtype.kind == "f":
+        return "number"
+    if array.dtype.kind == "b":
+        return "boolean"
+    values = array[~missing_mask(array)].tolist()
+    if values and all(isinstance(value, bool) for value in values):
+        return "boolean"
+    words = [str(value) for value in values]
+    length = sum(map(len, words)) / len(words) if words else 0.0
+    return "text" if length > TEXT_CHARACTERS or len(set(words)) > MAX_CATEGORIES else "category"
+
+
+def _categories(array: np.ndarray) -> tuple[str, ...]:
+    words = [str(value) for value in array[~missing_mask(array)].tolist()]
+    counts: dict[str, int] = {}
+    for word in words:
+        counts[word] = counts.get(word, 0) + 1
+    frequent = [(-count, word) for word, count in counts.items() if count >= MIN_ROWS]
+    return tuple(sorted(word for _, word in sorted(frequent)[:LISTED]))
+
+
+def _range(array: np.ndarray) -> tuple[float | None, float | None]:
+    values = array.astype(np.float64)
+    finite = values[np.isfinite(values)]
+    return (float(finite.min()), float(finite.max())) if len(finite) else (None, None)

@@ -1,0 +1,1 @@
+"""The step that finds what a server can carry."""

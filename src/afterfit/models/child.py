@@ -1,0 +1,173 @@
+"""The process that holds a model: loads what was audited and answers its parent.
+
+Started by :mod:`afterfit.models.host`. It gives up the network before anything else is imported,
+reads requests from its standard input and answers on what was its standard output; whatever the
+model prints goes to standard error.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import sys
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from afterfit.errors import AfterfitError
+    from afterfit.models.native import NativeModel
+
+__all__ = ["Child", "main"]
+
+_NEW_USER, _NEW_NET = 0x10000000, 0x40000000
+
+
+def give_up_network() -> bool:
+    """Return whether this process now has no network but an idle loopback (Linux namespaces)."""
+    if not sys.platform.startswith("linux"):
+        return False
+    try:
+        unshare = ctypes.CDLL(None, use_errno=True).unshare
+    except (OSError, AttributeError):
+        return False
+    if unshare(_NEW_NET) == 0:
+        return True
+    user, group = os.getuid(), os.getgid()
+    if unshare(_NEW_USER | _NEW_NET) != 0:
+        return False
+    for name, text in (
+        ("setgroups", "deny"),
+        ("uid_map", f"{user} {user} 1"),
+        ("gid_map", f"{group} {group} 1"),
+    ):
+        with contextlib.suppress(OSError), open(f"/proc/self/{name}", "w") as stream:  # noqa: PTH123  # pathlib is not imported yet, and a second thread would make unshare fail
+            stream.write(text)
+    return True
+
+
+class Child:
+    """The model and the requests it answers: load, adopt, predict, call."""
+
+    def __init__(self, *, isolated: bool) -> None:
+        self.isolated = isolated
+        self._native: NativeModel | None = None
+        self._source: Any = None
+
+    def answer(self, request: dict[str, Any]) -> Any:
+        """Return the reply of one request; raises what the model raises."""
+        actions: dict[str, Callable[..., Any]] = {
+            "load": self.load,
+            "adopt": self.adopt,
+            "predict": self.predict,
+            "call": self.call,
+        }
+        return actions[request.pop("op")](**request)
+
+    def load(self, source: Any) -> Any:
+        """Return the description of the model after loading it."""
+        from afterfit.models.native import adapter_for_format
+
+        if source.code:
+            sys.path.insert(0, source.code)
+        self._source = source
+        self._native = adapter_for_format(source.format).load(source)
+        return {"description": self._native.description, "isolated": self.isolated}
+
+    def adopt(self, hints: Any) -> Any:
+        """Return the description of the model after telling it what its file does not."""
+        from afterfit.models.native import adapter_for_object
+
+        again = getattr(self.native, "adopt", None)
+        if again is None:
+            adapter = adapter_for_object(self.native.estimator)
+            self._native = adapter.wrap(self.native.estimator, hints)
+        else:
+            self._native = again(hints)
+        return {"description": self._native.description, "isolated": self.isolated}
+
+    @property
+    def native(self) -> NativeModel:
+        """The loaded model."""
+        if self._native is None:
+            raise RuntimeError("no model was loaded")
+        return self._native
+
+    def predict(self, frame: dict[str, Any]) -> Any:
+        """Return the predictions of a frame."""
+        return self.native.predict(frame)
+
+    def call(self, target: str, arguments: dict[str, Any]) -> Any:
+        """Return what ``module:function`` says of the model."""
+        from importlib import import_module
+
+        module, _, name = target.partition(":")
+        return getattr(import_module(module), name)(self.native, **arguments)
+
+
+def explain(error: BaseException, action: str) -> AfterfitError:
+    """Return the error as one of Afterfit's, without a traceback."""
+    from afterfit.errors import (
+        AfterfitError,
+        DependencyError,
+        InputError,
+        ModelError,
+        ResourceError,
+    )
+
+    if isinstance(error, AfterfitError):
+        return error
+    text = f"{type(error).__name__}: {_short(str(error))}"
+    if isinstance(error, MemoryError):
+        return ResourceError("the model's process ran out of memory", why=text)
+    if action == "predict" and isinstance(error, ValueError | TypeError | KeyError | IndexError):
+        return InputError("the model refused these rows", why=text, code="refused")
+    if isinstance(error, ModuleNotFoundError):
+        return DependencyError(
+            f"the model needs the module {error.name}, which is not installed here",
+            why=text,
+            fix=f"install it, or name the folder that holds it: --code FOLDER ({error.name})",
+        )
+    what = {"load": "the model cannot be loaded", "predict": "the model failed on these rows"}
+    return ModelError(
+        what.get(action, "the model's process failed"), why=text, code=f"{action}_failed"
+    )
+
+
+def _short(text: str) -> str:
+    text = text.strip()
+    return text if len(text) <= 2000 else f"{text[:2000]}…"
+
+
+def serve(requests: BinaryIO, replies: BinaryIO, *, isolated: bool) -> None:
+    """Answer requests until the parent closes the connection."""
+    from afterfit.models import wire
+
+    child = Child(isolated=isolated)
+    while True:
+        try:
+            request = wire.receive(requests)
+        except EOFError:
+            return
+        action = str(request.get("op", ""))
+        try:
+            message = wire.encode({"ok": child.answer(request)})
+        except Exception as error:  # noqa: BLE001  # whatever a model raises is told to the parent
+            message = wire.encode({"error": explain(error, action).as_dict()})
+        replies.write(len(message).to_bytes(8, "little") + message)
+        replies.flush()
+
+
+def main() -> None:
+    """Answer on the first standard output; everything printed goes to standard error."""
+    isolated = give_up_network()
+    replies = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    sys.dont_write_bytecode = True
+    with contextlib.suppress(BrokenPipeError):
+        serve(sys.stdin.buffer, replies, isolated=isolated)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,95 @@
+"""How long the model and its ONNX form take, side by side in one process."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from afterfit.core.bundle import GraphOutput, TensorInput
+from afterfit.core.frame import Frame
+from afterfit.core.model import Model
+from afterfit.core.signature import Label
+from afterfit.models.native import NativeModel, Source, adapter_for_format
+
+__all__ = ["load_ms", "time_beside"]
+
+WARM_UP = 3
+MIN_CALLS = 5
+
+
+def time_beside(
+    native: NativeModel,
+    frame: Frame,
+    seconds: float,
+    data: bytes = b"",
+    inputs: Any = (),
+    output: GraphOutput | None = None,
+    classes: Any = (),
+) -> dict[str, np.ndarray]:
+    """Return {"native": µs per call, "onnx": µs per call}, float64 of [calls], on one thread.
+
+    Both answer the same rows in turn, so that a noisy moment meets both; ``seconds`` bounds the
+    whole. Without ``data`` only the native model is timed.
+    """
+    from threadpoolctl import threadpool_limits
+
+    models: dict[str, Model] = {"native": native}
+    if output is not None:
+        models["onnx"] = _graph(data, tuple(inputs), output, tuple(classes))
+    with threadpool_limits(1):
+        return _in_turn(models, frame, seconds)
+
+
+def load_ms(
+    native: NativeModel,
+    form: str,
+    path: str,
+    trusted: Any = (),
+    data: bytes = b"",
+    inputs: Any = (),
+    output: GraphOutput | None = None,
+    repeats: int = 3,
+) -> dict[str, float]:
+    """Return the least time to load each form once its library is imported, ms."""
+    loaders: dict[str, Any] = {}
+    if output is not None:
+        loaders["onnx"] = lambda: _graph(data, tuple(inputs), output, ())
+    if path and Path(path).is_file():
+        source = Source(format=form, path=path, trusted=tuple(trusted))
+        loaders["native"] = lambda: adapter_for_format(form).load(source)
+    found: dict[str, float] = {}
+    for name, load in loaders.items():
+        spent = []
+        for _ in range(repeats):
+            start = time.perf_counter()
+            load()
+            spent.append(time.perf_counter() - start)
+        found[name] = min(spent) * 1e3
+    return found
+
+
+def _graph(
+    data: bytes, inputs: tuple[TensorInput, ...], output: GraphOutput, classes: tuple[Label, ...]
+) -> Model:
+    from afterfit.runtime.onnx import OnnxModel
+
+    return OnnxModel(data, inputs, output, classes, threads=1)
+
+
+def _in_turn(models: dict[str, Model], frame: Frame, seconds: float) -> dict[str, np.ndarray]:
+    spent: dict[str, list[int]] = {name: [] for name in models}
+    for model in models.values():
+        for _ in range(WARM_UP):
+            model.predict(frame)
+    deadline = time.perf_counter() + seconds
+    while True:
+        for name, model in models.items():
+            start = time.perf_counter_ns()
+            model.predict(frame)
+            spent[name].append(time.perf_counter_ns() - start)
+        enough = len(next(iter(spent.values()))) >= MIN_CALLS
+        if enough and time.perf_counter() >= deadline:
+            return {name: np.array(values) / 1e3 for name, values in spent.items()}

@@ -1,0 +1,154 @@
+"""What the native variant of a model needs in a bundle: its files and its packages."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from importlib.metadata import Distribution, PackageNotFoundError, distribution
+from pathlib import Path
+
+from packaging.requirements import InvalidRequirement, Requirement
+
+from afterfit.core.bundle import Variant
+from afterfit.core.model import ModelDescription
+from afterfit.core.signature import Signature
+from afterfit.errors import ModelError
+from afterfit.models.code import code_files
+from afterfit.models.loaded import LoadedModel
+
+__all__ = ["native_files", "serving_requirements"]
+
+_SUFFIXES = {
+    "cloudpickle": ".pkl",
+    "joblib": ".joblib",
+    "lightgbm-text": ".txt",
+    "onnx": ".onnx",
+    "pickle": ".pkl",
+    "skops": ".skops",
+    "xgboost-json": ".json",
+    "xgboost-ubj": ".ubj",
+}
+_ROOTS = {
+    "function": ("pandas",),
+    "lightgbm": ("lightgbm", "pandas"),
+    "onnx": ("onnxruntime",),
+    "sklearn": ("scikit-learn", "pandas", "joblib", "skops", "cloudpickle"),
+    "xgboost": ("xgboost", "pandas"),
+}
+# The same code under several names of distribution.
+_ALSO_CALLED = {"xgboost": ("xgboost-cpu",), "lightgbm": (), "onnxruntime": ("onnxruntime-gpu",)}
+_NOT_SERVED = frozenset({"afterfit", "pip", "pytest", "setuptools", "wheel"})
+
+
+def native_files(
+    loaded: LoadedModel, signature: Signature | None = None
+) -> tuple[Variant, dict[str, Path]]:
+    """Return the variant that runs the model as it is, and bundle path to file for its files.
+
+    ``signature`` gives an ONNX graph of a single tensor the names of its columns.
+    """
+    files: dict[str, Path] = {}
+    if loaded.code is not None:
+        files.update({f"code/{name}": path for name, path in code_files(loaded.code).items()})
+    if loaded.path is None:
+        return _function_variant(loaded, files), files
+    name = f"model/model{_SUFFIXES.get(loaded.format, '.bin')}"
+    files[name] = loaded.path
+    if loaded.format == "onnx":
+        return _graph_variant(loaded, name, signature), files
+    variant = Variant(
+        name="native",
+        runtime="native",
+        framework=loaded.description.framework,
+        file=name,
+        format=loaded.format,
+        code=loaded.code is not None,
+        trusted=loaded.trusted,
+    )
+    return variant, files
+
+
+def _function_variant(loaded: LoadedModel, files: dict[str, Path]) -> Variant:
+    module = loaded.function.partition(":")[0].replace(".", "/")
+    candidates = (f"code/{module}.py", f"code/{module}/__init__.py")
+    file = next((name for name in candidates if name in files), "")
+    if not file:
+        raise ModelError(
+            f"the code folder does not hold the module of {loaded.function}",
+            where=str(loaded.code),
+            why=f"looked for {' and '.join(name.removeprefix('code/') for name in candidates)}",
+            fix="name the folder that the module lies in: --code src/",
+        )
+    return Variant(
+        name="native",
+        runtime="native",
+        framework="function",
+        file=file,
+        format="function",
+        code=True,
+        function=loaded.function,
+    )
+
+
+def _graph_variant(loaded: LoadedModel, file: str, signature: Signature | None) -> Variant:
+    features = signature.names if signature is not None else loaded.description.features
+    if not features:
+        raise ModelError("the graph does not name its columns", fix="inspect it with data first")
+    form = loaded.call("afterfit.models.onnx:graph_form", features=list(features))
+    return Variant(
+        name="native",
+        runtime="onnx",
+        framework="onnx",
+        file=file,
+        format="onnx",
+        inputs=tuple(form["inputs"]),
+        output=form["output"],
+    )
+
+
+def serving_requirements(description: ModelDescription) -> list[str]:
+    """Return ``name==version`` for what the native variant imports, dependencies included, sorted.
+
+    The versions are those installed here; raises ModelError for a library that is not.
+    """
+    waiting = list(_ROOTS.get(description.framework, ())) + list(description.installed)
+    if description.categorical and "xgboost" in description.installed:
+        # XGBoost reads and recodes its categories through Arrow.
+        waiting.append("pyarrow")
+    found: dict[str, str] = {}
+    while waiting:
+        name = _normal(waiting.pop())
+        if name in _NOT_SERVED or name in found:
+            continue
+        package = _distribution(name)
+        if package is None:
+            if name in description.installed:
+                raise ModelError(f"{name} is not installed", fix=f"pip install {name}")
+            continue
+        real = _normal(package.metadata["Name"])
+        found[name] = f"{real}=={package.version}"
+        waiting += _needs(package)
+    return sorted(set(found.values()))
+
+
+def _distribution(name: str) -> Distribution | None:
+    for candidate in (name, *_ALSO_CALLED.get(name, ())):
+        try:
+            return distribution(candidate)
+        except PackageNotFoundError:
+            continue
+    return None
+
+
+def _needs(package: Distribution) -> Iterator[str]:
+    for line in package.requires or []:
+        try:
+            requirement = Requirement(line)
+        except InvalidRequirement:
+            continue
+        if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
+            yield requirement.name
+
+
+def _normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()

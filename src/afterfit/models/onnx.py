@@ -1,0 +1,248 @@
+"""ONNX models, whoever exported them, run by ONNX Runtime."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from afterfit.core.bundle import GraphOutput, TensorInput
+from afterfit.core.dataset import to_label
+from afterfit.core.frame import Frame, Predictions, row_count
+from afterfit.core.model import ModelDescription
+from afterfit.core.signature import Label, Task
+from afterfit.errors import InputError, ModelError
+from afterfit.models.native import Hints, NativeModel, Source
+from afterfit.models.tables import chosen_features
+
+__all__ = ["Adapter", "OnnxNative", "graph_form"]
+
+_DTYPES = {
+    "tensor(float)": "float32",
+    "tensor(double)": "float64",
+    "tensor(int64)": "int64",
+    "tensor(int32)": "int32",
+    "tensor(bool)": "bool",
+    "tensor(string)": "string",
+}
+_FLOATS = frozenset({"tensor(float)", "tensor(double)"})
+_LABELS = frozenset({"tensor(int64)", "tensor(string)", "tensor(int32)"})
+
+
+class Adapter:
+    """Loads ``.onnx`` files, and ModelProto objects and their bytes in memory."""
+
+    name = "onnx"
+    formats = frozenset({"onnx"})
+    order = 10
+
+    def owns(self, estimator: object) -> bool:
+        """Return whether the object is an ``onnx.ModelProto`` or bytes, which can only be one."""
+        return type(estimator).__name__ == "ModelProto" or isinstance(estimator, bytes)
+
+    def load(self, source: Source) -> NativeModel:
+        """Return the model of a graph's file."""
+        return OnnxNative(source.read(), source.hints)
+
+    def wrap(self, estimator: Any, hints: Hints) -> NativeModel:
+        """Return the model around a graph in memory."""
+        data = estimator if isinstance(estimator, bytes) else estimator.SerializeToString()
+        return OnnxNative(data, hints)
+
+    def save_object(self, model: Any, folder: Path) -> tuple[Path, str]:
+        """Return the file that holds a graph, and its format."""
+        path = folder / "model.onnx"
+        path.write_bytes(model if isinstance(model, bytes) else model.SerializeToString())
+        return path, "onnx"
+
+
+class OnnxNative:
+    """A graph behind Afterfit's interface; ``estimator`` is its bytes."""
+
+    def __init__(self, data: bytes, hints: Hints) -> None:
+        from afterfit.runtime.onnx import OnnxModel
+
+        self.estimator = data
+        self._hints = hints
+        session = _session(data)
+        self._inputs = session.get_inputs()
+        _require_dynamic(self._inputs)
+        labels = _class_labels(data)
+        self.output = _output(session.get_outputs(), labels, hints)
+        self._width = _width(self._inputs)
+        classes = hints.classes or labels or _positions(session, self.output)
+        task = _task(self.output, classes, hints)
+        self._classes: tuple[Label, ...] = () if task == "regression" else classes
+        self._model: OnnxModel | None = None
+        self._order: tuple[str, ...] = ()
+        self.description = self._describe(task)
+
+    def _describe(self, task: Task) -> ModelDescription:
+        import onnxruntime
+
+        named = self._named()
+        return ModelDescription(
+            framework="onnx",
+            estimator="ModelProto",
+            task=task,
+            features=named or self._hints.features or None,
+            n_features=len(named) or self._width,
+            classes=self._classes,
+            probabilities=task != "regression" and self.output.form != "label",
+            installed={"onnxruntime": onnxruntime.__version__},
+        )
+
+    def _named(self) -> tuple[str, ...]:
+        return tuple(node.name for node in self._inputs) if len(self._inputs) > 1 else ()
+
+    def tensors(self, features: tuple[str, ...]) -> tuple[TensorInput, ...]:
+        """Return how the graph's inputs are made of these columns."""
+        if len(self._inputs) > 1:
+            pairs = zip(self._inputs, features, strict=True)
+            return tuple(_tensor(node, (name,)) for node, name in pairs)
+        return (_tensor(self._inputs[0], features),)
+
+    def predict(self, frame: Frame) -> Predictions:
+        """Return the graph's answers for n rows; raises InputError."""
+        from afterfit.runtime.onnx import OnnxModel
+
+        if row_count(frame) == 0:
+            raise InputError("no rows to predict")
+        expected = self.description.n_features
+        features = chosen_features(frame, self._named(), self._hints.features, expected)
+        if self._model is None or self._order != features:
+            self._order = features
+            self._model = OnnxModel(
+                self.estimator, self.tensors(features), self.output, self._classes
+            )
+        return self._model.predict(frame)
+
+    def save(self, path: Path) -> None:
+        """Write the graph to an ``.onnx`` file."""
+        path.write_bytes(self.estimator)
+
+
+def graph_form(native: OnnxNative, features: list[str]) -> dict[str, Any]:
+    """Return ``inputs`` and ``output`` of the graph, for the variant that runs it."""
+    return {"inputs": list(native.tensors(tuple(features))), "output": native.output}
+
+
+def _session(data: bytes) -> Any:
+    import onnxruntime
+
+    from afterfit.runtime.onnx import session_options
+
+    try:
+        return onnxruntime.InferenceSession(
+            data, sess_options=session_options(), providers=["CPUExecutionProvider"]
+        )
+    except Exception as error:  # noqa: BLE001  # its errors have no common class
+        raise ModelError(
+            "ONNX Runtime cannot load the graph",
+            why=str(error).splitlines()[0][:500],
+            fix="export it as one file, with operators of the standard domains",
+        ) from None
+
+
+def _require_dynamic(inputs: list[Any]) -> None:
+    for node in inputs:
+        if node.type not in _DTYPES:
+            raise ModelError(f"the input {node.name} is a {node.type}", why="tables give tensors")
+        if len(node.shape) not in {1, 2} or isinstance(node.shape[0], int):
+            raise ModelError(
+                f"the input {node.name} has the fixed shape {node.shape}",
+                why="a served model takes any number of rows: [n] or [n, columns]",
+                fix="export it again with a dynamic first axis",
+            )
+        if len(inputs) > 1 and len(node.shape) == 2 and node.shape[1] not in {1, None}:
+            raise ModelError(
+                f"the input {node.name} takes {node.shape[1]} columns beside other inputs",
+                why="which columns belong to it is not written in the graph",
+                fix="export it with one input, or with one input for each column",
+            )
+
+
+def _tensor(node: Any, columns: tuple[str, ...]) -> TensorInput:
+    rank: Any = len(node.shape)
+    dtype: Any = _DTYPES[node.type]
+    return TensorInput(name=node.name, columns=columns, dtype=dtype, rank=rank)
+
+
+def _width(inputs: list[Any]) -> int | None:
+    if len(inputs) > 1:
+        return len(inputs)
+    shape = inputs[0].shape
+    if len(shape) == 1:
+        return 1
+    return shape[1] if isinstance(shape[1], int) else None
+
+
+def _output(outputs: list[Any], labels: tuple[Label, ...], hints: Hints) -> GraphOutput:
+    maps = [node for node in outputs if node.type.startswith("seq(map(")]
+    if maps:
+        return GraphOutput(name=maps[0].name, form="zipmap")
+    floats = [node for node in outputs if node.type in _FLOATS]
+    floats.sort(key=lambda node: "prob" not in node.name.lower())
+    label = next((node for node in outputs if node.type in _LABELS), None)
+    if not floats:
+        if label is None:
+            raise ModelError("the graph has no output that is a tensor of numbers or labels")
+        return GraphOutput(name=label.name, form="label")
+    shape = floats[0].shape
+    wide = len(shape) == 2 and shape[1] != 1
+    if wide and (not isinstance(shape[1], str | None) or label is not None or labels):
+        return GraphOutput(name=floats[0].name, form="matrix")
+    classifies = label is not None or (hints.task or "regression") != "regression"
+    return GraphOutput(name=floats[0].name, form="positive" if classifies else "value")
+
+
+def _task(output: GraphOutput, classes: tuple[Label, ...], hints: Hints) -> Task:
+    if output.form == "value":
+        return "regression"
+    if hints.task is not None and hints.task != "regression":
+        return hints.task
+    return "binary" if len(classes) == 2 else "multiclass"
+
+
+def _class_labels(data: bytes) -> tuple[Label, ...]:
+    """Return the labels that a classifier's node or a ZipMap carries."""
+    import onnx
+
+    model = onnx.load_model_from_string(data)
+    for node in model.graph.node:
+        for attribute in node.attribute:
+            if attribute.name.startswith("classlabels_"):
+                values = attribute.strings or attribute.ints
+                decoded = [v.decode() if isinstance(v, bytes) else int(v) for v in values]
+                if len(decoded) > 1:
+                    return tuple(to_label(value) for value in decoded)
+    return ()
+
+
+def _positions(session: Any, output: GraphOutput) -> tuple[Label, ...]:
+    if output.form == "positive":
+        return (0, 1)
+    if output.form == "value":
+        return ()
+    node = next(each for each in session.get_outputs() if each.name == output.name)
+    last = node.shape[-1] if node.shape else None
+    width = last if isinstance(last, int) else _probe_width(session, output)
+    return tuple(range(width))
+
+
+def _probe_width(session: Any, output: GraphOutput) -> int:
+    feeds = {}
+    for node in session.get_inputs():
+        width = node.shape[1] if len(node.shape) == 2 and isinstance(node.shape[1], int) else 1
+        dtype: Any = {"string": object}.get(_DTYPES[node.type], _DTYPES[node.type])
+        feeds[node.name] = np.zeros((1, width) if len(node.shape) == 2 else 1, dtype=dtype)
+    try:
+        answer = np.asarray(session.run([output.name], feeds)[0])
+    except Exception as error:  # noqa: BLE001  # as above
+        raise ModelError(
+            "the graph does not tell how many classes it has",
+            why=str(error).splitlines()[0][:300],
+            fix="set the classes in afterfit.toml",
+        ) from None
+    return int(answer.shape[-1]) if answer.ndim == 2 else 2

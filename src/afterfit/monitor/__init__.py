@@ -1,0 +1,1 @@
+"""The step that watches an endpoint."""

@@ -1,0 +1,153 @@
+"""How far live counts are from the reference's, and whether chance explains it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from afterfit.core.fingerprint import ColumnCounts, Fingerprint
+from afterfit.errors import InputError
+from afterfit.records.monitor import Distance
+from afterfit.stats.distance import jensen_shannon, total_variation
+from afterfit.stats.multiple import benjamini_hochberg
+
+MOST_BINS = 16
+"""More bins than this would mostly measure noise at some hundreds of rows."""
+
+LEAST_EXPECTED = 5.0
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One column: its distances, and the p-value of "both samples have one distribution"."""
+
+    column: str
+    n: int
+    n_ref: int
+    bins: int = 0
+    total_variation: float | None = None
+    jensen_shannon: float | None = None
+    by_chance: float = 0.0
+    p_value: float = float("nan")
+    message: str = ""
+
+    def distances(self) -> tuple[Distance, ...]:
+        """Return the distances as the record keeps them."""
+        values = {"total_variation": self.total_variation, "jensen_shannon": self.jensen_shannon}
+        return tuple(
+            Distance(
+                column=self.column,
+                name=name,
+                value=value,
+                n=self.n,
+                n_ref=self.n_ref,
+                message=self.message,
+            )
+            for name, value in values.items()
+            if value is not None or name == "total_variation"
+        )
+
+
+def compare(before: ColumnCounts, after: ColumnCounts, *, min_rows: int) -> Comparison:
+    """Return how far a column's live counts are from the reference's, in at most 16 bins.
+
+    The p-value is Pearson's two-sample chi-squared with bins of few expected rows pooled; it takes
+    rows as independent, so rows that hang together make it too small.
+    """
+    n, n_ref = after.total, before.total
+    if n < min_rows or n_ref < min_rows:
+        few = "live" if n < min_rows else "reference"
+        message = f"too few {few} rows: {min_rows} are needed"
+        return Comparison(before.name, n, n_ref, message=message)
+    first, second, only_missing = _bins(before, after)
+    by_chance = _expected_by_chance(first, second)
+    what = "missing or not; " if only_missing else ""
+    return Comparison(
+        column=before.name,
+        n=n,
+        n_ref=n_ref,
+        bins=len(first),
+        total_variation=float(total_variation(first, second)),
+        jensen_shannon=float(jensen_shannon(first, second)),
+        by_chance=by_chance,
+        p_value=chi_squared(first, second),
+        message=f"{what}{len(first)} bins; total variation of about {by_chance:.2g} is expected by chance",
+    )
+
+
+def adjusted(comparisons: Iterable[Comparison]) -> list[float]:
+    """Return the p-values adjusted for how many columns were looked at; NaN stays NaN."""
+    p_values = np.array([comparison.p_value for comparison in comparisons], dtype=np.float64)
+    return [float(p) for p in benjamini_hochberg(p_values)] if len(p_values) else []
+
+
+def chi_squared(first: np.ndarray, second: np.ndarray) -> float:
+    """Return Pearson's p-value that two binned samples come from one distribution.
+
+    Bins in which either sample expects fewer than 5 rows are pooled into one.
+    """
+    from scipy.special import gammaincc
+
+    whole = np.stack([first, second]).astype(np.float64)
+    totals = whole.sum(axis=1, keepdims=True)
+    share = whole.sum(axis=0) / whole.sum()
+    few = (totals.min() * share) < LEAST_EXPECTED
+    pooled = np.column_stack([whole[:, ~few], whole[:, few].sum(axis=1)])
+    pooled = pooled[:, pooled.sum(axis=0) > 0]
+    freedom = pooled.shape[1] - 1
+    if freedom < 1:
+        return 1.0
+    expected = totals * pooled.sum(axis=0) / whole.sum()
+    statistic = float((np.square(pooled - expected) / expected).sum())
+    return float(gammaincc(freedom / 2, statistic / 2))
+
+
+def merged(windows: Iterable[Fingerprint], reference: Fingerprint) -> Fingerprint | None:
+    """Return the sum of some windows of live counts, None without any; raises InputError."""
+    whole: Fingerprint | None = None
+    for window in windows:
+        if whole is None:
+            whole = reference.blank()
+        try:
+            whole.merge(window)
+        except ValueError as error:
+            raise InputError(
+                "live counts of another version",
+                why=str(error),
+                fix="give one version's counts only",
+            ) from None
+    return whole
+
+
+def _expected_by_chance(first: np.ndarray, second: np.ndarray) -> float:
+    """Return the mean total variation of two samples of one distribution (normal approximation)."""
+    share = (first + second) / (first.sum() + second.sum())
+    spread = share * (1 - share) * (1 / first.sum() + 1 / second.sum())
+    return float(np.sqrt(2 * spread / math.pi).sum() / 2)
+
+
+def _bins(before: ColumnCounts, after: ColumnCounts) -> tuple[np.ndarray, np.ndarray, bool]:
+    """Return both samples' counts in common bins; what the reference folded away is one bin.
+
+    Rare reference categories are only known as ``other``, so a live ``new`` value may be one of
+    them: both go into one bin.
+    """
+    if before.kind in ("category", "text"):
+        names = list(before.categories)
+        counts = [
+            [*(c.categories.get(name, 0) for name in names), c.other + c.new, c.missing + c.nan]
+            for c in (before, after)
+        ]
+        return np.array(counts[0]), np.array(counts[1]), not names
+    size = max(1, -(-len(before.counts) // MOST_BINS))
+    starts = np.arange(0, len(before.counts), size)
+    rows = [
+        np.concatenate(
+            [np.add.reduceat(np.asarray(c.counts), starts), [c.pinf + c.ninf, c.missing + c.nan]]
+        )
+        for c in (before, after)
+    ]
+    return rows[0], rows[1], False

@@ -1,0 +1,135 @@
+"""The coded findings of ``monitor``; each docstring is the finding's page."""
+
+from __future__ import annotations
+
+from afterfit.core.finding import Check
+
+
+class NoPredictions(Check):
+    """Looks for at least one answered prediction in the log.
+
+    Why it matters: a report on nothing would read like a report that all is well.
+    Example: the period was mistyped, or the endpoint serves another version.
+    Fix: check the period, the version and the folder of the events.
+    """
+
+    code = "M001"
+    title = "The log holds predictions"
+    severity = "high"
+
+
+class OutputMoved(Check):
+    """Looks for a distribution of outputs that differs from the reference.
+
+    Why it matters: it is the earliest sign without labels that the inputs or their meaning changed.
+    Example: scores above 0.5 went from 12 % to 31 % of rows.
+    Fix: look at the columns that moved (M003) and at what changed upstream at that time.
+    """
+
+    code = "M002"
+    title = "The outputs are distributed as in the reference"
+    severity = "high"
+
+
+class ColumnMoved(Check):
+    """Looks for input columns whose distribution differs from the reference.
+
+    Why it matters: a model is only proven on rows like those it was assessed on.
+    Example: after an upstream change an amount arrives in cents instead of euros.
+    Fix: mend the source; or assess the model on recent labelled rows and train it again.
+    """
+
+    code = "M003"
+    title = "The input columns are distributed as in the reference"
+    severity = "medium"
+
+
+class RowsFlagged(Check):
+    """Looks for many rows outside of the reference's range or categories, or with missing values.
+
+    Why it matters: the model extrapolates on such rows, and nothing was proven about them.
+    Example: 8 % of rows have a category that the model never saw.
+    Fix: find the sender of those rows; refuse them at the door, or train with them.
+    """
+
+    code = "M004"
+    title = "Few rows are outside of what the reference held"
+    severity = "medium"
+
+
+class Failures(Check):
+    """Looks for predictions that failed or were refused.
+
+    Why it matters: a row without an answer is a decision that somebody else's default made.
+    Example: 3 % of requests are refused because a column is missing.
+    Fix: read the errors of the failed events; the commonest one is in the evidence.
+    """
+
+    code = "M005"
+    title = "Nearly every request got an answer"
+    severity = "high"
+
+
+class LabelsUnknown(Check):
+    """Looks for labels that belong to no prediction of the log.
+
+    Why it matters: a broken join measures quality on the wrong rows, or on none.
+    Example: labels carry the order number, predictions the customer number.
+    Fix: send the event_id that the prediction returned, or the same entity in both.
+    """
+
+    code = "M006"
+    title = "Every label belongs to a prediction"
+    severity = "low"
+
+
+class LiveQuality(Check):
+    """Looks for enough labels to measure quality on live rows.
+
+    Why it matters: distributions can stand still while quality falls.
+    Example: 40 labels cannot tell an F1 of 0.80 from one of 0.65.
+    Fix: send labels as they come in, also for rows that the model decided against.
+    """
+
+    code = "M007"
+    title = "There are enough labels to measure quality"
+    severity = "medium"
+
+
+class ClassesUnknown(Check):
+    """Looks for labels that are no class of the model.
+
+    Why it matters: such rows are left out, so quality is measured on easier rows than there are.
+    Example: the source renamed ``yes`` to ``Y``.
+    Fix: map the labels to the model's classes, or train with the new class.
+    """
+
+    code = "M008"
+    title = "Every label is a class of the model"
+    severity = "medium"
+
+
+class Alarm(Check):
+    """Looks at the gates of ``afterfit.toml`` once more, on live rows.
+
+    Why it matters: what a version had to prove before release must stay true in service.
+    Example: recall.low >= 0.70 held at release and is 0.61 this week.
+    Fix: ``afterfit rollback NAME`` if the version before was better, else train on recent rows.
+    """
+
+    code = "M009"
+    title = "The gates still hold"
+    severity = "high"
+
+
+class InputsUnseen(Check):
+    """Looks for a way to see the input columns: captured inputs or counts.
+
+    Why it matters: without them a change upstream stays hidden until labels arrive.
+    Example: capture is off and the counts were not kept.
+    Fix: keep the snapshots of live counts, or capture the columns that matter.
+    """
+
+    code = "M010"
+    title = "The input columns were seen"
+    severity = "medium"

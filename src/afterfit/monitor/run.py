@@ -1,0 +1,149 @@
+"""The verb: a log and a reference make the record of a period."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+import numpy as np
+
+from afterfit.core.digest import digest_of
+from afterfit.core.event import Event
+from afterfit.core.finding import Finding
+from afterfit.core.fingerprint import OUTPUT, Fingerprint
+from afterfit.core.frame import Frame, row_count
+from afterfit.core.metric import Metric
+from afterfit.core.progress import SILENT, Progress
+from afterfit.monitor.config import MonitorConfig
+from afterfit.monitor.drift import Comparison, compare, merged
+from afterfit.monitor.judge import judge
+from afterfit.monitor.log import Log, collect
+from afterfit.monitor.measure import quality, share_metric, shares, truth_codes, waits
+from afterfit.monitor.table import Reference
+from afterfit.records.monitor import MonitorRecord
+from afterfit.records.record import Environment
+
+
+def monitor_report(
+    log: Log | Iterable[Event],
+    reference: Reference,
+    config: MonitorConfig | None = None,
+    *,
+    env: Environment,
+    windows: Iterable[Fingerprint] = (),
+    progress: Progress = SILENT,
+) -> MonitorRecord:
+    """Return what a version saw and said in a period, beside what it was assessed on.
+
+    ``windows`` are snapshots of live counts, each of rows of its own; they stand in for the
+    inputs where none were captured. Raises InputError for counts of another version.
+    """
+    config = config or MonitorConfig()
+    progress.step("read the log")
+    read = log if isinstance(log, Log) else _collect(log, reference, config)
+    progress.step("compare with the reference")
+    live = _live(read, reference.fingerprint, windows)
+    comparisons = _comparisons(reference.fingerprint, live, config)
+    progress.step("measure")
+    metrics = _metrics(read, reference, config)
+    return MonitorRecord(
+        subject=reference.subject,
+        env=env,
+        inputs=_inputs(reference),
+        args=msgspec.to_builtins(config),
+        resolved=msgspec.to_builtins(config),
+        findings=_findings(read, reference, live, comparisons, metrics, config),
+        metrics=tuple(metrics),
+        counts=read.counts,
+        period=read.period,
+        reference=reference.fingerprint,
+        live=live,
+        distances=tuple(d for comparison in comparisons for d in comparison.distances()),
+        versions=read.versions,
+    )
+
+
+def _collect(events: Iterable[Event], reference: Reference, config: MonitorConfig) -> Log:
+    return collect(
+        events,
+        reference.signature,
+        since=config.since,
+        until=config.until,
+        digest=config.digest,
+    )
+
+
+def _inputs(reference: Reference) -> dict[str, str]:
+    return (
+        {} if reference.fingerprint is None else {"fingerprint": digest_of(reference.fingerprint)}
+    )
+
+
+def _live(
+    log: Log, reference: Fingerprint | None, windows: Iterable[Fingerprint]
+) -> Fingerprint | None:
+    """Return live counts on the reference's edges: captured rows, else windows; outputs from the log."""
+    if reference is None:
+        return None
+    counted = None if _captured(log.frame) else merged(windows, reference)
+    live = reference.blank() if counted is None else counted
+    if counted is None:
+        live.update(log.frame)
+    if live.output is not None and len(log):
+        output = live.output.blank()
+        output.update(log.scores)
+        live.output = output
+    return live
+
+
+def _captured(frame: Frame) -> bool:
+    return row_count(frame) > 0
+
+
+def _comparisons(
+    reference: Fingerprint | None, live: Fingerprint | None, config: MonitorConfig
+) -> list[Comparison]:
+    """Return the comparison of the output first, then of each column."""
+    if reference is None or live is None:
+        return []
+    pairs = [(reference.output, live.output)]
+    pairs += [(column, live.column(column.name)) for column in reference.columns]
+    return [
+        compare(before, after, min_rows=config.min_rows)
+        for before, after in pairs
+        if before is not None and after is not None and (after.total or before.name == OUTPUT)
+    ]
+
+
+def _metrics(log: Log, reference: Reference, config: MonitorConfig) -> list[Metric]:
+    found = quality(log, reference.signature, config) if len(log) else []
+    labelled, _ = truth_codes(log, reference.signature)
+    if labelled.any():
+        found.append(share_metric("labelled_share", int(labelled.sum()), len(log), config.level))
+    return found + waits(log, config.level) + shares(log, config.level)
+
+
+def _findings(
+    log: Log,
+    reference: Reference,
+    live: Fingerprint | None,
+    comparisons: list[Comparison],
+    metrics: list[Metric],
+    config: MonitorConfig,
+) -> tuple[Finding, ...]:
+    labelled, truth = truth_codes(log, reference.signature)
+    unknown_classes = 0
+    if reference.signature.task != "regression":
+        unknown_classes = int(np.sum(labelled & (truth < 0)))
+    seen = live is not None and any(column.total for column in live.columns)
+    return tuple(
+        judge(
+            log,
+            comparisons,
+            metrics,
+            config,
+            labelled=int(labelled.sum()),
+            unknown_classes=unknown_classes,
+            inputs_seen=seen,
+        )
+    )

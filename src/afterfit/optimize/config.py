@@ -1,0 +1,44 @@
+"""What may be asked of ``optimize``."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+__all__ = ["OptimizeConfig"]
+
+_ROWS = {"quick": 1000, "standard": 4000, "full": 20000}
+_PROBES = {"quick": 150, "standard": 600, "full": 4000}
+_SECONDS = {"quick": 0.3, "standard": 1.0, "full": 4.0}
+
+
+class OptimizeConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """``tolerance`` is the largest difference of an exact variant: absolute for probabilities.
+
+    For a regression it is relative to max(1, |value|). ``batches`` are the rows a call to time,
+    the smallest first. ``goal`` decides where one form wins with single rows and the other with
+    many. ``max_slowdown`` is the share that still counts as no slower.
+    """
+
+    seed: int = 0
+    effort: Literal["quick", "standard", "full"] = "standard"
+    tolerance: float = 1e-5
+    batches: tuple[int, ...] = (1, 256)
+    goal: Literal["latency", "throughput"] = "latency"
+    max_slowdown: float = 0.10
+
+    @property
+    def rows(self) -> int:
+        """The most held-out rows that are compared."""
+        return _ROWS[self.effort]
+
+    @property
+    def probes(self) -> int:
+        """The most thresholds that are probed on both sides."""
+        return _PROBES[self.effort]
+
+    @property
+    def seconds(self) -> float:
+        """The time for one batch size's measurement, seconds."""
+        return _SECONDS[self.effort]

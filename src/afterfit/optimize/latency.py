@@ -1,0 +1,113 @@
+"""How fast the forms of a model are, and which of two exact ones ships."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from afterfit.core.dataset import Dataset
+from afterfit.core.frame import take
+from afterfit.core.metric import Metric
+from afterfit.core.signature import Signature
+from afterfit.models.convert import Converted
+from afterfit.models.loaded import LoadedModel
+from afterfit.optimize.config import OptimizeConfig
+from afterfit.stats.interval import normal_quantile
+
+
+__all__ = [
+    "Timings",
+    "graph_arguments",
+    "measure",
+    "metrics_of",
+    "prefers_onnx",
+    "quantile_metric",
+    "speedup",
+]
+
+Timings = dict[str, dict[int, np.ndarray]]
+"""Form ("native", "onnx") to rows a call to the time of each call, µs."""
+
+
+def measure(
+    model: LoadedModel,
+    converted: Converted | None,
+    signature: Signature,
+    data: Dataset,
+    config: OptimizeConfig,
+) -> Timings:
+    """Return the times of the native model and, where there is one, of its ONNX form."""
+    rng = np.random.default_rng(config.seed)
+    timings: Timings = {}
+    for rows in sorted(config.batches):
+        frame = take(data.frame, rng.integers(0, len(data), rows))
+        answer = model.call(
+            "afterfit.models.convert_timing:time_beside",
+            frame=frame,
+            seconds=config.seconds,
+            classes=list(signature.classes),
+            **graph_arguments(converted),
+        )
+        for form, spent in answer.items():
+            timings.setdefault(form, {})[rows] = np.asarray(spent)
+    return timings
+
+
+def graph_arguments(converted: Converted | None) -> dict[str, Any]:
+    """Return what a function in the model's process needs to open the graph."""
+    if converted is None:
+        return {}
+    return {
+        "data": converted.data,
+        "inputs": list(converted.inputs),
+        "output": converted.output,
+    }
+
+
+def metrics_of(timings: dict[int, np.ndarray]) -> tuple[Metric, ...]:
+    """Return the median and 99th percentile of each batch size with its calls, µs."""
+    found: list[Metric] = []
+    for rows, spent in sorted(timings.items()):
+        for name, level in (("latency_p50_us", 0.5), ("latency_p99_us", 0.99)):
+            found.append(quantile_metric(name, spent, level, scope=f"batch:{rows}"))
+    return tuple(found)
+
+
+def quantile_metric(name: str, spent: np.ndarray, level: float, *, scope: str) -> Metric:
+    """Return a quantile of times (µs) with its 95 % interval from order statistics.
+
+    The number of values below a quantile is binomial (normal approximation); a bound that would
+    need more calls than there were is None.
+    """
+    ordered = np.sort(np.asarray(spent, dtype=np.float64))
+    n = len(ordered)
+    half = normal_quantile(0.95) * np.sqrt(n * level * (1 - level))
+    first, last = int(np.floor(n * level - half)), int(np.ceil(n * level + half))
+    return Metric(
+        name=name,
+        value=float(np.quantile(ordered, level)),
+        low=float(ordered[first]) if first >= 0 else None,
+        high=float(ordered[last]) if last < n else None,
+        n=n,
+        method="order statistics",
+        unit="µs",
+        scope=scope,
+    )
+
+
+def speedup(timings: Timings, rows: int) -> float:
+    """Return how many times faster the ONNX form's median is."""
+    return float(np.median(timings["native"][rows]) / np.median(timings["onnx"][rows]))
+
+
+def prefers_onnx(timings: Timings, batches: Sequence[int], config: OptimizeConfig) -> bool:
+    """Return whether the ONNX form ships: no slower anywhere, or faster where the goal is."""
+    slow = [rows for rows in batches if speedup(timings, rows) < 1 / (1 + config.max_slowdown)]
+    if not slow:
+        return True
+    if len(slow) == len(batches):
+        return False
+    wanted = min(batches) if config.goal == "latency" else max(batches)
+    return wanted not in slow

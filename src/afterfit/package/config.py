@@ -1,0 +1,49 @@
+"""What may be asked of ``package``."""
+
+from __future__ import annotations
+
+import msgspec
+
+DEFAULT_BASE = "python:3.11-slim-bookworm"
+DEFAULT_PYTHON = "3.11"
+DEFAULT_PORT = 8080
+USER_ID = 10001
+
+
+class IndexConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """Where pip finds packages; what is empty is left to pip's own settings.
+
+    ``wheelhouse`` is a folder of wheels, used alone: no index is asked then. Credentials in a URL
+    reach pip by its environment, and never a file that is written.
+    """
+
+    index_url: str = ""
+    extra_index_url: tuple[str, ...] = ()
+    wheelhouse: str = ""
+    proxy: str = ""
+
+    @property
+    def given(self) -> bool:
+        """Whether anything was asked."""
+        return self != IndexConfig()
+
+
+class PackageConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """How an image is made.
+
+    ``base`` is an image with Python ``python`` (``X.Y``), best ``NAME@sha256:…``. ``platforms``
+    are ``linux/amd64`` and ``linux/arm64``: the machines that the locked wheels must fit. With
+    ``vendor`` the wheels go into the folder, and building the image needs no index. ``name`` is
+    what the server calls the model, ``number`` its version for people (0: none). The server
+    refuses to listen to other machines without keys unless ``allow_unauthenticated``.
+    """
+
+    name: str = "model"
+    number: int = 0
+    base: str = DEFAULT_BASE
+    python: str = DEFAULT_PYTHON
+    platforms: tuple[str, ...] = ("linux/amd64",)
+    port: int = DEFAULT_PORT
+    vendor: bool = False
+    allow_unauthenticated: bool = False
+    index: IndexConfig = IndexConfig()

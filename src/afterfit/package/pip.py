@@ -1,0 +1,158 @@
+"""Runs pip, which knows best what an index, a wheelhouse or a proxy means."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+from afterfit.core.digest import sha256_file
+from afterfit.errors import DependencyError, InputError, UnavailableError, UsageError
+from afterfit.package.config import IndexConfig, PackageConfig
+
+_SECONDS = 900.0
+_NEWEST_GLIBC, _OLDEST_GLIBC = 36, 17
+"""manylinux_2_36 is Debian 12; manylinux_2_17 is the oldest that is still built for."""
+_MACHINES = {"linux/amd64": "x86_64", "linux/arm64": "aarch64"}
+_CREDENTIALS = re.compile(r"(\w+://)[^/\s@]+@")
+_NETWORK = re.compile(
+    r"ConnectionError|ConnectTimeout|ReadTimeout|Max retries|Temporary failure|NewConnectionError"
+    r"|getaddrinfo|ProxyError|HTTP error|SSLError|Connection refused|Could not fetch URL"
+)
+
+
+def report(
+    requirements: str, config: PackageConfig, platform: str
+) -> Iterator[tuple[str, str, str]]:
+    """Yield (name, version, SHA-256) of each file that pip would install on ``platform``.
+
+    Raises InputError where nothing fits, UnavailableError for a network that does not answer.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        answer = Path(folder) / "report.json"
+        options = ["--dry-run", "--ignore-installed", "--report", str(answer)]
+        _run("install", requirements, options, config, platform, Path(folder))
+        document = json.loads(answer.read_bytes())
+    for item in document["install"]:
+        name = re.sub(r"[-_.]+", "-", item["metadata"]["name"]).lower()
+        yield name, item["metadata"]["version"], _digest(item["download_info"], name)
+
+
+def download(lock: str, config: PackageConfig, folder: Path) -> list[str]:
+    """Return the names of the wheels put into ``folder``: those that the lock has the hashes of."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for platform in config.platforms:
+        with tempfile.TemporaryDirectory() as scratch:
+            options = ["--no-deps", "--require-hashes", "--dest", str(folder)]
+            _run("download", lock, options, config, platform, Path(scratch))
+    return sorted(path.name for path in folder.glob("*.whl"))
+
+
+def redact(text: str) -> str:
+    """Return the text without the credentials of any URL in it."""
+    return _CREDENTIALS.sub(r"\1***@", text)
+
+
+def platform_tags(platform: str) -> list[str]:
+    """Return the wheel tags that fit ``linux/amd64`` or ``linux/arm64``, best first."""
+    if platform not in _MACHINES:
+        raise UsageError(
+            f"no wheels are known for {platform!r}",
+            why=f"known are: {', '.join(_MACHINES)}",
+            fix="--platform linux/amd64",
+        )
+    machine = _MACHINES[platform]
+    newest = [f"manylinux_2_{minor}" for minor in range(_NEWEST_GLIBC, _OLDEST_GLIBC - 1, -1)]
+    legacy = ["manylinux2014"]
+    if machine == "x86_64":
+        legacy += ["manylinux2010", "manylinux1"]
+    return [f"{tag}_{machine}" for tag in [*newest, *legacy, "linux"]]
+
+
+def environment(index: IndexConfig, base: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment that tells pip the index: a command line is there for all to read."""
+    told = {
+        "PIP_INDEX_URL": index.index_url,
+        "PIP_EXTRA_INDEX_URL": " ".join(index.extra_index_url),
+        "PIP_PROXY": index.proxy,
+        "PIP_FIND_LINKS": index.wheelhouse,
+        "PIP_NO_INDEX": "1" if index.wheelhouse else "",
+    }
+    always = {"PIP_NO_INPUT": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+    kept = {key: value for key, value in base.items() if key != "PIP_REQUIRE_VIRTUALENV"}
+    return {**kept, **always, **{key: value for key, value in told.items() if value}}
+
+
+def _run(
+    verb: str,
+    requirements: str,
+    options: list[str],
+    config: PackageConfig,
+    platform: str,
+    scratch: Path,
+) -> None:
+    if config.index.wheelhouse and not Path(config.index.wheelhouse).is_dir():
+        raise UsageError("the wheelhouse is no folder", where=config.index.wheelhouse)
+    wanted = scratch / "requirements.txt"
+    wanted.write_text(requirements, encoding="utf-8")
+    tags = [word for tag in platform_tags(platform) for word in ("--platform", tag)]
+    command = [sys.executable, "-m", "pip", verb, "--quiet", "--only-binary", ":all:"]
+    command += ["--python-version", config.python, "--implementation", "cp", *tags]
+    command += [*options, "--requirement", str(wanted)]
+    try:
+        done = subprocess.run(
+            command,
+            env=environment(config.index, os.environ),
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+            timeout=_SECONDS,
+        )
+    except subprocess.TimeoutExpired:
+        raise UnavailableError(f"pip did not finish within {_SECONDS:g} s") from None
+    if done.returncode:
+        raise _failed(redact(done.stderr))
+
+
+def _failed(errors: str) -> UnavailableError | InputError | DependencyError:
+    lines = [line.strip() for line in errors.splitlines() if "ERROR" in line or "WARNING" in line]
+    why = "; ".join(lines[-4:]) or errors.strip()[-500:]
+    if "No module named pip" in errors:
+        return DependencyError(
+            "pip is not installed beside Afterfit", fix=f"{sys.executable} -m ensurepip"
+        )
+    if _NETWORK.search(errors):
+        return UnavailableError(
+            "the package index does not answer",
+            why=why,
+            fix="name one that does (--index-url URL) or a folder of wheels (--wheelhouse FOLDER)",
+        )
+    return InputError(
+        "pip finds no wheels for the serving environment",
+        where="requirements.lock",
+        why=why,
+        fix="change the pins, or name the index or folder that has them: --index-url, --wheelhouse",
+    )
+
+
+def _digest(download: dict[str, Any], name: str) -> str:
+    found = download.get("archive_info", {}).get("hashes", {}).get("sha256")
+    if found:
+        return str(found)
+    url = urlsplit(download["url"])
+    if url.scheme == "file":
+        return sha256_file(Path(url2pathname(url.path)))
+    raise InputError(
+        f"the index states no SHA-256 of {name}",
+        why="without it nobody can tell whether the same file is installed later",
+        fix="put its wheel into a folder and name that: --wheelhouse FOLDER",
+    )

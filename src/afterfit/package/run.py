@@ -1,0 +1,119 @@
+"""The verb ``package``: records a drafted bundle, or writes what a place needs to run it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from afterfit.core.bundle import Bundle
+from afterfit.core.finding import Finding
+from afterfit.errors import ConflictError
+from afterfit.package.config import PackageConfig
+from afterfit.package.destination import open_destination
+from afterfit.records.package import PackageRecord
+from afterfit.records.record import Environment
+from afterfit.store.environment import current_environment
+from afterfit.store.files import os_errors, remove_tree, temporary_beside
+
+_MARK = ".afterfit-package"
+_FOLDER_MODE, _FILE_MODE = 0o755, 0o644
+
+
+def record_draft(
+    bundle: Bundle,
+    *,
+    subject: str = "",
+    inputs: Mapping[str, str] | None = None,
+    findings: Sequence[Finding] = (),
+    env: Environment | None = None,
+) -> PackageRecord:
+    """Return the record of a bundle that was drafted; ``subject`` is the model file's digest."""
+    return PackageRecord(
+        subject=subject or bundle.digest,
+        inputs=dict(inputs or {}),
+        bundle=bundle.digest,
+        files=_sizes(bundle),
+        findings=tuple(findings),
+        env=env or current_environment(),
+    )
+
+
+def package_for(
+    destination: str,
+    bundle: Bundle,
+    out_folder: Path,
+    config: PackageConfig,
+    *,
+    env: Environment | None = None,
+) -> PackageRecord:
+    """Return the record of what was written to ``out_folder`` for a destination.
+
+    The bundle's bytes are checked first. The folder appears whole or not at all; one that this
+    wrote before is replaced, any other that holds something raises ConflictError. Raises
+    UsageError for an unknown destination, IntegrityError for a damaged bundle, and what the
+    destination raises.
+    """
+    writer = open_destination(destination)
+    bundle.verify(bundle.digest)
+    _check_free(out_folder)
+    temporary = temporary_beside(out_folder)
+    with os_errors(out_folder, "write"):
+        temporary.mkdir(parents=True)
+        try:
+            findings = writer.write(bundle, temporary, config)
+            (temporary / _MARK).write_text(f"{bundle.digest}\n", encoding="utf-8")
+            written = _settle(temporary)
+            remove_tree(out_folder)
+            temporary.rename(out_folder)
+        finally:
+            remove_tree(temporary)
+    return PackageRecord(
+        subject=bundle.digest,
+        bundle=bundle.digest,
+        files=_sizes(bundle),
+        destination=destination,
+        written=tuple(name for name in written if name != _MARK),
+        findings=tuple(findings),
+        resolved=_told(config),
+        env=env or current_environment(),
+    )
+
+
+def _check_free(folder: Path) -> None:
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / _MARK).is_file():
+        raise ConflictError(
+            f"{folder.name} holds something else",
+            where=str(folder),
+            why="it would be replaced, and this command did not write it",
+            fix=f"name another folder: --out {folder.name}-image",
+        )
+    if folder.exists() and not folder.is_dir():
+        raise ConflictError(f"{folder.name} is a file", where=str(folder))
+
+
+def _settle(folder: Path) -> list[str]:
+    """Return the files written, sorted, after giving all the modes that every user can read."""
+    folder.chmod(_FOLDER_MODE)
+    names = []
+    for path in sorted(folder.rglob("*")):
+        path.chmod(_FOLDER_MODE if path.is_dir() else _FILE_MODE)
+        if path.is_file():
+            names.append(path.relative_to(folder).as_posix())
+    return names
+
+
+def _sizes(bundle: Bundle) -> dict[str, int]:
+    return {name: entry.size for name, entry in bundle.manifest.files.items()}
+
+
+def _told(config: PackageConfig) -> dict[str, Any]:
+    """Return the config as a record may keep it: no address of an index, no credentials."""
+    told: dict[str, Any] = {
+        name: getattr(config, name) for name in config.__struct_fields__ if name != "index"
+    }
+    return {
+        **told,
+        "platforms": list(config.platforms),
+        "index": "given" if config.index.given else "pip's own",
+    }

@@ -1,0 +1,1 @@
+"""The step that finds the place of best value."""

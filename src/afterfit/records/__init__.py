@@ -1,0 +1,1 @@
+"""The frozen results of the steps, one struct each."""

@@ -1,0 +1,45 @@
+"""The record of ``assess``: how good the model is, and how sure that is."""
+
+from __future__ import annotations
+
+import msgspec
+
+from afterfit.core.metric import Metric
+from afterfit.core.signature import Label
+from afterfit.records.record import Record
+
+
+class Confusion(msgspec.Struct, frozen=True, kw_only=True):
+    """Rows by true class (first index) and decided class (second), in the order of ``labels``."""
+
+    labels: tuple[Label, ...]
+    counts: tuple[tuple[int, ...], ...]
+
+
+class Curve(msgspec.Struct, frozen=True, kw_only=True):
+    """A line to draw: ``x`` and ``y`` of equal length (≤ 200 points) with their titles."""
+
+    name: str
+    x_title: str
+    y_title: str
+    x: tuple[float, ...]
+    y: tuple[float, ...]
+
+
+class Fold(msgspec.Struct, frozen=True, kw_only=True):
+    """One fold of a cross-validation: its number, rows, and metrics."""
+
+    fold: int
+    n_train: int
+    n_test: int
+    metrics: tuple[Metric, ...]
+
+
+class AssessRecord(Record, frozen=True, kw_only=True, tag="assess"):
+    """Metrics of scope ``held-out`` first, then ``baseline:…`` and ``cv``; what they came from."""
+
+    confusion: Confusion | None = None
+    curves: tuple[Curve, ...] = ()
+    folds: tuple[Fold, ...] = ()
+    baseline: str = ""
+    n_labelled: int = 0

@@ -1,0 +1,32 @@
+"""The record of ``monitor report``: what a version saw and said in a period."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from afterfit.core.fingerprint import Fingerprint
+from afterfit.records.record import Record
+
+
+class Distance(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a column's live distribution is from the reference, both with their rows."""
+
+    column: str
+    name: str
+    value: float | None
+    n: int
+    n_ref: int
+    message: str = ""
+
+
+class MonitorRecord(Record, frozen=True, kw_only=True, tag="monitor"):
+    """Counts by kind, live distributions beside the reference, and the period (ISO 8601, UTC)."""
+
+    counts: dict[str, int] = {}
+    period: tuple[str, str] | None = None
+    reference: Fingerprint | None = None
+    live: Fingerprint | None = None
+    distances: tuple[Distance, ...] = ()
+    versions: dict[str, Any] = {}

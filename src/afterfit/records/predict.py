@@ -1,0 +1,14 @@
+"""The record of ``predict``: a batch that was scored."""
+
+from __future__ import annotations
+
+from afterfit.records.record import Record
+
+
+class PredictRecord(Record, frozen=True, kw_only=True, tag="predict"):
+    """``rows`` scored from ``source`` into ``output``, ``flagged`` of them by some flag."""
+
+    source: str
+    output: str
+    rows: int
+    flagged: dict[str, int] = {}

@@ -1,0 +1,1 @@
+"""The step that keeps versions, aliases and the way back."""

@@ -1,0 +1,113 @@
+"""From what a person writes to a version, and what to say where there is none."""
+
+from __future__ import annotations
+
+from afterfit.errors import IntegrityError, NotFoundError
+from afterfit.registry.names import CHAMPION, Reference, check_name, parse_reference
+from afterfit.registry.shelf import AliasFile, Shelf, VersionFile
+from afterfit.registry.version import Version
+
+
+class Lookup:
+    """Finds versions on a shelf; changes nothing."""
+
+    def __init__(self, shelf: Shelf) -> None:
+        self._shelf = shelf
+
+    def resolve(self, reference: str) -> Version:
+        """Return the version meant; raises UsageError, or NotFoundError listing what there is."""
+        wanted = parse_reference(reference)
+        versions = self.files(wanted.name)
+        if not wanted.selector:
+            return self._default(wanted.name, versions)
+        for alias in self._shelf.aliases(wanted.name):
+            if alias.alias == wanted.selector:
+                return self._aliased(wanted.name, alias)
+        for file in versions:
+            if file.number == wanted.number:
+                return self.version(file)
+        return self._by_digest(wanted, versions)
+
+    def files(self, name: str) -> list[VersionFile]:
+        """Return the versions of a name, at least one; raises NotFoundError, UsageError."""
+        versions = self._shelf.versions(check_name(name))
+        if not versions:
+            known = ", ".join(self._shelf.names())
+            raise NotFoundError(
+                f"no model is registered as {name!r}",
+                where=str(self._shelf.folder),
+                why=f"registered are: {known}" if known else "nothing is registered yet",
+                fix=f"afterfit register MODEL --name {name}",
+            )
+        return versions
+
+    def numbered(self, name: str, number: int) -> Version:
+        """Return the version with that number; raises NotFoundError."""
+        return self.resolve(f"{name}@{number}")
+
+    def version(self, file: VersionFile) -> Version:
+        """Return a version with its aliases and evidence as they are now."""
+        aliases = self._shelf.aliases(file.name)
+        return Version(
+            name=file.name,
+            number=file.number,
+            digest=file.digest,
+            created=file.created,
+            who=file.who,
+            aliases=tuple(each.alias for each in aliases if each.number == file.number),
+            evidence=self._shelf.evidence(file.name, file.number).records,
+        )
+
+    def number_of(self, name: str, alias: str) -> int | None:
+        """Return the number that an alias points to, None where it was never moved."""
+        found = self._shelf.alias(name, alias)
+        return None if found is None else found.number
+
+    def _aliased(self, name: str, alias: AliasFile) -> Version:
+        for file in self.files(name):
+            if file.number == alias.number and file.digest == alias.digest:
+                return self.version(file)
+        raise IntegrityError(
+            f"{name}@{alias.alias} points to a version that is not there",
+            where=str(self._shelf.alias_path(name, alias.alias)),
+            why=f"it names number {alias.number} with digest {alias.digest[:16]}…",
+            fix="restore registry/ from a copy of the workspace",
+        )
+
+    def _default(self, name: str, versions: list[VersionFile]) -> Version:
+        champion = self._shelf.alias(name, CHAMPION)
+        if champion is not None:
+            return self._aliased(name, champion)
+        if len(versions) == 1:
+            return self.version(versions[0])
+        raise NotFoundError(
+            f"{name} has no {CHAMPION} and {len(versions)} versions: which one?",
+            where=str(self._shelf.folder / name),
+            why=self._listing(name, versions),
+            fix=f"write {name}@{versions[-1].number}, or: afterfit promote "
+            f"{name}@{versions[-1].number}",
+        )
+
+    def _by_digest(self, wanted: Reference, versions: list[VersionFile]) -> Version:
+        prefix = wanted.prefix
+        found = [file for file in versions if prefix and file.digest.startswith(prefix)]
+        if len(found) == 1:
+            return self.version(found[0])
+        if found:
+            raise NotFoundError(
+                f"{wanted} means {len(found)} versions",
+                why=", ".join(f"{file.number} (sha256:{file.digest[:16]}…)" for file in found),
+                fix="write more digits of the digest, or the number",
+            )
+        raise NotFoundError(
+            f"{wanted} does not exist",
+            where=str(self._shelf.folder / wanted.name),
+            why=self._listing(wanted.name, versions),
+            fix=f"afterfit versions {wanted.name}",
+        )
+
+    def _listing(self, name: str, versions: list[VersionFile]) -> str:
+        told = [f"{file.number} (sha256:{file.digest[:12]})" for file in versions[-10:]]
+        aliases = [f"{each.alias} → {each.number}" for each in self._shelf.aliases(name)]
+        text = "there are: " + ", ".join(told)
+        return text + (f"; aliases: {', '.join(aliases)}" if aliases else "; no alias")

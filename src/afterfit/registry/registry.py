@@ -1,0 +1,310 @@
+"""The registry: immutable versions by digest, aliases that move, and a log of every move.
+
+Every change holds one lock and goes in one order: the line of the audit log first, brought to the
+disk, then the files that it announces. A crash between the two is mended when the registry is
+opened again or changed next, so the log and the files agree.
+"""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from afterfit.core.gate import GateResult
+from afterfit.errors import (
+    ConflictError,
+    ForbiddenError,
+    IntegrityError,
+    NotFoundError,
+    UsageError,
+)
+from afterfit.registry import verification
+from afterfit.registry.audit import AuditLog, Entry, LogCheck, utc_now
+from afterfit.registry.diff import RecordReader, VersionDiff, compare
+from afterfit.registry.history import PROMOTE, ROLLBACK, Move, move_of, moves, rollback_target
+from afterfit.registry.lookup import Lookup
+from afterfit.registry.names import CHAMPION, check_alias, check_name
+from afterfit.registry.shelf import EVIDENCE, REGISTER, Shelf
+from afterfit.registry.version import GateRefusal, Promotion, Verification, Version
+from afterfit.store.blobs import BlobStore
+from afterfit.store.files import file_lock
+
+REFUSE = "refuse"
+
+
+class Registry:
+    """The registry of the workspace in ``folder`` (its ``.afterfit``); its bytes are in ``blobs``.
+
+    Opening it changes nothing, unless a crash left something to mend.
+    """
+
+    def __init__(
+        self, folder: Path, blobs: BlobStore, *, clock: Callable[[], datetime] = utc_now
+    ) -> None:
+        self.folder = folder
+        self.blobs = blobs
+        self.audit = AuditLog(folder, clock=clock)
+        self._shelf = Shelf(folder / "registry")
+        self._lookup = Lookup(self._shelf)
+        # A damaged log or a read-only disk must not keep anybody from reading: the next change,
+        # and verify_log, say what is wrong.
+        with suppress(IntegrityError, ForbiddenError):
+            if not self._settled():
+                with self._change():
+                    pass
+
+    def register(
+        self, name: str, bundle_folder: Path, *, who: str, evidence: Mapping[str, str] | None = None
+    ) -> Version:
+        """Return the version that holds the bundle: a new number, or the one it had already.
+
+        ``evidence`` maps steps to digests of their records, and is added to what is known.
+        Raises UsageError for a name, IntegrityError for a bundle that is not what it says.
+        """
+        check_name(name)
+        digest = self.blobs.put_bundle(bundle_folder)
+        with self._change():
+            known = [file for file in self._shelf.versions(name) if file.digest == digest]
+            if known:
+                return self._add_evidence(self._lookup.version(known[0]), who, evidence or {})
+            number = self._shelf.next_number(name)
+            details = {"digest": digest, "evidence": dict(evidence or {})}
+            self._do(REGISTER, who=who, name=name, to=str(number), details=details)
+            return self._lookup.numbered(name, number)
+
+    def attach(self, version: Version, *, who: str, evidence: Mapping[str, str]) -> Version:
+        """Return the version with more evidence (step -> record digest); its digest stays."""
+        with self._change():
+            current = self._lookup.numbered(version.name, version.number)
+            return self._add_evidence(current, who, evidence)
+
+    def resolve(self, reference: str) -> Version:
+        """Return the version meant by NAME, NAME@ALIAS, NAME@NUMBER or NAME@[sha256:]DIGEST.
+
+        A bare name is its champion, or its only version. Raises UsageError, or NotFoundError that
+        lists what there is.
+        """
+        return self._lookup.resolve(reference)
+
+    def show(self, reference: str) -> tuple[Version, tuple[Entry, ...]]:
+        """Return the version meant, and the lines of the audit log that name it."""
+        version = self.resolve(reference)
+        number = str(version.number)
+        about = (e for e in self.log(version.name) if number in {e.to, e.source})
+        return version, tuple(about)
+
+    def list(self, name: str | None = None) -> tuple[Version, ...]:
+        """Return every version of a name, or of all names, by name and number."""
+        chosen = self.names() if name is None else (name,)
+        files = (file for each in chosen for file in self._lookup.files(each))
+        return tuple(self._lookup.version(file) for file in files)
+
+    def names(self) -> tuple[str, ...]:
+        """Return the names that have a version, sorted."""
+        return self._shelf.names()
+
+    def diff(self, old: str, new: str, *, records: RecordReader | None = None) -> VersionDiff:
+        """Return what changes for callers and people who go from ``old`` to ``new``.
+
+        Both are references. Metrics are compared where ``records`` can read the evidence.
+        """
+        return compare(self.blobs, self.resolve(old), self.resolve(new), records)
+
+    def promote(
+        self,
+        name: str,
+        number: int,
+        alias: str = CHAMPION,
+        *,
+        who: str,
+        why: str = "",
+        gates: Sequence[GateResult] = (),
+        override: str | None = None,
+        expected: int | None = None,
+    ) -> Promotion | GateRefusal:
+        """Return the promotion, or the refusal of a gate that failed or has no evidence.
+
+        ``override`` is the reason to promote all the same; the log keeps it. ``expected`` is the
+        number that the alias must still have, 0 for none (by default, what it is now).
+        Every byte of the version is hashed first. Raises ConflictError where somebody else moved
+        the alias meanwhile, IntegrityError for damaged bytes, NotFoundError, UsageError.
+        """
+        check_alias(alias)
+        _check_override(override)
+        version = self._lookup.numbered(name, number)
+        before = self._lookup.number_of(name, alias)
+        if expected is not None and (before or 0) != expected:
+            raise _moved(name, alias, expected, before)
+        refusal = GateRefusal(version=version, alias=alias, gates=tuple(gates))
+        details = {"alias": alias, "digest": version.digest, "gates": _told(gates)}
+        if refusal.blocking and override is None:
+            self.note(REFUSE, who=who, name=name, to=str(number), why=refusal.why, details=details)
+            return refusal
+        if override is not None:
+            details["override"] = override
+        verification.check_version(self.blobs, version)
+        return self._move(PROMOTE, version, before, who=who, why=why, details=details)
+
+    def rollback(self, name: str, *, who: str, why: str, alias: str = CHAMPION) -> Promotion:
+        """Return the move to the last version that held the alias and was not rolled back from.
+
+        Its bytes are hashed before the alias moves; twice in a row goes back twice. Raises
+        NotFoundError where there is nothing to go back to, IntegrityError, ConflictError.
+        """
+        check_alias(alias)
+        self._lookup.files(name)
+        history = self.moves(name, alias)
+        target = rollback_target(history)
+        if target is None:
+            raise _nothing_before(name, alias, history)
+        version = self._lookup.numbered(name, target)
+        verification.check_version(self.blobs, version)
+        details = {"alias": alias, "digest": version.digest}
+        return self._move(ROLLBACK, version, history[-1].to, who=who, why=why, details=details)
+
+    def log(self, name: str | None = None) -> tuple[Entry, ...]:
+        """Return the lines of the audit log, of one name where given; raises IntegrityError."""
+        with self._reading():
+            return tuple(entry for entry in self.audit.entries() if name in {None, entry.name})
+
+    def moves(self, name: str, alias: str = CHAMPION) -> builtins.list[Move]:
+        """Return every move of an alias, in order, with who and why."""
+        return moves(self.log(name), name, alias)
+
+    def note(self, action: str, *, who: str, **words: Any) -> Entry:
+        """Return a new line of the audit log for something that changes no file of the registry.
+
+        ``words`` are the fields of a line: ``name``, ``source``, ``to``, ``why``, ``details``.
+        """
+        if action in {REGISTER, EVIDENCE, PROMOTE, ROLLBACK}:
+            raise UsageError(f"{action!r} is the registry's own word", fix="use another action")
+        with self._change():
+            return self._do(action, who=who, **words)
+
+    def verify_log(self) -> LogCheck:
+        """Return lines and head hash; raises IntegrityError with the number of a changed line."""
+        with self._reading():
+            return self.audit.verify()
+
+    def verify(self, name: str | None = None) -> Verification:
+        """Return what was hashed, all intact; raises IntegrityError naming every damaged file."""
+        with self._reading():
+            return verification.verify(self.blobs, self._shelf, self.audit, self.list(name))
+
+    def checkout(self, version: Version) -> Path:
+        """Return the folder ``bundles/<digest>`` holding the version, every byte checked.
+
+        Raises IntegrityError where the bytes in the store are damaged.
+        """
+        manifest = self.blobs.manifest(version.digest)
+        return self.blobs.checkout(manifest, self.folder / "bundles" / version.digest)
+
+    def _move(
+        self,
+        action: str,
+        version: Version,
+        before: int | None,
+        *,
+        who: str,
+        why: str,
+        details: dict[str, Any],
+    ) -> Promotion:
+        """Move an alias that still points to ``before``; raises ConflictError where it does not."""
+        name, alias, move = version.name, str(details["alias"]), None
+        with self._change():
+            now = self._lookup.number_of(name, alias)
+            if now != before:
+                raise _moved(name, alias, before, now)
+            if now != version.number:
+                source = "" if now is None else str(now)
+                words = {"source": source, "to": str(version.number), "why": why}
+                move = move_of(self._do(action, who=who, name=name, details=details, **words))
+            current = self._lookup.numbered(name, version.number)
+        return Promotion(version=current, alias=alias, previous=before, move=move)
+
+    @contextmanager
+    def _change(self) -> Iterator[None]:
+        """Hold the lock, with everything mended that a crash left."""
+        with file_lock(self.folder / "registry" / "lock"):
+            torn = self.audit.mend_head()
+            recovered = self._finish_last()
+            if torn:
+                self.audit.cut_torn(torn)
+            if recovered:
+                self.audit.append("recover", who="afterfit", why=recovered)
+            yield
+
+    def _finish_last(self) -> str:
+        """Do what the last line of the log announced, where a crash came before it was done."""
+        last = self.audit.last_entry()
+        if last is None or self._shelf.applied(last):
+            return ""
+        self._shelf.apply(last)
+        return f"a crash came after line {last.seq} ({last.action}); it is done now"
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """Keep writers away while the log is read, where this file system can be written."""
+        with ExitStack() as stack:
+            if self.audit.path.exists():
+                # Where nobody can write, nobody has to be kept away.
+                with suppress(ForbiddenError):
+                    stack.enter_context(file_lock(self.folder / "registry" / "lock"))
+            yield
+
+    def _settled(self) -> bool:
+        last = self.audit.last_entry()
+        return self.audit.agrees() and (last is None or self._shelf.applied(last))
+
+    def _do(self, action: str, **words: Any) -> Entry:
+        entry = self.audit.append(action, **words)
+        self._shelf.apply(entry)
+        return entry
+
+    def _add_evidence(self, version: Version, who: str, evidence: Mapping[str, str]) -> Version:
+        added = {step: d for step, d in evidence.items() if version.evidence.get(step) != d}
+        if not added:
+            return version
+        details = {"digest": version.digest, "evidence": added}
+        self._do(EVIDENCE, who=who, name=version.name, to=str(version.number), details=details)
+        return self._lookup.numbered(version.name, version.number)
+
+
+def _told(gates: Sequence[GateResult]) -> builtins.list[dict[str, Any]]:
+    return [{"gate": gate.gate, "outcome": gate.outcome, "value": gate.value} for gate in gates]
+
+
+def _check_override(override: str | None) -> None:
+    if override is not None and not override.strip():
+        raise UsageError(
+            "an override needs a reason",
+            why="the audit log keeps why a gate was passed by",
+            fix='say why, for example: --override "hotfix for the broken feed, agreed with Ana"',
+        )
+
+
+def _moved(name: str, alias: str, expected: int | None, found: int | None) -> ConflictError:
+    return ConflictError(
+        f"{name}@{alias} was moved by somebody else",
+        why=f"it pointed to {expected or 'no version'}, now it points to {found or 'no version'}",
+        fix=f"look at what happened (afterfit log {name}), then run the same command again",
+    )
+
+
+def _nothing_before(name: str, alias: str, history: Sequence[Move]) -> NotFoundError:
+    if not history:
+        why = f"{name} never had a {alias}"
+        fix = f"afterfit promote {name}@NUMBER"
+    else:
+        tried = ", ".join(str(number) for number in dict.fromkeys(move.to for move in history))
+        why = (
+            f"{alias} held {tried}; every other one was rolled back from"
+            if len({move.to for move in history}) > 1
+            else f"{history[-1].to} is the only version that was ever {alias}"
+        )
+        fix = f"choose one: afterfit versions {name}, then afterfit promote {name}@NUMBER"
+    return NotFoundError(f"nothing to roll {name}@{alias} back to", why=why, fix=fix)

@@ -1,0 +1,303 @@
+"""Drawings as inline SVG: declared with Altair, drawn by vl-convert, coloured by the page's CSS.
+
+The first drawing of a process costs about two seconds of imports, each later one some hundredths.
+Equal drawings are drawn once. Colours leave here as classes (``f-…`` for fills, ``s-…`` for
+strokes), so that one SVG is readable in light and in dark.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+from afterfit.report import number
+from afterfit.report.page import Bars, Drawing, Heat, Histogram, Intervals, Lines, Quantiles
+from afterfit.report.printable import clipped_values
+from afterfit.report.svg import COLOURS, SERIES, clean
+
+WIDTH = 450
+ROW_HEIGHT = 18
+SMALL_SQUARE = 240
+MAX_HEAT_LABELS = 25
+_QUANTILE_LABELS = {0.5: "50 %", 0.9: "90 %", 0.99: "99 %", 0.999: "99.9 %", 0.9999: "99.99 %"}
+
+
+@cache
+def svg(drawing: Drawing, title: str, description: str) -> str:
+    """Return a drawing as an SVG element with its title and description; safe to put in a page."""
+    import vl_convert
+
+    builders: dict[type[Any], Callable[[Any], Any]] = {
+        Intervals: _intervals,
+        Heat: _heat,
+        Lines: _lines,
+        Histogram: _histogram,
+        Bars: _bars,
+        Quantiles: _quantiles,
+    }
+    chart = builders[type(drawing)](drawing).configure(**_theme())
+    # vl-convert ends the process when a label holds a control character.
+    source = vl_convert.vegalite_to_svg(clipped_values(chart.to_dict()))
+    return clean(source, title, description)
+
+
+def _theme() -> dict[str, Any]:
+    text, muted, grid = COLOURS["ink"], COLOURS["muted"], COLOURS["grid"]
+    axis = {
+        "labelColor": muted,
+        "titleColor": muted,
+        "gridColor": grid,
+        "domainColor": grid,
+        "tickColor": grid,
+        "labelFontSize": 12,
+        "titleFontSize": 12,
+        "titleFontWeight": "normal",
+        "titlePadding": 8,
+        "labelLimit": 170,
+        "labelFlush": False,
+    }
+    legend = {"labelColor": text, "labelFontSize": 12, "orient": "top", "title": None}
+    return {
+        "background": "transparent",
+        "font": "sans-serif",
+        "axis": axis,
+        "legend": {**legend, "labelLimit": 150, "columns": 3, "symbolStrokeWidth": 2.5},
+        "view": {"stroke": None},
+        "padding": {"left": 16, "right": 12, "top": 4, "bottom": 4},
+    }
+
+
+def _data(rows: list[dict[str, Any]]) -> Any:
+    import altair
+
+    return altair.Data(values=rows)
+
+
+def _colour(names: list[str], colours: list[str], *, legend: bool = True) -> Any:
+    import altair
+
+    scale = altair.Scale(domain=names, range=colours)
+    shown = {} if legend else {"legend": None}
+    return altair.Color("series:N", scale=scale, sort=names, title=None, **shown)
+
+
+def _intervals(drawing: Intervals) -> Any:
+    import altair
+
+    series = list(dict.fromkeys(item.series for item in drawing.ranges))
+    labels = list(dict.fromkeys(item.label for item in drawing.ranges))
+    rows = [
+        {
+            "label": item.label,
+            "series": item.series,
+            "value": item.value,
+            "low": item.low,
+            "high": item.high,
+            "say": f"{item.label}, {item.series}: {number.plain(item.value)} "
+            f"({number.plain(item.low)} to {number.plain(item.high)})",
+        }
+        for item in drawing.ranges
+    ]
+    base = altair.Chart(_data(rows)).encode(
+        y=altair.Y("label:N", sort=labels, title=None, axis=altair.Axis(grid=True, ticks=False)),
+        yOffset=altair.YOffset("series:N", sort=series, scale=altair.Scale(paddingOuter=0.6)),
+        color=_colour(series, _series_colours(series), legend=len(series) > 1),
+        description="say:N",
+    )
+    x = altair.Scale(zero=False, nice=True)
+    bars = base.mark_rule(strokeWidth=2.5, strokeCap="round").encode(
+        x=altair.X("low:Q", scale=x, title=drawing.x_title or None), x2="high:Q"
+    )
+    dots = base.mark_point(size=64, filled=True, opacity=1).encode(x="value:Q")
+    step = max(28, ROW_HEIGHT * len(series))
+    return (bars + dots).properties(width=WIDTH - 130, height=step * len(labels))
+
+
+def _series_colours(series: list[str]) -> list[str]:
+    """Return the accent for what is judged and grey for the baseline, whichever are there."""
+    known = {"baseline": COLOURS["reference"], "cross-validation": COLOURS["series3"]}
+    return [known.get(name, SERIES[0]) for name in series]
+
+
+def _heat(drawing: Heat) -> Any:
+    import altair
+
+    labels = _distinct(drawing.labels)
+    rows = []
+    for label, counts in zip(labels, drawing.counts, strict=True):
+        total = sum(counts) or 1
+        for decided, value in zip(labels, counts, strict=True):
+            share = value / total
+            say = f"true {label}, decided {decided}: {number.plural(value, 'row')} ({share:.1%})"
+            text = number.count(value) if len(labels) <= 12 else ""
+            rows.append({"t": label, "d": decided, "share": share, "text": text, "say": say})
+    base = altair.Chart(_data(rows)).encode(
+        x=altair.X("d:N", sort=labels, title="decided", axis=altair.Axis(orient="top", **_TIDY)),
+        y=altair.Y("t:N", sort=labels, title="true", axis=altair.Axis(**_TIDY)),
+        description="say:N",
+    )
+    opacity = altair.Opacity(
+        "share:Q", legend=None, scale=altair.Scale(domain=[0, 1], range=[0.06, 1])
+    )
+    cells = base.mark_rect(color=COLOURS["accent"]).encode(opacity=opacity)
+    strong = altair.condition(
+        "datum.share > 0.55", altair.value(COLOURS["on-accent"]), altair.value(COLOURS["ink"])
+    )
+    words = base.mark_text(fontSize=13).encode(text="text:N", color=strong)
+    side = min(WIDTH - 90, max(170, 44 * len(labels)))
+    return (cells + words).properties(width=side, height=side * 0.8)
+
+
+_TIDY: dict[str, Any] = {
+    "labelAngle": 0,
+    "domain": False,
+    "ticks": False,
+    "labelLimit": 90,
+    "grid": False,
+}
+
+
+def _distinct(names: tuple[str, ...]) -> list[str]:
+    """Return names told apart: 1 and "1" are two classes but would be one row of a chart."""
+    seen: dict[str, int] = {}
+    result = []
+    for name in names:
+        seen[name] = seen.get(name, 0) + 1
+        result.append(name if seen[name] == 1 else f"{name} ({seen[name]})")
+    return result
+
+
+def _lines(drawing: Lines) -> Any:
+    import altair
+
+    names = _distinct(tuple(line.name for line in drawing.lines))
+    rows = [
+        {"series": name, "order": place, "x": x, "y": y}
+        for name, line in zip(names, drawing.lines, strict=True)
+        for place, (x, y) in enumerate(zip(line.x, line.y, strict=True))
+    ]
+    colours, dashes = _line_looks(drawing)
+    scale = altair.Scale(domain=[0, 1]) if drawing.unit_square else altair.Scale(zero=False)
+    chart = altair.Chart(_data(rows)).mark_line(strokeWidth=2, clip=True)
+    dash = altair.StrokeDash(
+        "series:N", title=None, sort=names, scale=altair.Scale(domain=names, range=dashes)
+    )
+    return chart.encode(
+        x=altair.X("x:Q", title=drawing.x_title, scale=scale, axis=altair.Axis(tickCount=5)),
+        y=altair.Y("y:Q", title=drawing.y_title, scale=scale, axis=altair.Axis(tickCount=5)),
+        order="order:Q",
+        color=_colour(names, colours, legend=len(names) > 1),
+        **({"strokeDash": dash} if len(names) > 1 else {}),
+    ).properties(width=WIDTH - 100, height=SMALL_SQUARE)
+
+
+def _line_looks(drawing: Lines) -> tuple[list[str], list[list[int]]]:
+    colours, dashes, used = [], [], 0
+    for line in drawing.lines:
+        if line.reference:
+            colours.append(COLOURS["reference"])
+            dashes.append([4, 4])
+        else:
+            colours.append(SERIES[used % len(SERIES)])
+            dashes.append([1, 0])
+            used += 1
+    return colours, dashes
+
+
+def _histogram(drawing: Histogram) -> Any:
+    return _binned(drawing) if drawing.edges else _categories(drawing)
+
+
+_SAMPLES = ["reference", "live"]
+_SAMPLE_COLOURS = [COLOURS["reference"], COLOURS["accent"]]
+
+
+def _binned(drawing: Histogram) -> Any:
+    import altair
+
+    rows = []
+    for series, shares in zip(_SAMPLES, (drawing.reference, drawing.live), strict=True):
+        for place, share in enumerate(shares):
+            low, high = drawing.edges[place], drawing.edges[place + 1]
+            height = share / (high - low) if high > low else 0.0
+            rows.append({"series": series, "x": low, "y": height})
+        rows.append({"series": series, "x": drawing.edges[-1], "y": 0.0})
+    base = altair.Chart(_data(rows)).encode(
+        x=altair.X("x:Q", title=drawing.title, scale=altair.Scale(zero=False, nice=False)),
+        y=altair.Y("y:Q", title=None, axis=None, stack=None),
+        color=_colour(_SAMPLES, _SAMPLE_COLOURS),
+    )
+    mark = base.mark_area(interpolate="step-after", line={"strokeWidth": 2}, fillOpacity=0.16)
+    return mark.properties(width=WIDTH - 60, height=150)
+
+
+def _categories(drawing: Histogram) -> Any:
+    import altair
+
+    labels = _distinct(drawing.labels)
+    rows = [
+        {"series": series, "label": label, "share": share, "say": f"{label}: {share:.1%} {series}"}
+        for series, shares in zip(_SAMPLES, (drawing.reference, drawing.live), strict=True)
+        for label, share in zip(labels, shares, strict=True)
+    ]
+    chart = altair.Chart(_data(rows)).mark_bar(cornerRadiusEnd=2)
+    return chart.encode(
+        y=altair.Y("label:N", sort=labels, title=None, axis=altair.Axis(ticks=False)),
+        yOffset=altair.YOffset("series:N", sort=_SAMPLES),
+        x=altair.X("share:Q", title="share of rows", axis=altair.Axis(format="~%", tickCount=4)),
+        color=_colour(_SAMPLES, _SAMPLE_COLOURS),
+        description="say:N",
+    ).properties(width=WIDTH - 130, height=26 * len(labels))
+
+
+def _bars(drawing: Bars) -> Any:
+    import altair
+
+    names = _distinct(drawing.names)
+    rows = [
+        {
+            "name": name,
+            "value": value,
+            "text": number.plain(value),
+            "series": "chosen" if raw == drawing.chosen else "other",
+            "say": f"{name}: {number.plain(value)} {drawing.x_title}",
+        }
+        for raw, name, value in zip(drawing.names, names, drawing.values, strict=True)
+    ]
+    colours = [COLOURS["accent"], COLOURS["reference"]]
+    base = altair.Chart(_data(rows)).encode(
+        y=altair.Y("name:N", sort=names, title=None, axis=altair.Axis(ticks=False)),
+        x=altair.X("value:Q", title=drawing.x_title, axis=altair.Axis(tickCount=4)),
+        description="say:N",
+    )
+    bars = base.mark_bar(cornerRadiusEnd=3, height=16).encode(
+        color=_colour(["chosen", "other"], colours, legend=False)
+    )
+    words = base.mark_text(align="left", dx=6, color=COLOURS["ink"], fontSize=12).encode(
+        text="text:N"
+    )
+    return (bars + words).properties(width=WIDTH - 150, height=30 * len(names))
+
+
+def _quantiles(drawing: Quantiles) -> Any:
+    import altair
+
+    points = [(q, ms) for q, ms in drawing.points if q < 1]
+    rows = [{"x": -math.log10(1 - q), "y": ms, "order": i} for i, (q, ms) in enumerate(points)]
+    top = max((row["x"] for row in rows), default=1.0)
+    marks = {q: -math.log10(1 - q) for q in _QUANTILE_LABELS if -math.log10(1 - q) <= top + 0.05}
+    names = " : ".join(
+        f"abs(datum.value - {place:.6f}) < 0.01 ? '{_QUANTILE_LABELS[q]}'"
+        for q, place in marks.items()
+    )
+    axis = altair.Axis(values=list(marks.values()), labelExpr=f"{names} : ''" if names else "''")
+    chart = altair.Chart(_data(rows)).mark_line(
+        strokeWidth=2, color=COLOURS["accent"], interpolate="monotone"
+    )
+    return chart.encode(
+        x=altair.X("x:Q", title="share of requests answered within", axis=axis),
+        y=altair.Y("y:Q", title="latency, ms", axis=altair.Axis(tickCount=5)),
+        order="order:Q",
+    ).properties(width=WIDTH - 70, height=200)

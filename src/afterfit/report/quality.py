@@ -1,0 +1,276 @@
+"""The section of ``assess``: metrics with intervals, the baseline beside them, and the curves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+
+from afterfit.core.formulae import FORMULAE
+from afterfit.core.metric import Metric, find
+from afterfit.records.assess import AssessRecord, Confusion, Curve
+from afterfit.report import number
+from afterfit.report.page import (
+    Block,
+    Cell,
+    Chart,
+    Details,
+    Heat,
+    Intervals,
+    Line,
+    Lines,
+    Range,
+    Table,
+)
+from afterfit.report.parts import cell, metric_value, metrics_table, note, table
+
+HELD_OUT = "held-out"
+MOST_LINES = 5
+MOST_CLASSES = 20
+_DIAGONAL = ("roc", "calibration", "reliability")
+
+
+def quality(record: AssessRecord) -> tuple[Block, ...]:
+    """Return what shows how good the model is."""
+    blocks: list[Block] = []
+    if record.metrics:
+        blocks.append(_comparison(record))
+    blocks += _interval_charts(record)
+    if record.confusion is not None:
+        blocks.append(confusion_block(record.confusion))
+    blocks += curve_charts(record.curves)
+    if record.folds:
+        blocks.append(_folds(record))
+    if not blocks:
+        blocks.append(note("No metric could be measured.", "warn"))
+    return tuple(blocks)
+
+
+def headline(record: AssessRecord, wanted: Sequence[str] = ()) -> Metric | None:
+    """Return the metric to show first: the first of ``wanted`` that is held-out, else the first."""
+    for name in wanted:
+        if metric := find(record.metrics, name, HELD_OUT):
+            return metric
+    return next((m for m in record.metrics if m.scope == HELD_OUT and m.value is not None), None)
+
+
+def baseline_of(record: AssessRecord, name: str) -> Metric | None:
+    """Return the baseline's value of a metric."""
+    return next(
+        (m for m in record.metrics if m.name == name and m.scope.startswith("baseline")), None
+    )
+
+
+def _comparison(record: AssessRecord) -> Table:
+    held = [metric for metric in record.metrics if metric.scope == HELD_OUT]
+    if not held:
+        return metrics_table(record.metrics, caption="Metrics")
+    rows = []
+    for metric in held:
+        folds = find(record.metrics, metric.name, "cv")
+        rows.append(
+            [
+                _title(metric.name),
+                metric_value(metric),
+                number.interval_text(metric) or None,
+                number.count(metric.n) if metric.n else None,
+                _against(metric, baseline_of(record, metric.name)),
+                Cell(number.metric_text(folds), "" if folds else "muted"),
+            ]
+        )
+    columns = (
+        "Metric",
+        "Held out",
+        f"{_level(held)} interval",
+        "n",
+        "Baseline",
+        "Cross-validation",
+    )
+    baseline = f"The baseline: {record.baseline}. " if record.baseline else ""
+    return table(
+        columns,
+        rows,
+        caption="Metrics on rows that the model has not seen",
+        numeric=(1, 2, 3, 4, 5),
+        note=baseline + _methods(held),
+    )
+
+
+def _methods(held: Sequence[Metric]) -> str:
+    methods = sorted(
+        {metric.method for metric in held if metric.method and metric.value is not None}
+    )
+    missing = [f"{number.metric_title(m.name)}: {m.method}" for m in held if m.value is None]
+    parts = [f"Intervals by {', '.join(methods)}."] if methods else []
+    return " ".join(parts + [f"{text}." for text in missing])
+
+
+def _level(metrics: Sequence[Metric]) -> str:
+    return f"{metrics[0].level * 100:g} %"
+
+
+def _title(name: str) -> str:
+    formula = FORMULAE.get(name)
+    lower = formula is not None and not formula.bigger_is_better
+    return number.metric_title(name) + (" (lower is better)" if lower else "")
+
+
+def _against(metric: Metric, baseline: Metric | None) -> Cell:
+    """Return the baseline's value, marked where the model is not clearly better."""
+    if baseline is None or baseline.value is None:
+        return metric_value(baseline)
+    formula = FORMULAE.get(metric.name)
+    text = number.metric_text(baseline)
+    if formula is None or metric.low is None or metric.high is None:
+        return Cell(text)
+    better = (
+        metric.low > baseline.value if formula.bigger_is_better else metric.high < baseline.value
+    )
+    return Cell(text) if better else Cell(f"{text} not clearly worse", "warn")
+
+
+def _interval_charts(record: AssessRecord) -> list[Chart]:
+    """Return one interval plot for each unit that some metrics share."""
+    groups: dict[str, list[Range]] = {}
+    for metric in record.metrics:
+        formula = FORMULAE.get(metric.name)
+        series = _series(metric.scope)
+        if formula is None or not series or metric.value is None:
+            continue
+        if metric.scope == HELD_OUT and (metric.low is None or metric.high is None):
+            continue
+        low = metric.value if metric.low is None else metric.low
+        high = metric.value if metric.high is None else metric.high
+        label = formula.title + ("" if formula.bigger_is_better else " ↓")
+        group = formula.unit if formula.tasks & {"regression"} else "classification"
+        if group == "classification" and not formula.bigger_is_better:
+            continue
+        groups.setdefault(group, []).append(Range(label, series, metric.value, low, high))
+    return [_interval_chart(ranges) for ranges in groups.values()]
+
+
+def _series(scope: str) -> str:
+    if scope == HELD_OUT:
+        return "held out"
+    if scope.startswith("baseline"):
+        return "baseline"
+    return "cross-validation" if scope == "cv" else ""
+
+
+def _interval_chart(ranges: list[Range]) -> Chart:
+    labels = list(dict.fromkeys(item.label for item in ranges))
+    rows = [
+        [r.label, r.series, number.plain(r.value), number.plain(r.low), number.plain(r.high)]
+        for r in ranges
+    ]
+    order = ["held out", "cross-validation", "baseline"]
+    ranges.sort(key=lambda r: (labels.index(r.label), order.index(r.series)))
+    arrow = " ↓: lower is better." if any("↓" in label for label in labels) else ""
+    return Chart(
+        title="How sure each number is",
+        description=f"Values with their intervals: {', '.join(labels)}.{arrow}",
+        drawing=Intervals(tuple(ranges)),
+        table=table(("Metric", "Of", "Value", "Low", "High"), rows, numeric=(2, 3, 4)),
+        repeats=True,
+    )
+
+
+def confusion_block(confusion: Confusion) -> Chart | Table:
+    """Return a heat map, or the commonest confusions where there are too many classes for one."""
+    labels = tuple(str(label) for label in confusion.labels)
+    if len(labels) > MOST_CLASSES:
+        return _commonest(labels, confusion)
+    rows = [
+        [label, *(number.count(value) for value in counts), number.count(sum(counts))]
+        for label, counts in zip(labels, confusion.counts, strict=True)
+    ]
+    columns = ("true \\ decided", *labels, "rows")
+    return Chart(
+        title="Which class is taken for which",
+        description="Rows by true class (down) and decided class (across); the shade is the share "
+        "of the true class.",
+        drawing=Heat(labels, confusion.counts),
+        table=table(columns, rows, numeric=range(1, len(columns))),
+    )
+
+
+def _commonest(labels: tuple[str, ...], confusion: Confusion) -> Table:
+    pairs = [
+        (value, true, decided)
+        for true, counts in zip(labels, confusion.counts, strict=True)
+        for decided, value in zip(labels, counts, strict=True)
+        if value and true != decided
+    ]
+    pairs.sort(key=lambda pair: -pair[0])
+    rows = [[true, decided, number.count(value)] for value, true, decided in pairs[:MOST_CLASSES]]
+    caption = f"The commonest confusions among {len(labels)} classes"
+    return table(("True", "Decided", "Rows"), rows, caption=caption, numeric=(2,))
+
+
+def curve_charts(curves: Sequence[Curve]) -> list[Chart]:
+    """Return one chart for all curves of the same axes."""
+    ordered = sorted(curves, key=lambda curve: (curve.x_title, curve.y_title))
+    groups = [list(group) for _, group in groupby(ordered, lambda c: (c.x_title, c.y_title))]
+    first = {id(curve): place for place, curve in enumerate(curves)}
+    groups.sort(key=lambda group: min(first[id(curve)] for curve in group))
+    return [_curve_chart(group) for group in groups]
+
+
+def _curve_chart(group: list[Curve]) -> Chart:
+    shown = group[:MOST_LINES]
+    lines = [Line(_curve_name(curve), curve.x, curve.y) for curve in shown]
+    words = " ".join(curve.name for curve in shown).lower()
+    square = all(0 <= v <= 1 for curve in shown for v in (*curve.x, *curve.y))
+    if square and any(word in words for word in _DIAGONAL):
+        name = "chance" if "roc" in words else "perfectly calibrated"
+        lines.append(Line(name, (0.0, 1.0), (0.0, 1.0), reference=True))
+    x, y = shown[0].x_title, shown[0].y_title
+    left = f" {len(group) - len(shown)} more in the record." if len(group) > len(shown) else ""
+    return Chart(
+        title=_curve_title(shown[0].name),
+        description=f"{y} by {x}.{left}",
+        drawing=Lines(tuple(lines), x, y, square),
+        table=_points(shown),
+    )
+
+
+def _curve_name(curve: Curve) -> str:
+    _, _, rest = curve.name.partition(":")
+    return rest.strip() or "model"
+
+
+def _curve_title(name: str) -> str:
+    stem = name.partition(":")[0].strip().replace("_", " ")
+    known = {"roc": "ROC curve", "pr": "Precision and recall", "calibration": "Calibration"}
+    return known.get(stem.lower(), stem[:1].upper() + stem[1:])
+
+
+def _points(curves: Sequence[Curve]) -> Table:
+    rows = []
+    for curve in curves:
+        step = max(1, len(curve.x) // 20)
+        picked = list(zip(curve.x, curve.y, strict=True))[::step]
+        rows += [[_curve_name(curve), number.plain(x), number.plain(y)] for x, y in picked]
+    columns = ("Curve", curves[0].x_title, curves[0].y_title)
+    return table(columns, rows, numeric=(1, 2), note="Every few points; the record has all.")
+
+
+def _folds(record: AssessRecord) -> Details:
+    names = list(dict.fromkeys(m.name for fold in record.folds for m in fold.metrics))
+    rows = [
+        [
+            str(fold.fold),
+            fold.n_train,
+            fold.n_test,
+            *(metric_value(find(fold.metrics, name)) for name in names),
+        ]
+        for fold in record.folds
+    ]
+    columns = (
+        "Fold",
+        "Rows to train",
+        "Rows to test",
+        *(number.metric_title(name) for name in names),
+    )
+    title = f"Cross-validation, {number.plural(len(rows), 'fold')}"
+    whole = table(columns, [[cell(v) for v in row] for row in rows], numeric=range(len(columns)))
+    return Details(title, (whole,))

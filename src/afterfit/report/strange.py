@@ -1,0 +1,106 @@
+"""The section of ``robustness``: what strange rows did to the model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from afterfit.records.robustness import Case, CaseOutcome, RobustnessRecord
+from afterfit.report import number
+from afterfit.report.page import Block, Cell, Details, Table, Tone
+from afterfit.report.parts import code, note, table
+
+OUTCOME_WORDS: dict[CaseOutcome, tuple[str, Tone]] = {
+    "answered": ("answered", ""),
+    "refused": ("refused", "info"),
+    "crashed": ("crashed", "bad"),
+    "not_finite": ("not a number", "bad"),
+    "not_applicable": ("does not apply", "muted"),
+}
+_BAD = ("crashed", "not_finite")
+
+
+def robustness(record: RobustnessRecord) -> tuple[Block, ...]:
+    """Return one row a kind of strange row, then every case folded."""
+    if not record.cases:
+        return (note("No case ran.", "warn"),)
+    blocks: list[Block] = [_summary(record.cases)]
+    bad = [case for case in record.cases if case.outcome in _BAD]
+    if bad:
+        blocks.append(_cases(bad, "Cases in which the model gave no usable answer"))
+    blocks.append(
+        Details(f"Every case ({number.count(len(record.cases))})", (_cases(record.cases, ""),))
+    )
+    return tuple(blocks)
+
+
+def _summary(cases: Sequence[Case]) -> Table:
+    kinds = list(dict.fromkeys(case.case for case in cases))
+    rows = []
+    for kind in kinds:
+        mine = [case for case in cases if case.case == kind and case.outcome != "not_applicable"]
+        shifts = [case.max_shift for case in mine if case.max_shift is not None]
+        counts = {
+            outcome: sum(case.outcome == outcome for case in mine) for outcome in OUTCOME_WORDS
+        }
+        changed, asked = sum(case.changed for case in mine), sum(case.n for case in mine)
+        rows.append(
+            [
+                _words(kind),
+                _verdict(counts, len(mine)),
+                len(mine),
+                asked,
+                f"{number.count(changed)} ({changed / asked:.1%})" if asked else None,
+                number.plain(max(shifts)) if shifts else None,
+            ]
+        )
+    columns = (
+        "Strange rows",
+        "What happened",
+        "Columns",
+        "Rows",
+        "Labels changed",
+        "Greatest shift",
+    )
+    note_text = "Changes are against the same rows unharmed; a shift is that of the score."
+    return table(columns, rows, caption="By kind", numeric=(2, 3, 4, 5), note=note_text)
+
+
+def _verdict(counts: dict[CaseOutcome, int], total: int) -> Cell:
+    if not total:
+        return Cell("does not apply", "muted")
+    parts = [
+        f"{OUTCOME_WORDS[outcome][0]} {number.count(value)}"
+        for outcome, value in counts.items()
+        if value and outcome != "not_applicable"
+    ]
+    bad = any(counts[outcome] for outcome in counts if outcome in _BAD)
+    return Cell(", ".join(parts), "bad" if bad else "good")
+
+
+def _cases(cases: Sequence[Case], caption: str) -> Table:
+    rows = [
+        [
+            _words(case.case),
+            code(case.column) if case.column else None,
+            Cell(*OUTCOME_WORDS[case.outcome]),
+            case.n,
+            case.changed,
+            number.plain(case.max_shift) if case.max_shift is not None else None,
+            case.message,
+        ]
+        for case in cases
+    ]
+    columns = (
+        "Strange rows",
+        "Column",
+        "Outcome",
+        "Rows",
+        "Labels changed",
+        "Greatest shift",
+        "Remark",
+    )
+    return table(columns, rows, caption=caption, numeric=(3, 4, 5))
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")

@@ -1,0 +1,205 @@
+"""Pages as plain text for a terminal: no colour, no control characters, at most 100 columns."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator, Sequence
+
+from afterfit.core.finding import Finding
+from afterfit.report.html import OUTCOME_WORDS
+from afterfit.report.page import (
+    STATE_WORDS,
+    Block,
+    Chart,
+    Commands,
+    Details,
+    FindingList,
+    KeyValue,
+    Page,
+    Section,
+    Table,
+    Text,
+    Verdict,
+)
+from afterfit.report.printable import printable
+
+WIDTH = 96
+LEAST_WIDTH = 40
+MOST_POINTS = 14
+_GAP = 2
+
+
+def render(page: Page, *, width: int = WIDTH) -> str:
+    """Return the page as text of at most ``width`` columns (40 or more), ending in a newline."""
+    width = max(LEAST_WIDTH, width)
+    lines = [printable(page.title), *_wrapped(page.subtitle, width)]
+    if page.verdict is not None:
+        lines += ["", *_verdict(page.verdict, width)]
+    if page.figures:
+        lines += ["", *_figures(page, width)]
+    if page.steps:
+        lines += ["", *_steps(page, width)]
+    for section in page.sections:
+        lines += ["", *_section(section, width)]
+    lines += ["", *_wrapped(page.footer, width)]
+    return "\n".join(line.rstrip() for line in lines) + "\n"
+
+
+def _wrapped(text: str, width: int, indent: str = "") -> list[str]:
+    return textwrap.wrap(
+        printable(text),
+        width,
+        initial_indent=indent,
+        subsequent_indent=indent,
+        break_on_hyphens=False,
+    )
+
+
+def _verdict(verdict: Verdict, width: int) -> list[str]:
+    lines = _wrapped(f"{verdict.word.upper()}: {verdict.sentence}", width)
+    if verdict.tallies:
+        lines += _wrapped(", ".join(tally.text for tally in verdict.tallies), width)
+    if verdict.gates is not None:
+        lines += ["", *_table(verdict.gates, width)]
+    return lines
+
+
+def _figures(page: Page, width: int) -> Iterator[str]:
+    label = max(len(printable(figure.label)) for figure in page.figures)
+    for figure in page.figures:
+        text = f"{printable(figure.label):<{label}}  {figure.value}"
+        yield from _wrapped(f"{text}  ({figure.detail})" if figure.detail else text, width)
+
+
+def _steps(page: Page, width: int) -> Iterator[str]:
+    name = max(len(step.step) for step in page.steps)
+    for step in page.steps:
+        word = STATE_WORDS[step.state]
+        line = f"  {step.step:<{name}}  {word.upper() if step.state == 'not_run' else word:<9}"
+        yield _cut(f"{line}  {printable(step.detail)}", width)
+
+
+def _cut(text: str, width: int) -> str:
+    return text if len(text) <= width else text[: width - 1] + "…"
+
+
+def _section(section: Section, width: int) -> list[str]:
+    state = "" if section.state in ("ran", "reused") else f" ({STATE_WORDS[section.state]})"
+    title = printable(section.title) + state
+    lines = [title, "-" * min(len(title), width)]
+    if section.why:
+        prefix = "not run: " if section.state == "not_run" else ""
+        lines += _wrapped(prefix + section.why, width)
+    for block in section.blocks:
+        lines += _block(block, width)
+    return lines
+
+
+def _block(block: Block, width: int) -> list[str]:
+    if isinstance(block, Table):
+        return [*_table(block, width), ""]
+    if isinstance(block, KeyValue):
+        return [*_key_values(block, width), ""]
+    if isinstance(block, Text):
+        return _wrapped(block.text, width)
+    if isinstance(block, Commands):
+        return [
+            line
+            for what, command in block.items
+            for line in (printable(what), f"  {printable(command)}")
+        ]
+    if isinstance(block, Chart):
+        return _chart(block, width)
+    if isinstance(block, FindingList):
+        return _findings(block, width)
+    return _details(block, width)
+
+
+def _chart(block: Chart, width: int) -> list[str]:
+    """Return a chart's few numbers; of many, only how many there are."""
+    if block.repeats:
+        return []
+    lines = _wrapped(f"{block.title}: {block.description}", width)
+    if len(block.table.rows) > MOST_POINTS:
+        return [*lines, f"  {len(block.table.rows)} points are in the page.", ""]
+    return [*lines, *_table(block.table, width), ""]
+
+
+def _details(block: Details, width: int) -> list[str]:
+    """Return what is folded on a screen: findings in one line each, of tables only the heading."""
+    lines = [printable(block.summary)]
+    for part in block.blocks:
+        if isinstance(part, FindingList):
+            for _, finding in part.items:
+                lines.append(
+                    _cut(f"  {finding.code} {printable(finding.message)}{_where(finding)}", width)
+                )
+    return lines
+
+
+def _where(finding: Finding) -> str:
+    needed = finding.evidence.get("needed_n")
+    where = f" [{printable(finding.where)}]" if finding.where else ""
+    return where + (f" (needs {needed} rows)" if needed is not None else "")
+
+
+def _findings(block: FindingList, width: int) -> list[str]:
+    lines = []
+    for step, finding in block.items:
+        word = finding.severity if finding.outcome == "issue" else OUTCOME_WORDS[finding.outcome]
+        head = f"{word.upper():<7} {finding.code} {finding.message}{_where(finding)} ({step})"
+        lines += textwrap.wrap(printable(head), width, subsequent_indent=" " * 8)
+        if finding.fix:
+            lines += textwrap.wrap(
+                f"fix: {printable(finding.fix)}",
+                width,
+                initial_indent=" " * 8,
+                subsequent_indent=" " * 13,
+            )
+    if block.left_out:
+        lines.append(f"{block.left_out} more in the records.")
+    return [*lines, ""] if lines else lines
+
+
+def _key_values(block: KeyValue, width: int) -> list[str]:
+    if not block.items:
+        return []
+    names = min(24, max(len(name) for name, _ in block.items))
+    lines = []
+    for name, item in block.items:
+        text = f"{printable(name):<{names}}  {printable(item.text)}"
+        lines += textwrap.wrap(
+            text, width, subsequent_indent=" " * (names + 2), break_on_hyphens=False
+        )
+    return lines
+
+
+def _table(table: Table, width: int) -> list[str]:
+    """Return aligned columns; the widest give way, and a long cell goes on in the next line."""
+    cells = [[printable(text) for text in table.columns]]
+    cells += [[printable(item.text) for item in row] for row in table.rows]
+    widths = _widths(cells, width)
+    lines = [printable(table.caption)] if table.caption else []
+    for place, row in enumerate(cells):
+        lines += _row(row, widths, table.numeric)
+        if place == 0:
+            lines.append((" " * _GAP).join("-" * size for size in widths))
+    return lines + _wrapped(table.note, width)
+
+
+def _widths(cells: Sequence[Sequence[str]], width: int) -> list[int]:
+    widths = [max(1, *(len(row[place]) for row in cells)) for place in range(len(cells[0]))]
+    room = width - _GAP * (len(widths) - 1)
+    while sum(widths) > room and max(widths) > 4:
+        widths[widths.index(max(widths))] -= 1
+    return widths
+
+
+def _row(row: Sequence[str], widths: Sequence[int], numeric: Sequence[int]) -> Iterator[str]:
+    parts = [textwrap.wrap(text, size) or [""] for text, size in zip(row, widths, strict=True)]
+    for line in range(max(map(len, parts))):
+        pieces = []
+        for place, (part, size) in enumerate(zip(parts, widths, strict=True)):
+            text = part[line] if line < len(part) else ""
+            pieces.append(text.rjust(size) if place in numeric else text.ljust(size))
+        yield (" " * _GAP).join(pieces).rstrip()

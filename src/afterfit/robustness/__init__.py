@@ -1,0 +1,1 @@
+"""The step that attacks a model before users do."""

@@ -1,0 +1,1 @@
+"""The server that ships in an image."""

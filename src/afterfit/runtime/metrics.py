@@ -1,0 +1,157 @@
+"""Counters that all workers share, and their Prometheus text.
+
+The supervisor makes one anonymous memory file; every worker owns one row of doubles in it, adds
+to its own row only, and any of them sums all rows for ``/metrics``. A replaced worker goes on in
+the row of its predecessor, so that no counter falls. The labels are a closed list.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import tempfile
+from collections.abc import Iterable
+
+import numpy as np
+
+__all__ = ["CONTENT_TYPE", "Metrics", "create_file"]
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+ROUTES = ("predict", "infer", "health", "metadata", "metrics", "version", "unknown", "refused")
+STATUSES = (200, 400, 404, 405, 408, 413, 415, 422, 431, 500, 503)
+TIMED = ("predict", "infer")
+# Seconds: from a tree on one row (tens of microseconds) to a batch on a busy machine.
+BUCKETS = (
+    0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0,
+)  # fmt: skip
+FLAGS = ("range", "new_category", "missing")
+COUNTERS = {
+    "rows": "afterfit_rows_total",
+    "events_written": "afterfit_events_written_total",
+    "events_dropped": "afterfit_events_dropped_total",
+    "events_failed": "afterfit_events_failed_total",
+}
+GAUGES = {"connections": "afterfit_connections", "ready": "afterfit_workers_ready"}
+HELP = {
+    "afterfit_rows_total": "Rows that were predicted.",
+    "afterfit_events_written_total": "Events that reached the sink.",
+    "afterfit_events_dropped_total": "Events dropped because the queue was full.",
+    "afterfit_events_failed_total": "Events lost because the sink failed, as on a full disk.",
+    "afterfit_connections": "Open connections.",
+    "afterfit_workers_ready": "Workers whose models are loaded.",
+}
+
+
+def _layout() -> dict[str, int]:
+    names = [f"request/{route}/{status}" for route in ROUTES for status in (*STATUSES, "other")]
+    names += [f"bucket/{route}/{index}" for route in TIMED for index in range(len(BUCKETS) + 1)]
+    names += [f"seconds/{route}" for route in TIMED]
+    names += [f"flag/{flag}" for flag in FLAGS]
+    names += [*COUNTERS, *GAUGES]
+    return {name: index for index, name in enumerate(names)}
+
+
+LAYOUT = _layout()
+ROW_BYTES = 8 * len(LAYOUT)
+_REQUESTS = {
+    (route, status): LAYOUT[f"request/{route}/{status}"] for route in ROUTES for status in STATUSES
+}
+_BOUNDS = np.array(BUCKETS)
+
+
+def create_file(workers: int) -> int:
+    """Return the descriptor of a zeroed memory file with a row for each worker.
+
+    It has no name in any folder, so a read-only root is enough.
+    """
+    if hasattr(os, "memfd_create"):
+        descriptor = os.memfd_create("afterfit-metrics")
+    else:
+        with tempfile.TemporaryFile() as file:
+            descriptor = os.dup(file.fileno())
+    os.ftruncate(descriptor, ROW_BYTES * workers)
+    return descriptor
+
+
+class Metrics:
+    """The counters of one worker in the shared file; alone in memory where there is none."""
+
+    def __init__(self, descriptor: int | None = None, worker: int = 0) -> None:
+        size = ROW_BYTES * (worker + 1) if descriptor is None else os.fstat(descriptor).st_size
+        self.map = mmap.mmap(-1 if descriptor is None else descriptor, size)
+        self.table = memoryview(self.map).cast("d")
+        self.start = worker * len(LAYOUT)
+
+    def add(self, name: str, amount: float = 1.0) -> None:
+        """Add to a counter or gauge by its name in the layout."""
+        self.table[self.start + LAYOUT[name]] += amount
+
+    def set(self, name: str, value: float) -> None:
+        """Set a gauge."""
+        self.table[self.start + LAYOUT[name]] = value
+
+    def request(self, route: str, status: int, seconds: float | None = None) -> None:
+        """Count one answer and, for a prediction, how long it took."""
+        index = _REQUESTS.get((route, status))
+        if index is None:
+            index = LAYOUT[f"request/{route}/other"]
+        self.table[self.start + index] += 1.0
+        if seconds is not None and route in TIMED:
+            bucket = int(_BOUNDS.searchsorted(seconds))
+            self.add(f"bucket/{route}/{bucket}")
+            self.add(f"seconds/{route}", seconds)
+
+    def total(self, name: str) -> float:
+        """Return the sum over all workers."""
+        return float(sum(self.table[LAYOUT[name] :: len(LAYOUT)].tolist()))
+
+    def text(self, models: Iterable[tuple[str, int, str]]) -> str:
+        """Return all metrics as Prometheus text; ``models`` are (name, version, digest)."""
+        lines = list(self._requests())
+        for route in TIMED:
+            lines += self._histogram(route)
+        lines += _header("afterfit_rows_flagged_total", "counter", "Rows by what is unusual.")
+        for flag in FLAGS:
+            value = self.total(f"flag/{flag}")
+            lines.append(f'afterfit_rows_flagged_total{{flag="{flag}"}} {value:.0f}')
+        for kind, names in (("counter", COUNTERS), ("gauge", GAUGES)):
+            for name, metric in names.items():
+                lines += _header(metric, kind, HELP[metric])
+                lines.append(f"{metric} {self.total(name):.0f}")
+        lines += _header("afterfit_model_info", "gauge", "The models that serve.")
+        lines += [
+            f'afterfit_model_info{{model="{_escape(model)}",version="{version}",digest="{digest}"}} 1'
+            for model, version, digest in models
+        ]
+        return "\n".join(lines) + "\n"
+
+    def _requests(self) -> Iterable[str]:
+        yield from _header("afterfit_requests_total", "counter", "Answers by route and status.")
+        for route in ROUTES:
+            for status in (*STATUSES, "other"):
+                value = self.total(f"request/{route}/{status}")
+                if value:
+                    labels = f'route="{route}",status="{status}"'
+                    yield f"afterfit_requests_total{{{labels}}} {value:.0f}"
+
+    def _histogram(self, route: str) -> list[str]:
+        name = "afterfit_request_seconds"
+        lines = []
+        if route == TIMED[0]:
+            help_text = "From the last byte of a request to its answer."
+            lines += _header(name, "histogram", help_text)
+        below = 0.0
+        for index, bound in enumerate((*BUCKETS, "+Inf")):
+            below += self.total(f"bucket/{route}/{index}")
+            lines.append(f'{name}_bucket{{route="{route}",le="{bound}"}} {below:.0f}')
+        lines.append(f'{name}_sum{{route="{route}"}} {self.total(f"seconds/{route}"):.9g}')
+        lines.append(f'{name}_count{{route="{route}"}} {below:.0f}')
+        return lines
+
+
+def _header(name: str, kind: str, text: str) -> list[str]:
+    return [f"# HELP {name} {text}", f"# TYPE {name} {kind}"]
+
+
+def _escape(label: str) -> str:
+    return label.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

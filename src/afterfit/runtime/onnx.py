@@ -1,0 +1,227 @@
+"""A model as an ONNX graph, run by ONNX Runtime on the CPU."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+# Wheels of ONNX Runtime send telemetry unless told not to before the import.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
+import numpy as np
+import onnxruntime
+
+from afterfit.core.bundle import GraphOutput, TensorInput
+from afterfit.core.dataset import encode_labels
+from afterfit.core.frame import Frame, Predictions, is_missing, missing_mask, row_count
+from afterfit.core.signature import Label
+from afterfit.errors import InputError, ModelError
+
+__all__ = ["OnnxModel", "feed", "session_options"]
+
+_NUMPY = {"float32": np.float32, "float64": np.float64, "int64": np.int64, "int32": np.int32}
+
+
+class OnnxModel:
+    """An ONNX graph that answers as a Model.
+
+    ``source`` is a file or the bytes of the graph. ``classes`` are the signature's, in its order;
+    empty for a regression. ``threads`` are the threads inside of one call.
+    Raises ModelError where the graph cannot be loaded or lacks an input or output.
+    """
+
+    def __init__(
+        self,
+        source: Path | bytes,
+        inputs: Sequence[TensorInput],
+        output: GraphOutput,
+        classes: tuple[Label, ...] = (),
+        threads: int = 1,
+    ) -> None:
+        self.inputs = tuple(inputs)
+        self.output = output
+        self.classes = classes
+        self.session = _session(source, threads)
+        self._check_names()
+
+    def predict(self, frame: Frame) -> Predictions:
+        """Return the predictions of n rows; raises InputError for rows the graph cannot take."""
+        if row_count(frame) == 0:
+            return self._read(None)
+        feeds = {tensor.name: feed(frame, tensor) for tensor in self.inputs}
+        try:
+            (answer,) = self.session.run([self.output.name], feeds)
+        except Exception as error:
+            # ONNX Runtime raises classes of its own and bare RuntimeErrors. The golden rows have
+            # shown that the graph itself runs, so what fails here is due to these rows.
+            raise InputError(
+                "the model cannot take these rows", why=str(error).splitlines()[0][:300]
+            ) from None
+        return self._read(answer)
+
+    def _read(self, answer: Any) -> Predictions:
+        form = self.output.form
+        k = len(self.classes)
+        if answer is None:
+            return _no_rows(form, k)
+        if form == "value":
+            return Predictions(values=np.asarray(answer, dtype=np.float64).reshape(-1))
+        if form == "matrix":
+            return Predictions(probabilities=_matrix(answer, k))
+        if form == "positive":
+            second = np.asarray(answer, dtype=np.float64).reshape(-1)
+            return Predictions(probabilities=np.column_stack([1.0 - second, second]))
+        if form == "zipmap":
+            return Predictions(probabilities=_zipmap(answer, self.classes))
+        return Predictions(codes=_codes(np.asarray(answer).reshape(-1), self.classes))
+
+    def _check_names(self) -> None:
+        has = {node.name for node in self.session.get_inputs()}
+        wants = {tensor.name for tensor in self.inputs}
+        outputs = {node.name for node in self.session.get_outputs()}
+        if has != wants or self.output.name not in outputs:
+            raise ModelError(
+                "the ONNX graph is not the one that variant.json describes",
+                why=f"its inputs are {sorted(has)} and outputs {sorted(outputs)}; described are "
+                f"{sorted(wants)} and {self.output.name!r}",
+            )
+
+
+def session_options(threads: int = 1) -> Any:
+    """Return options for serving: ``threads`` inside of one call, none of them spinning idle."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = max(1, threads)
+    options.inter_op_num_threads = 1
+    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 3
+    return options
+
+
+def feed(frame: Frame, tensor: TensorInput) -> np.ndarray:
+    """Return one input tensor, [n] or [n, columns]; raises InputError naming the column."""
+    if tensor.rank == 1:
+        return _column(frame, tensor.columns[0], tensor)
+    if len(tensor.columns) == 1:
+        return _column(frame, tensor.columns[0], tensor)[:, None]
+    dtype: Any = np.dtype(_NUMPY.get(tensor.dtype, bool if tensor.dtype == "bool" else object))
+    out = np.empty((row_count(frame), len(tensor.columns)), dtype=dtype)
+    for index, name in enumerate(tensor.columns):
+        out[:, index] = _column(frame, name, tensor)
+    return out
+
+
+def _column(frame: Frame, name: str, tensor: TensorInput) -> np.ndarray:
+    try:
+        values = frame[name]
+    except KeyError:
+        raise InputError(f"no column {name!r}", where=name) from None
+    try:
+        return _CASTS[tensor.dtype](values, tensor)
+    except (ValueError, TypeError, OverflowError) as error:
+        raise InputError(
+            f"column {name!r} has a value that is no {tensor.dtype}", where=name, why=str(error)
+        ) from None
+
+
+def _to_float(values: np.ndarray, tensor: TensorInput) -> np.ndarray:
+    if values.dtype.kind == "O":
+        values = np.array([np.nan if is_missing(v) else float(v) for v in values], np.float64)
+    # A float64 beyond the float32 range becomes an infinity, as the graph was traced to see it.
+    with np.errstate(over="ignore"):
+        return values.astype(_NUMPY[tensor.dtype], copy=False)
+
+
+def _to_int(values: np.ndarray, tensor: TensorInput) -> np.ndarray:
+    if missing_mask(values).any():
+        raise ValueError("an integer tensor has no word for a missing value")
+    if values.dtype.kind == "O":
+        values = np.array([int(value) for value in values], np.int64)
+    dtype = _NUMPY[tensor.dtype]
+    if values.dtype.kind == "f" and not (np.abs(values) < 2.0**63).all():
+        raise ValueError("beyond the range of an integer")
+    if dtype is np.int32 and not (np.abs(values.astype(np.float64)) < 2.0**31).all():
+        raise ValueError("beyond the range of a 32-bit integer")
+    return values.astype(dtype, copy=False)
+
+
+def _to_bool(values: np.ndarray, tensor: TensorInput) -> np.ndarray:
+    if missing_mask(values).any():
+        raise ValueError(f"the tensor {tensor.name!r} has no word for a missing value")
+    return values.astype(bool, copy=False)
+
+
+def _to_string(values: np.ndarray, tensor: TensorInput) -> np.ndarray:
+    missing = tensor.missing
+    return np.array([missing if is_missing(v) else str(v) for v in values.tolist()], dtype=object)
+
+
+_CASTS: dict[str, Callable[[np.ndarray, TensorInput], np.ndarray]] = {
+    "float32": _to_float,
+    "float64": _to_float,
+    "int64": _to_int,
+    "int32": _to_int,
+    "bool": _to_bool,
+    "string": _to_string,
+}
+
+
+def _session(source: Path | bytes, threads: int) -> Any:
+    where = str(source) if isinstance(source, Path) else "memory"
+    if isinstance(source, Path) and not source.is_file():
+        raise ModelError("the model file is not there", where=where)
+    try:
+        return onnxruntime.InferenceSession(
+            source if isinstance(source, bytes) else str(source),
+            sess_options=session_options(threads),
+            providers=["CPUExecutionProvider"],
+        )
+    except Exception as error:
+        # As above: no common class of errors to name.
+        raise ModelError(
+            "ONNX Runtime cannot load the graph", where=where, why=str(error).splitlines()[0][:300]
+        ) from None
+
+
+def _no_rows(form: str, k: int) -> Predictions:
+    if form == "value":
+        return Predictions(values=np.empty(0, np.float64))
+    if form == "label":
+        return Predictions(codes=np.empty(0, np.int64))
+    return Predictions(probabilities=np.empty((0, k), np.float64))
+
+
+def _matrix(answer: Any, k: int) -> np.ndarray:
+    matrix = np.asarray(answer, dtype=np.float64)
+    if matrix.ndim != 2 or matrix.shape[1] != k:
+        raise ModelError(
+            "the graph's probabilities do not fit the classes",
+            why=f"their shape is {list(matrix.shape)} for {k} classes",
+        )
+    return matrix
+
+
+def _zipmap(answer: list[dict[Any, float]], classes: tuple[Label, ...]) -> np.ndarray:
+    keys = list(answer[0])
+    codes = _codes(np.array(keys, dtype=object), classes)
+    out = np.zeros((len(answer), len(classes)))
+    for row, chances in enumerate(answer):
+        out[row, codes] = [chances[key] for key in keys]
+    return out
+
+
+def _codes(labels: np.ndarray, classes: tuple[Label, ...]) -> np.ndarray:
+    """Return each label's class; graphs of boosters know only the positions 0..k-1."""
+    codes = encode_labels(labels, classes)
+    if (codes >= 0).all():
+        return codes
+    if labels.dtype.kind in "iub" or all(isinstance(v, int) for v in labels.tolist()):
+        positions = labels.astype(np.int64)
+        if ((positions >= 0) & (positions < len(classes))).all():
+            return positions
+    raise ModelError(
+        "the graph answers with a label that is none of the classes",
+        why=f"labels {sorted({str(v) for v in labels.tolist()})[:5]}, classes {list(classes)}",
+    )

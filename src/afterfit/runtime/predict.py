@@ -1,0 +1,148 @@
+"""A bundle that is loaded and answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+import numpy as np
+
+from afterfit.core.bundle import Bundle, Golden, Variant
+from afterfit.core.fingerprint import Fingerprint
+from afterfit.core.frame import Frame, Predictions
+from afterfit.core.model import Model
+from afterfit.core.signature import Signature
+from afterfit.errors import DependencyError, ModelError
+from afterfit.runtime.columns import frame_of
+from afterfit.runtime.onnx import OnnxModel
+
+__all__ = ["GoldenReport", "Predictor", "load_bundle", "open_variant"]
+
+GROUP = "afterfit.variants"
+# Works without installed metadata, as in a source tree; no import here, so that the runtime
+# stays free of what it would pull in.
+FALLBACK = {"native": "afterfit.models.variant:load"}
+
+
+class GoldenReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What the golden rows said: the largest absolute difference, and whether it is allowed.
+
+    ``outcome`` is ``skipped`` for a bundle without golden rows, which is not ``passed``.
+    """
+
+    outcome: Literal["passed", "failed", "skipped"]
+    rows: int = 0
+    worst: float | None = None
+    tolerance: float = 0.0
+    why: str = ""
+
+
+class Predictor:
+    """A loaded bundle: a Model with its ``digest``, ``signature``, ``fingerprint``, ``variant``."""
+
+    def __init__(self, bundle: Bundle, model: Model, digest: str, signature: Signature) -> None:
+        self.folder = bundle.folder
+        self.model = model
+        self.digest = digest
+        self.signature = signature
+        self.variant: Variant = bundle.variant
+        self.fingerprint: Fingerprint = bundle.fingerprint
+        self.golden = GoldenReport(outcome="skipped", why="not checked")
+
+    def predict(self, frame: Frame) -> Predictions:
+        """Return the predictions of n rows; raises InputError for rows it cannot take."""
+        return self.model.predict(frame)
+
+    def check_golden(self, golden: Golden) -> GoldenReport:
+        """Return how far the answers to the golden rows are from the expected ones."""
+        frame = frame_of(golden.columns, self.signature)
+        rows = len(next(iter(golden.columns.values()), []))
+        expected = _expected(golden)
+        if not rows or expected is None:
+            self.golden = GoldenReport(outcome="skipped", why="the bundle has no golden rows")
+            return self.golden
+        answer = np.asarray(self.predict(frame).main, dtype=np.float64)
+        self.golden = _compare(answer, expected, rows, golden.tolerance)
+        return self.golden
+
+
+def load_bundle(
+    folder: Path, *, threads: int = 1, verify: bool = True, expected: str | None = None
+) -> Predictor:
+    """Return the bundle in ``folder``, loaded.
+
+    With ``verify`` every byte is hashed first, the digest must be the ``expected`` one where that
+    is given, and the golden rows must come out as they should.
+    Raises NotFoundError, IntegrityError, ModelError or DependencyError.
+    """
+    bundle = Bundle(Path(folder).resolve())
+    digest = bundle.verify(expected) if verify else bundle.digest
+    signature = bundle.signature
+    model = open_variant(bundle.folder, bundle.variant, signature, threads=threads)
+    predictor = Predictor(bundle, model, digest, signature)
+    if verify and "golden.json" in bundle.manifest.files:
+        report = predictor.check_golden(bundle.golden)
+        if report.outcome == "failed":
+            raise ModelError(
+                "the model does not answer as it did when it was packaged",
+                where=str(folder),
+                why=report.why,
+                fix="run it with the package versions of requirements.lock",
+            )
+    return predictor
+
+
+def open_variant(
+    folder: Path, variant: Variant, signature: Signature, *, threads: int = 1
+) -> Model:
+    """Return the model of one variant: ONNX here, others through the group afterfit.variants."""
+    if variant.runtime == "onnx":
+        if variant.output is None:
+            raise ModelError("variant.json names no output of the graph", where=str(folder))
+        return OnnxModel(
+            folder / variant.file, variant.inputs, variant.output, signature.classes, threads
+        )
+    return _loader(variant.runtime)(folder, variant, signature)
+
+
+def _loader(runtime: str) -> Callable[[Path, Variant, Signature], Model]:
+    for point in entry_points(group=GROUP, name=runtime):
+        loader: Callable[[Path, Variant, Signature], Model] = point.load()
+        return loader
+    module, _, attribute = FALLBACK.get(runtime, "").partition(":")
+    try:
+        found: Any = getattr(import_module(module), attribute)
+    except (ImportError, ValueError, AttributeError) as error:
+        raise DependencyError(
+            f"nothing here runs the variant runtime {runtime!r}",
+            why=f"no entry point of that name in the group {GROUP} ({error})",
+            fix="pip install afterfit",
+        ) from None
+    chosen: Callable[[Path, Variant, Signature], Model] = found
+    return chosen
+
+
+def _expected(golden: Golden) -> np.ndarray | None:
+    for values in (golden.probabilities, golden.values, golden.codes):
+        if values is not None:
+            return np.asarray(values, dtype=np.float64)
+    return None
+
+
+def _compare(answer: np.ndarray, expected: np.ndarray, rows: int, tolerance: float) -> GoldenReport:
+    if answer.shape != expected.shape:
+        why = f"answers of shape {list(answer.shape)}, expected {list(expected.shape)}"
+        return GoldenReport(outcome="failed", rows=rows, tolerance=tolerance, why=why)
+    difference = np.abs(answer - expected)
+    worst = float(difference.max())
+    # Large values carry the rounding of their size: the tolerance is relative above 1.
+    allowed = tolerance * np.maximum(1.0, np.abs(expected))
+    if bool((difference <= allowed).all()):
+        return GoldenReport(outcome="passed", rows=rows, worst=worst, tolerance=tolerance)
+    bad = int((~(difference <= allowed).reshape(rows, -1).all(axis=1)).sum())
+    why = f"{bad} of {rows} golden rows differ, by up to {worst:.3g} (allowed: {tolerance:g})"
+    return GoldenReport(outcome="failed", rows=rows, worst=worst, tolerance=tolerance, why=why)

@@ -1,0 +1,116 @@
+"""What a server is told when it starts."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Literal
+
+import msgspec
+
+from afterfit.errors import UsageError
+from afterfit.runtime.decode import Limits
+from afterfit.runtime.endpoint import Endpoint
+from afterfit.runtime.http import HttpLimits
+from afterfit.runtime.journal import Capture
+
+__all__ = ["ServerSettings", "WorkerSettings", "check_bind"]
+
+
+class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What every worker of a server does alike.
+
+    ``threads`` are inside of one call of the model. ``events`` is a folder, ``-`` for standard
+    output, or empty for none; ``counts`` is the folder of live counts, or empty for none.
+    ``grace_seconds`` is how long a stopping worker lets requests finish.
+    """
+
+    endpoint: str = "afterfit"
+    threads: int = 1
+    events: str = ""
+    counts: str = ""
+    capture: Capture = Capture()
+    limits: Limits = Limits()
+    http: HttpLimits = HttpLimits()
+    event_queue: int = 100_000
+    grace_seconds: float = 25.0
+
+
+class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """A whole server.
+
+    ``folders`` maps digest to bundle folder; others are looked for as ``bundles/DIGEST``.
+    ``state`` keeps the endpoint document, or is empty on a read-only root. ``admin_socket`` is
+    the path of a unix socket; ``admin_port`` a loopback port (0: any) that wants ``admin_token``.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8080
+    workers: int = 1
+    endpoint: Endpoint = Endpoint(name="afterfit")
+    folders: dict[str, str] = {}
+    bundles: str = ""
+    state: str = ""
+    admin: Literal["none", "socket", "port"] = "none"
+    admin_socket: str = ""
+    admin_port: int = 0
+    admin_token: str = ""
+    allow_unauthenticated: bool = False
+    prepare_seconds: float = 120.0
+    worker: WorkerSettings = WorkerSettings()
+
+
+class Start(msgspec.Struct, frozen=True, kw_only=True, tag="start"):
+    """Supervisor to worker, first: which worker it is and what it does."""
+
+    slot: int
+    worker_id: str
+    settings: WorkerSettings
+
+
+class Prepare(msgspec.Struct, frozen=True, kw_only=True, tag="prepare"):
+    """Load, verify and warm the models of a document, beside those that serve."""
+
+    request: int
+    endpoint: Endpoint
+    folders: dict[str, str]
+
+
+class Commit(msgspec.Struct, frozen=True, kw_only=True, tag="commit"):
+    """Serve what was prepared."""
+
+    request: int
+
+
+class Abort(msgspec.Struct, frozen=True, kw_only=True, tag="abort"):
+    """Forget what was prepared."""
+
+    request: int
+
+
+class Stop(msgspec.Struct, frozen=True, kw_only=True, tag="stop"):
+    """Finish what is in flight and end."""
+
+
+class Reply(msgspec.Struct, frozen=True, kw_only=True):
+    """Worker to supervisor; ``error`` is the error's dictionary, empty where all is well."""
+
+    request: int
+    error: dict[str, str] = {}
+
+
+Message = Start | Prepare | Commit | Abort | Stop
+
+
+def check_bind(host: str, *, allow_unauthenticated: bool) -> None:
+    """Raise UsageError for an address that others can reach, unless that was allowed on purpose."""
+    try:
+        local = ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        local = host == "localhost"
+    if not local and not allow_unauthenticated:
+        raise UsageError(
+            f"the address {host} can be reached from other machines, and the server has no keys",
+            where="host",
+            why="anyone there could use the model",
+            fix="bind 127.0.0.1, or pass --allow-unauthenticated behind a gateway that checks keys",
+        )

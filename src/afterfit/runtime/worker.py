@@ -1,0 +1,230 @@
+"""A worker: one process that serves; it takes its models and orders from the supervisor.
+
+``python -m afterfit.runtime.worker CONTROL LISTEN METRICS`` with three inherited descriptors: a
+socket of JSON lines to the supervisor, the listening socket, and the file of counters.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from afterfit.errors import AfterfitError, InternalError
+from afterfit.runtime.app import App
+from afterfit.runtime.endpoint import Endpoint
+from afterfit.runtime.events import EventSink, SegmentWriter, StdoutSink
+from afterfit.runtime.http import Server
+from afterfit.runtime.journal import Journal
+from afterfit.runtime.live import LiveModel, Service
+from afterfit.runtime.log import log_line
+from afterfit.runtime.metrics import Metrics
+from afterfit.runtime.predict import Predictor, load_bundle
+from afterfit.runtime.settings import (
+    Abort,
+    Commit,
+    Message,
+    Prepare,
+    Reply,
+    Start,
+    Stop,
+    WorkerSettings,
+)
+
+__all__ = ["Worker", "main"]
+
+DRAIN_POLL_SECONDS = 0.02
+_decoder = msgspec.json.Decoder(Message)  # type: ignore[var-annotated]
+
+
+class Worker:
+    """One worker's state; ``run`` returns when it was told to stop."""
+
+    def __init__(self, start: Start, listener: socket.socket, metrics: Metrics) -> None:
+        self.settings = start.settings
+        self.listener = listener
+        self.metrics = metrics
+        self.journal = make_journal(start.settings, start.worker_id, metrics)
+        self.service = Service(metrics, self.journal)
+        self.app = App(self.service, endpoint=start.settings.endpoint)
+        self.server = Server(self.app, start.settings.http, self.app.count_refused)
+        self.prepared: dict[int, tuple[Endpoint, dict[str, LiveModel]]] = {}
+        self.stopped = asyncio.Event()
+        self.accepting = False
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    async def run(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Follow orders until one is to stop, a signal says so, or the supervisor is gone."""
+        orders = asyncio.ensure_future(self._orders(reader, writer))
+        stop = asyncio.ensure_future(self.stopped.wait())
+        await asyncio.wait({orders, stop}, return_when=asyncio.FIRST_COMPLETED)
+        self.app.ready = False
+        self.metrics.set("ready", 0)
+        self._accept(accepting=False)
+        await self.server.close(self.settings.grace_seconds)
+        self.journal.close()
+        self.metrics.set("connections", 0)
+        orders.cancel()
+        stop.cancel()
+
+    async def _orders(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while line := await reader.readline():
+            message = _decoder.decode(line)
+            if isinstance(message, Stop):
+                return
+            if isinstance(message, Prepare):
+                # A task: orders to stop or to forget must not wait for a model that loads.
+                self._spawn(self._prepare(message, writer))
+            elif isinstance(message, Commit):
+                self._commit(message.request)
+                _send(writer, Reply(request=message.request))
+            elif isinstance(message, Abort):
+                self.prepared.pop(message.request, None)
+
+    async def _prepare(self, message: Prepare, writer: asyncio.StreamWriter) -> None:
+        try:
+            # In a thread, so that the models of now go on answering meanwhile.
+            models = await asyncio.get_running_loop().run_in_executor(None, self._load, message)
+        except AfterfitError as error:
+            _send(writer, Reply(request=message.request, error=error.as_dict()))
+        except Exception as error:  # a library's own: the supervisor must hear of it all the same
+            log_line({"event": "error", "during": "prepare", "error": repr(error)})
+            wrapped = InternalError("the model cannot be loaded", why=repr(error)[:300])
+            _send(writer, Reply(request=message.request, error=wrapped.as_dict()))
+        else:
+            self.prepared[message.request] = (message.endpoint, models)
+            _send(writer, Reply(request=message.request))
+
+    def _load(self, message: Prepare) -> dict[str, LiveModel]:
+        loaded = {m.predictor.digest: m.predictor for m in self.service.models.values()}
+        models = {}
+        for name, route in message.endpoint.models.items():
+            predictor = loaded.get(route.primary) or self._open(route.primary, message.folders)
+            loaded[route.primary] = predictor
+            models[name] = LiveModel(name, route.version, predictor, self.settings.limits)
+        return models
+
+    def _open(self, digest: str, folders: dict[str, str]) -> Predictor:
+        # The golden rows that are checked here have also warmed the model.
+        return load_bundle(Path(folders[digest]), threads=self.settings.threads, expected=digest)
+
+    def _commit(self, request: int) -> None:
+        endpoint, models = self.prepared.pop(request)
+        old, self.service.models = self.service.models, models
+        self.app.generation = endpoint.generation
+        self.app.ready = True
+        self.metrics.set("ready", 1)
+        self._accept(accepting=True)
+        if old:
+            self._spawn(self._drain(list(old.values()), endpoint.generation))
+
+    async def _drain(self, old: list[LiveModel], generation: int) -> None:
+        # The frames that this list keeps alive are freed with it, when nobody is inside any more.
+        while any(model.in_flight for model in old):
+            await asyncio.sleep(DRAIN_POLL_SECONDS)
+        log_line({"event": "drained", "generation": generation, "models": [m.name for m in old]})
+
+    def _accept(self, *, accepting: bool) -> None:
+        loop = asyncio.get_running_loop()
+        if accepting and not self.accepting:
+            loop.add_reader(self.listener.fileno(), self._accept_one)
+        elif not accepting and self.accepting:
+            loop.remove_reader(self.listener.fileno())
+        self.accepting = accepting
+
+    def _accept_one(self) -> None:
+        # One connection a wake-up: the socket is shared, and whoever took all of them at once
+        # would leave the other workers idle.
+        try:
+            client, _ = self.listener.accept()
+        except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+            return
+        except OSError as error:
+            # Out of descriptors, most likely: the client waits in the backlog meanwhile.
+            log_line({"event": "accept_failed", "error": str(error)})
+            self._accept(accepting=False)
+            asyncio.get_running_loop().call_later(0.1, self._accept_again)
+            return
+        client.setblocking(False)  # noqa: FBT003 - the standard library's signature
+        self._spawn(self._adopt(client))
+
+    def _accept_again(self) -> None:
+        if not self.server.closing:
+            self._accept(accepting=True)
+
+    async def _adopt(self, client: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            await loop.connect_accepted_socket(self.server.connection, client)
+        except OSError:
+            client.close()
+        self.metrics.set("connections", len(self.server.connections))
+
+    def _spawn(self, coroutine: Any) -> None:
+        task = asyncio.ensure_future(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def make_journal(settings: WorkerSettings, worker_id: str, metrics: Metrics) -> Journal:
+    """Return the journal that the settings ask for."""
+    sink: EventSink | None = None
+    if settings.events == "-":
+        sink = StdoutSink()
+    elif settings.events:
+        sink = SegmentWriter(Path(settings.events), worker_id)
+    return Journal(
+        metrics,
+        endpoint=settings.endpoint,
+        worker=worker_id,
+        sink=sink,
+        folder=Path(settings.counts) if settings.counts else None,
+        capture=settings.capture,
+        capacity=settings.event_queue,
+    )
+
+
+def _send(writer: asyncio.StreamWriter, reply: Reply) -> None:
+    writer.write(msgspec.json.encode(reply) + b"\n")
+
+
+async def _serve(control: int, listen: int, metrics: int) -> None:
+    loop = asyncio.get_running_loop()
+    channel = socket.socket(fileno=control)
+    reader, writer = await asyncio.open_connection(sock=channel, limit=1 << 24)
+    start = _decoder.decode(await reader.readline())
+    if not isinstance(start, Start):
+        raise InternalError("the supervisor's first message is not start")
+    listener = socket.socket(fileno=listen)
+    listener.setblocking(False)  # noqa: FBT003 - the standard library's signature
+    worker = Worker(start, listener, Metrics(metrics, start.slot))
+    # ctrl-C reaches the whole group: the supervisor decides, workers finish what is in flight.
+    loop.add_signal_handler(signal.SIGINT, lambda: None)
+    loop.add_signal_handler(signal.SIGTERM, worker.stopped.set)
+    await worker.run(reader, writer)
+    writer.close()
+
+
+def main() -> int:
+    """Serve until told to stop; return the exit code."""
+    descriptors = [int(text) for text in sys.argv[1:4]]
+    run_loop(_serve(*descriptors))
+    return 0
+
+
+def run_loop(coroutine: Any) -> Any:
+    """Return what the coroutine returns, run on uvloop where that is installed."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.run(coroutine)
+    return uvloop.run(coroutine)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,223 @@
+"""The step that brings an endpoint up: from bundle folders to a server that answers."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import select
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO, NamedTuple
+
+import msgspec
+
+from afterfit.core.bundle import Bundle
+from afterfit.errors import AfterfitError, ConflictError, IntegrityError, UnavailableError
+from afterfit.runtime.child import error_from
+from afterfit.runtime.client import AdminClient, Client
+from afterfit.runtime.endpoint import Endpoint, ModelRoute
+from afterfit.runtime.http import HttpLimits
+from afterfit.runtime.settings import ServerSettings, WorkerSettings, check_bind
+from afterfit.serve.config import ServeConfig
+
+__all__ = ["ServedBundle", "ServerHandle", "link_bundle", "start_server"]
+
+LONGEST_SOCKET_PATH = 100
+
+
+class ServedBundle(NamedTuple):
+    """A version to serve: its number, its digest and the folder that holds it."""
+
+    version: int
+    digest: str
+    folder: Path
+
+
+class ServerHandle:
+    """A server that runs beside this process: ``url``, ``admin``, ``pid``; ``stop`` ends it."""
+
+    def __init__(
+        self,
+        process: subprocess.Popen[bytes],
+        url: str,
+        admin: AdminClient,
+        bundles: Path,
+        scratch: tempfile.TemporaryDirectory[str],
+    ) -> None:
+        self.process = process
+        self.url = url
+        self.admin = admin
+        self.bundles = bundles
+        self._scratch = scratch
+
+    @property
+    def pid(self) -> int:
+        """The supervisor's process id."""
+        return self.process.pid
+
+    def client(self, *, timeout: float = 30.0) -> Client:
+        """Return a new client of the server."""
+        return Client(self.url, timeout=timeout)
+
+    def replace(self, name: str, bundle: ServedBundle) -> Endpoint:
+        """Return the endpoint document after ``name`` was changed to another version.
+
+        The old version serves on where the new one fails; raises what made it fail.
+        """
+        link_bundle(self.bundles, bundle.digest, bundle.folder)
+        now = self.admin.get()
+        route = ModelRoute(primary=bundle.digest, versions={bundle.digest: bundle.version})
+        wanted = msgspec.structs.replace(now, models={**now.models, name: route})
+        return self.admin.put(wanted)
+
+    def wait(self) -> int:
+        """Return the exit code when the server has ended by itself."""
+        return self.process.wait()
+
+    def stop(self, timeout: float = 40.0) -> int:
+        """Return the exit code after a graceful end; kills what does not end in ``timeout`` seconds."""
+        if self.process.poll() is None:
+            self.process.terminate()
+        try:
+            code = self.process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            code = self.process.wait()
+        self._scratch.cleanup()
+        return code
+
+    def __enter__(self) -> ServerHandle:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+
+def start_server(
+    bundles: Mapping[str, ServedBundle],
+    config: ServeConfig,
+    state: Path,
+    *,
+    log: IO[bytes] | None = None,
+) -> ServerHandle:
+    """Return the handle of a server that is ready to answer.
+
+    ``state`` is a folder for the endpoint document and links to bundles; ``log`` gets the JSON
+    lines of the server's standard error (inherited where None).
+    Raises UsageError, ConflictError for a taken port, IntegrityError or ModelError for a bundle
+    that cannot be served, UnavailableError where it does not get ready in time.
+    """
+    check_bind(config.host, allow_unauthenticated=config.allow_unauthenticated)
+    state = state.resolve()
+    linked = state / "bundles"
+    for bundle in bundles.values():
+        link_bundle(linked, bundle.digest, bundle.folder)
+    scratch = tempfile.TemporaryDirectory(prefix="afterfit-")
+    settings = _settings(bundles, config, state, Path(scratch.name))
+    try:
+        process, ready = _spawn(settings, Path(scratch.name), config.start_seconds, log)
+    except BaseException:
+        scratch.cleanup()
+        raise
+    admin = AdminClient(ready["admin"], settings.admin_token)
+    return ServerHandle(process, ready["url"], admin, linked, scratch)
+
+
+def link_bundle(bundles: Path, digest: str, folder: Path) -> Path:
+    """Return ``bundles/DIGEST``, a link to the folder; raises IntegrityError for another digest."""
+    folder = folder.resolve()
+    found = Bundle(folder).digest
+    if found != digest:
+        raise IntegrityError(
+            "the folder holds another bundle",
+            where=str(folder),
+            why=f"its digest is {found[:12]}…, expected {digest[:12]}…",
+        )
+    bundles.mkdir(parents=True, exist_ok=True)
+    link = bundles / digest
+    if link.resolve() != folder:
+        link.unlink(missing_ok=True)
+        link.symlink_to(folder, target_is_directory=True)
+    return link
+
+
+def _settings(
+    bundles: Mapping[str, ServedBundle], config: ServeConfig, state: Path, scratch: Path
+) -> ServerSettings:
+    models = {
+        name: ModelRoute(primary=bundle.digest, versions={bundle.digest: bundle.version})
+        for name, bundle in bundles.items()
+    }
+    socket_path = state / "admin.sock"
+    if len(str(socket_path)) > LONGEST_SOCKET_PATH:
+        socket_path = scratch / "admin.sock"
+    on_port = config.admin_port is not None
+    return ServerSettings(
+        host=config.host,
+        port=config.port,
+        workers=config.workers,
+        endpoint=Endpoint(name=config.name, models=models),
+        bundles=str(state / "bundles"),
+        state=str(state),
+        admin="port" if on_port else "socket",
+        admin_socket="" if on_port else str(socket_path),
+        admin_port=config.admin_port or 0,
+        admin_token=secrets.token_urlsafe(32) if on_port else "",
+        allow_unauthenticated=config.allow_unauthenticated,
+        worker=WorkerSettings(
+            endpoint=config.name,
+            threads=config.threads,
+            events=config.events,
+            counts="" if config.events == "-" else config.events,
+            capture=config.capture,
+            limits=config.limits,
+            http=HttpLimits(body_bytes=config.limits.body_bytes),
+            grace_seconds=config.grace_seconds,
+        ),
+    )
+
+
+def _spawn(
+    settings: ServerSettings, scratch: Path, seconds: float, log: IO[bytes] | None
+) -> tuple[subprocess.Popen[bytes], dict[str, str]]:
+    # The scratch folder is of mode 0700 and the file of 0600: it may hold the admin token.
+    path = scratch / "settings.json"
+    path.touch(mode=0o600)
+    path.write_bytes(msgspec.json.encode(settings))
+    reading, writing = os.pipe()
+    command = [sys.executable, "-m", "afterfit.runtime", "--config", str(path)]
+    try:
+        process = subprocess.Popen(
+            [*command, "--ready-fd", str(writing)],
+            pass_fds=(writing,),
+            stdin=subprocess.DEVNULL,
+            stderr=log,
+        )
+    finally:
+        os.close(writing)
+    try:
+        with os.fdopen(reading, "rb") as pipe:
+            line = pipe.readline() if select.select([pipe], [], [], seconds)[0] else b""
+        if line:
+            ready: dict[str, str] = msgspec.json.decode(line)
+            if ready["event"] == "ready":
+                return process, ready
+        raise _not_ready(line, process, seconds)
+    except BaseException:
+        process.terminate()
+        process.wait()
+        raise
+
+
+def _not_ready(line: bytes, process: subprocess.Popen[bytes], seconds: float) -> AfterfitError:
+    if line:
+        fields = {key: str(value) for key, value in msgspec.json.decode(line).items()}
+        error = error_from(fields)
+        if isinstance(error, ConflictError):
+            error.fix = error.fix or "choose another port: --port 0 takes any that is free"
+        return error
+    why = f"waited {seconds:g} s" if process.poll() is None else f"it ended: {process.returncode}"
+    return UnavailableError("the server did not get ready", why=why)

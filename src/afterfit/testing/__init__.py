@@ -1,0 +1,1 @@
+"""Public checks for plugins, with sample data and models."""

@@ -1,0 +1,368 @@
+"""The line: inspect → assess → optimize → package → robustness → loadtest → register → promote."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from afterfit.assess.run import assess
+from afterfit.config import Config
+from afterfit.core.bundle import Bundle
+from afterfit.core.dataset import Dataset
+from afterfit.core.digest import digest_of
+from afterfit.core.gate import GateResult
+from afterfit.core.signature import Signature
+from afterfit.errors import AfterfitError, UsageError
+from afterfit.inspect.config import InspectConfig
+from afterfit.inspect.run import inspect_model
+from afterfit.loadtest.run import loadtest
+from afterfit.models.loaded import Hints, LoadedModel
+from afterfit.optimize.config import OptimizeConfig
+from afterfit.optimize.run import optimize
+from afterfit.records.codec import Stored
+from afterfit.records.inspect import InspectRecord
+from afterfit.records.optimize import OptimizeRecord
+from afterfit.records.package import PackageRecord
+from afterfit.records.ship import ShipRecord, Verdict
+from afterfit.registry.names import check_name
+from afterfit.registry.version import GateRefusal, Version
+from afterfit.robustness.run import robustness
+from afterfit.runtime.predict import Predictor, load_bundle
+from afterfit.serve.config import ServeConfig
+from afterfit.serve.run import ServedBundle, start_server
+from afterfit.store.environment import current_environment
+from afterfit.workspace import effort, payload
+from afterfit.workspace.publish import publish
+from afterfit.workspace.release import Release
+from afterfit.workspace.sources import Sources, read_sources
+from afterfit.workspace.space import Workspace
+
+STEPS = ("inspect", "assess", "optimize", "package", "robustness", "loadtest")
+
+
+@dataclass
+class Line:
+    """One walk: what it walks on, and the records so far."""
+
+    space: Workspace
+    sources: Sources
+    data: Dataset
+    train: Dataset | None
+    model: LoadedModel
+    name: str
+    fresh: bool = False
+    records: dict[str, Stored] = field(default_factory=dict)
+    skipped: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def config(self) -> Config:
+        """The workspace's configuration."""
+        return self.space.config
+
+    @property
+    def inputs(self) -> dict[str, str]:
+        """The digests of the tables."""
+        train = {} if self.train is None else {"train": self.train.digest}
+        return {"data": self.data.digest, **train}
+
+    @property
+    def signature(self) -> Signature:
+        """The signature that inspect found."""
+        body = self.records["inspect"].body
+        if not isinstance(body, InspectRecord):
+            raise UsageError("the model has not been inspected")
+        return body.signature
+
+    @property
+    def optimized(self) -> OptimizeRecord:
+        """What optimize chose."""
+        body = self.records["optimize"].body
+        if not isinstance(body, OptimizeRecord):
+            raise UsageError("the model has not been optimized")
+        return body
+
+    @cached_property
+    def bundle(self) -> Bundle:
+        """The drafted bundle, checked out and verified byte by byte."""
+        body = self.records["package"].body
+        digest = body.bundle if isinstance(body, PackageRecord) else ""
+        folder = self.space.folder / "bundles" / digest
+        self.space.blobs.checkout(self.space.blobs.manifest(digest), folder)
+        return Bundle(folder)
+
+    @cached_property
+    def predictor(self) -> Predictor:
+        """The drafted bundle, loaded as the server will load it."""
+        return load_bundle(self.bundle.folder)
+
+    def inspect(self) -> Stored:
+        """Run ``inspect``; the model learns names and classes from it, also when it is reused."""
+        asked = inspect_config(self.sources, self.config)
+        stored = self._step(
+            "inspect",
+            lambda: inspect_model(
+                self.model, self.data, self.train, asked, progress=self.space.progress
+            ),
+            resolved=msgspec.to_builtins(asked),
+        )
+        if "inspect" in self.space.reused:
+            self.model.adopt(Hints.of(self.signature))
+        return stored
+
+    def assess(self) -> Stored:
+        """Run ``assess``."""
+        asked = effort.assess_config(self.config, str(self.sources.code or ""))
+        inspected = self.records["inspect"].body
+        refittable = isinstance(inspected, InspectRecord) and inspected.description.refittable
+        return self._step(
+            "assess",
+            lambda: assess(
+                self.model,
+                self.signature,
+                self.data,
+                self.train,
+                asked,
+                subject=self.model.digest,
+                refittable=refittable,
+                progress=self.space.progress,
+            ),
+            resolved=[digest_of(self.signature), msgspec.to_builtins(replace_seconds(asked))],
+        )
+
+    def optimize(self) -> Stored:
+        """Run ``optimize``; the files of the chosen variant go to the blobs."""
+        asked = OptimizeConfig(seed=self.config.line.seed, effort=self.config.line.effort)
+
+        def make() -> OptimizeRecord:
+            done = optimize(
+                self.model, self.signature, self.data, asked, progress=self.space.progress
+            )
+            blobs = payload.keep_files(self.space.blobs, done.files)
+            return msgspec.structs.replace(done.record, blobs=blobs)
+
+        resolved = [digest_of(self.signature), msgspec.to_builtins(asked)]
+        return self._step("optimize", make, resolved=resolved, measured=True)
+
+    def package(self) -> Stored:
+        """Draft the bundle; the same inputs give the same digest."""
+
+        def make() -> PackageRecord:
+            self.space.progress.step("package")
+            reference = self.train if self.train is not None else self.data
+            return payload.draft(self.space, self.model, self.signature, self.optimized, reference)
+
+        resolved = [digest_of(self.signature), digest_of(self.optimized.variant)]
+        extra = [self.optimized.blobs, self.config.line.seed]
+        return self._step("package", make, resolved=[resolved, extra], measured=True)
+
+    def robustness(self) -> Stored:
+        """Send strange rows through the very bundle that will ship."""
+        asked = effort.robustness_config(self.config)
+        return self._step(
+            "robustness",
+            lambda: robustness(
+                self.predictor,
+                self.signature,
+                self.data,
+                asked,
+                subject=self.bundle.digest,
+                progress=self.space.progress,
+            ),
+            resolved=msgspec.to_builtins(replace_seconds(asked)),
+            subject=self.bundle.digest,
+        )
+
+    def loadtest(self) -> Stored:
+        """Serve the bundle on loopback and measure its latency."""
+        asked = effort.loadtest_config(self.config)
+        settings = {"workers": self.config.serve.workers, "threads": self.config.serve.threads}
+
+        def make() -> Any:
+            with self.served() as url:
+                return loadtest(
+                    url,
+                    self.signature,
+                    self.data,
+                    asked,
+                    subject=self.bundle.digest,
+                    settings=settings,
+                    progress=self.space.progress,
+                )
+
+        return self._step(
+            "loadtest",
+            make,
+            resolved=[msgspec.to_builtins(asked), settings],
+            measured=True,
+            subject=self.bundle.digest,
+        )
+
+    @contextmanager
+    def served(self) -> Iterator[str]:
+        """Yield the URL of a server of the drafted bundle, for as long as the block runs."""
+        config = ServeConfig(
+            host="127.0.0.1",
+            port=0,
+            workers=self.config.serve.workers,
+            threads=self.config.serve.threads,
+        )
+        state = Path(tempfile.mkdtemp(prefix="afterfit-serve-"))
+        folder = self.bundle.folder
+        try:
+            bundle = ServedBundle(0, self.bundle.digest, folder)
+            with (
+                (state / "server.log").open("wb") as log,
+                start_server({self.name: bundle}, config, state, log=log) as server,
+            ):
+                yield server.url
+        finally:
+            shutil.rmtree(state, ignore_errors=True)
+
+    def walk(self, steps: tuple[str, ...] = STEPS) -> dict[str, Stored]:
+        """Return the records after running the steps in order.
+
+        Evidence that cannot be had (robustness, loadtest) is told as skipped; what the bundle
+        itself needs raises.
+        """
+        for step in steps:
+            try:
+                self.records[step] = getattr(self, step)()
+            except AfterfitError as error:
+                if step not in {"robustness", "loadtest"}:
+                    raise
+                self.skipped[step] = f"{error.message} {error.why}".strip()
+                self.space.progress.say(f"  ! {step} was skipped: {self.skipped[step]}")
+        return self.records
+
+    def _step(
+        self,
+        step: str,
+        make: Any,
+        *,
+        resolved: Any,
+        measured: bool = False,
+        subject: str = "",
+    ) -> Stored:
+        return self.space.run_step(
+            step,
+            make,
+            subject=subject or self.model.digest,
+            inputs=self.inputs,
+            resolved=resolved,
+            measured=measured,
+            fresh=self.fresh,
+        )
+
+
+def replace_seconds(config: Any) -> Any:
+    """Return a step's settings without its time budget, which JSON cannot hold when unbounded."""
+    return msgspec.structs.replace(config, seconds=0.0)
+
+
+def inspect_config(sources: Sources, config: Config) -> InspectConfig:
+    """Return what inspect is asked: the call's own words before those of the configuration."""
+    model = config.model
+    return InspectConfig(
+        task=sources.task or model.task,
+        classes=sources.classes or model.classes,
+        positive=model.positive if sources.positive is None else sources.positive,
+        threshold=model.threshold if sources.threshold is None else sources.threshold,
+    )
+
+
+@contextmanager
+def opened_line(space: Workspace, sources: Sources, name: str, *, fresh: bool) -> Iterator[Line]:
+    """Yield a line on the user's model and tables; the model's process ends with the block."""
+    code = sources.code or (Path(space.config.model.code) if space.config.model.code else None)
+    sources = replace(sources, code=code)
+    data, train = read_sources(sources, space.config.data)
+    with space.open_model(sources.model, code=code) as model:
+        yield Line(space, sources, data, train, model, name, fresh=fresh)
+
+
+def ship(
+    space: Workspace,
+    model: Any,
+    data: Any,
+    target: Any = None,
+    *,
+    train: Any = None,
+    name: str = "",
+    promote: bool = True,
+    override: str | None = None,
+    fresh: bool = False,
+    **hints: Any,
+) -> Release:
+    """Return the Release after walking the whole line; see `afterfit.ship`."""
+    sources = Sources(model=model, data=data, target=target, train=train, **hints)
+    name = check_name(name or space.config.model.name or _name_of(model))
+    started = time.monotonic()
+    space.reused = []
+    with opened_line(space, sources, name, fresh=fresh) as line:
+        line.walk()
+        version, verdict, gates, why = _register(line, promote=promote, override=override)
+        record = _ship_record(line, version, verdict, gates, why)
+    stored = space.records.put(record, started=started)
+    return publish(space, stored, version, line.records)
+
+
+def _register(
+    line: Line, *, promote: bool, override: str | None
+) -> tuple[Version, Verdict, tuple[GateResult, ...], str]:
+    space = line.space
+    evidence = {step: stored.digest for step, stored in line.records.items()}
+    version = space.registry.register(
+        line.name, line.bundle.folder, who=space.who, evidence=evidence
+    )
+    gates = space.judge(line.records)
+    if not promote:
+        return version, "registered", gates, "promotion was not asked for"
+    moved = space.promote(version.name, version.number, why="ship", override=override)
+    if isinstance(moved, GateRefusal):
+        return version, "stopped", moved.gates, moved.why
+    why = f"promoted in spite of its gates: {override}" if override else "every gate passed"
+    return moved.version, "promoted", gates, why
+
+
+def _ship_record(
+    line: Line, version: Version, verdict: Verdict, gates: tuple[GateResult, ...], why: str
+) -> ShipRecord:
+    moves = line.space.registry.moves(version.name, "champion")
+    previous = str(moves[-2].to) if verdict == "promoted" and len(moves) > 1 else ""
+    return ShipRecord(
+        subject=version.digest,
+        env=current_environment(),
+        inputs=line.inputs,
+        status="partial" if line.skipped else "complete",
+        name=version.name,
+        version=version.number,
+        bundle=version.digest,
+        verdict=verdict,
+        why=why,
+        records={step: stored.digest for step, stored in line.records.items()},
+        reused=tuple(line.space.reused),
+        skipped=line.skipped,
+        gates=gates,
+        previous=previous,
+    )
+
+
+def _name_of(model: Any) -> str:
+    """Return a name for a model nobody named: its file's, or its class's."""
+    if isinstance(model, str | Path) and ":" not in str(model):
+        stem = Path(model).name.partition(".")[0]
+    elif isinstance(model, str):
+        stem = model.partition(":")[2]
+    else:
+        stem = type(model).__name__
+    cleaned = "".join(c if c.isalnum() or c in "._-" else "-" for c in stem.lower()).strip("._-")
+    return cleaned or "model"

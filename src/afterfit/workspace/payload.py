@@ -1,0 +1,134 @@
+"""From a chosen variant to the bundle: fingerprint, golden rows, files, pins."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Mapping
+from importlib.resources import files as package_files
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from afterfit.core.bundle import Variant
+from afterfit.core.dataset import Dataset
+from afterfit.core.fingerprint import build
+from afterfit.core.frame import Predictions, concatenate
+from afterfit.core.model import Model
+from afterfit.core.signature import Signature
+from afterfit.models.draft import serving_requirements
+from afterfit.models.loaded import LoadedModel
+from afterfit.package.draft import code_finding, draft_bundle
+from afterfit.package.golden import golden_rows, make_golden
+from afterfit.package.run import record_draft
+from afterfit.records.optimize import OptimizeRecord
+from afterfit.records.package import PackageRecord
+from afterfit.runtime.predict import open_variant
+from afterfit.store.blobs import BlobStore
+from afterfit.workspace.sources import sample
+
+if TYPE_CHECKING:
+    from afterfit.workspace.space import Workspace
+
+REFERENCE_ROWS = 200_000
+"""A fingerprint of more rows than this is drawn from a sample of them."""
+BATCH_ROWS = 20_000
+TOLERANCE = 1e-5
+DECIMALS = 7
+"""Expected answers are rounded to these decimals: the last bits differ from CPU to CPU, and a
+bundle's digest must not."""
+
+
+def keep_files(blobs: BlobStore, files: Mapping[str, Path | bytes]) -> dict[str, str]:
+    """Return bundle path to SHA-256 after keeping a variant's files as blobs."""
+    return {
+        name: blobs.put_bytes(content) if isinstance(content, bytes) else blobs.put_file(content)
+        for name, content in sorted(files.items())
+    }
+
+
+def draft(
+    space: Workspace,
+    model: LoadedModel,
+    signature: Signature,
+    optimized: OptimizeRecord,
+    reference: Dataset,
+) -> PackageRecord:
+    """Return the record of the drafted bundle, whose files are now blobs of the workspace."""
+    files: dict[str, Path | bytes] = {
+        name: space.blobs.path(digest) for name, digest in optimized.blobs.items()
+    }
+    seed = space.config.line.seed
+    drawn = sample(reference, REFERENCE_ROWS, seed).select(signature.names)
+    folder = Path(tempfile.mkdtemp(prefix="afterfit-draft-"))
+    try:
+        runnable = _lay_out(folder / "variant", files)
+        variant = open_variant(runnable, optimized.variant, signature)
+        answers = _rounded(_predict(variant, drawn))
+        fingerprint = build(drawn.frame, signature, answers, seed=seed)
+        rows = golden_rows(fingerprint, signature, seed=seed)
+        golden = make_golden(rows, _Rounding(variant), signature, TOLERANCE)
+        bundle = draft_bundle(
+            folder / "bundle",
+            signature=signature,
+            fingerprint=fingerprint,
+            variant=optimized.variant,
+            files=files,
+            golden=golden,
+            requirements=requirements(model, optimized.variant),
+        )
+        space.blobs.put_bundle(bundle.folder)
+        return record_draft(
+            bundle,
+            subject=model.digest,
+            inputs={"reference": reference.digest},
+            findings=(code_finding(model.code),),
+        )
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def requirements(model: LoadedModel, variant: Variant) -> str:
+    """Return the pins of the serving environment: ONNX Runtime's alone, or the framework's too."""
+    lock = package_files("afterfit.package").joinpath("data", "serving.lock").read_text("utf-8")
+    if variant.runtime == "onnx":
+        return lock
+    return "\n".join([lock, *serving_requirements(model.description)])
+
+
+class _Rounding:
+    """A model whose answers are rounded, for what goes into a bundle."""
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+
+    def predict(self, frame: dict[str, object]) -> Predictions:
+        """Return the rounded predictions."""
+        return _rounded(self._model.predict(frame))  # type: ignore[arg-type]
+
+
+def _rounded(answers: Predictions) -> Predictions:
+    """Return the answers rounded to a fixed number of decimals."""
+    return Predictions(
+        probabilities=None
+        if answers.probabilities is None
+        else answers.probabilities.round(DECIMALS),
+        values=None if answers.values is None else answers.values.round(DECIMALS),
+        codes=answers.codes,
+    )
+
+
+def _predict(model: Model, data: Dataset) -> Predictions:
+    parts = [
+        model.predict(data.take(slice(start, start + BATCH_ROWS)).frame)
+        for start in range(0, len(data), BATCH_ROWS)
+    ]
+    return concatenate(parts)
+
+
+def _lay_out(folder: Path, files: Mapping[str, Path | bytes]) -> Path:
+    """Return a folder with a variant's files in their places."""
+    for name, content in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content if isinstance(content, bytes) else content.read_bytes())
+    return folder

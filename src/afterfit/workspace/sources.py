@@ -1,0 +1,77 @@
+"""What the user hands over: a model, tables and labels, in any of the forms people have them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from afterfit.config import DataSection
+from afterfit.core.dataset import Dataset
+from afterfit.core.signature import Label
+from afterfit.errors import UsageError
+from afterfit.store.tables import read_dataset
+
+
+@dataclass(frozen=True)
+class Sources:
+    """The model and its tables as given.
+
+    ``data`` and ``train`` are paths, data frames, arrays, or (rows, labels) pairs; ``target`` is
+    a column's name or the labels themselves.
+    """
+
+    model: Any
+    data: Any
+    target: Any = None
+    train: Any = None
+    code: Path | None = None
+    classes: tuple[Label, ...] = ()
+    positive: Label | None = None
+    threshold: float | None = None
+    task: Any = None
+
+
+def read_sources(sources: Sources, roles: DataSection) -> tuple[Dataset, Dataset | None]:
+    """Return the held-out and, where given, the training table; raises InputError."""
+    if sources.data is None:
+        raise UsageError(
+            "there is no data",
+            why="every step looks at rows the model has not seen",
+            fix="give --data test.csv --target COLUMN",
+        )
+    data = _read(sources.data, sources.target, roles)
+    if sources.train is None:
+        return data, None
+    target = data.target_name if data.target_name is not None else None
+    if isinstance(sources.target, str):
+        target = sources.target
+    return data, _read(sources.train, target, roles)
+
+
+def _read(source: Any, target: Any, roles: DataSection) -> Dataset:
+    """Return one table with its target, which a pair carries beside the rows."""
+    labels = None
+    if isinstance(source, tuple) and len(source) == 2:
+        source, labels = source
+    elif target is not None and not isinstance(target, str):
+        labels = target
+    name = target if isinstance(target, str) and labels is None else None
+    return read_dataset(
+        Path(source) if isinstance(source, str) else source,
+        target=name,
+        y=labels,
+        time=roles.time or None,
+        group=roles.group or None,
+        entity=roles.entity or None,
+    )
+
+
+def sample(data: Dataset, rows: int, seed: int) -> Dataset:
+    """Return at most ``rows`` rows drawn with ``seed``, in their order."""
+    if len(data) <= rows:
+        return data
+    chosen = np.random.default_rng(seed).permutation(len(data))[:rows]
+    return data.take(np.sort(chosen))

@@ -1,0 +1,235 @@
+"""The workspace: configuration, stores and the verbs as methods."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from afterfit.config import Config, load_config
+from afterfit.core.bundle import Bundle
+from afterfit.core.digest import sha256_file
+from afterfit.core.gate import GateResult, evaluate
+from afterfit.core.progress import SILENT, Progress
+from afterfit.errors import AfterfitError, NotFoundError
+from afterfit.models.audit import Audit, audit
+from afterfit.models.loaded import Hints, LoadedModel, open_model
+from afterfit.models.trust import allow as grant
+from afterfit.models.trust import load_allow
+from afterfit.package.config import PackageConfig
+from afterfit.package.run import package_for
+from afterfit.predict.config import PredictConfig
+from afterfit.predict.run import predict_file
+from afterfit.records.codec import AnyRecord, Stored
+from afterfit.records.record import Record, reuse_key
+from afterfit.registry.registry import Registry
+from afterfit.registry.version import GateRefusal, Promotion, Version
+from afterfit.runtime.embed import EmbeddedModel
+from afterfit.runtime.predict import load_bundle
+from afterfit.serve.run import ServedBundle
+from afterfit.store.blobs import BlobStore
+from afterfit.store.environment import current_environment
+from afterfit.store.files import os_errors
+from afterfit.store.records import RecordStore
+
+DEFAULT = Path(".afterfit")
+
+
+class Workspace:
+    """A folder that carries records, blobs and versions between steps.
+
+    ``config`` defaults to the nearest ``afterfit.toml``. Raises NotFoundError for a folder that
+    is not there unless ``create``, ForbiddenError where it cannot be written.
+    """
+
+    def __init__(
+        self,
+        folder: Path | str = DEFAULT,
+        *,
+        config: Config | None = None,
+        progress: Progress = SILENT,
+        create: bool = True,
+    ) -> None:
+        self.folder = Path(folder)
+        if create:
+            with os_errors(self.folder, "create"):
+                self.folder.mkdir(parents=True, exist_ok=True)
+        elif not self.folder.is_dir():
+            raise NotFoundError(
+                "there is no workspace here",
+                where=str(self.folder),
+                why="a workspace is made by the first `afterfit ship`",
+                fix="go to the folder where you shipped, or give --workspace FOLDER",
+            )
+        self.config = load_config().config if config is None else config
+        self.progress = progress
+        self.records = RecordStore(self.folder)
+        self.blobs = BlobStore(self.folder)
+        self.registry = Registry(self.folder, self.blobs)
+        self.reused: list[str] = []
+
+    @property
+    def who(self) -> str:
+        """The name that the audit log writes down: ``AFTERFIT_USER`` or the system's user."""
+        named = os.environ.get("AFTERFIT_USER")
+        if named:
+            return named
+        try:
+            return getpass.getuser()
+        except (KeyError, OSError):
+            return f"uid {os.getuid()}" if hasattr(os, "getuid") else "unknown"
+
+    @property
+    def trust_book(self) -> Path:
+        """Where names that were let in are kept."""
+        return self.folder / "trust.json"
+
+    @property
+    def events(self) -> Path:
+        """Where servers write events."""
+        return self.folder / "events"
+
+    @property
+    def reports(self) -> Path:
+        """Where pages are written."""
+        return self.folder / "reports"
+
+    def trust(self, file: Path, names: tuple[str, ...]) -> tuple[Audit, frozenset[str]]:
+        """Return the audit of a model file after letting ``names`` in, and all that is let in.
+
+        What is let in is bound to the file's digest and written to the audit log.
+        """
+        if not file.is_file():
+            raise NotFoundError("no such file", where=str(file))
+        digest = sha256_file(file)
+        if names:
+            when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+            grant(self.trust_book, digest, names, self.who, when)
+            self.registry.note(
+                "trust", who=self.who, to=digest, details={"allow": sorted(names), "file": file.name}
+            )
+        allowed = load_allow(self.trust_book, digest)
+        return audit(file, allow=allowed), allowed
+
+    def open_model(self, source: Any, *, code: Path | None = None, hints: Hints | None = None) -> LoadedModel:
+        """Return the model behind its adapter, audited with what was let in for its digest."""
+        path = Path(source) if isinstance(source, str | Path) else None
+        allowed: frozenset[str] = frozenset()
+        if path is not None and path.is_file():
+            allowed = load_allow(self.trust_book, sha256_file(path))
+        if path is not None and ":" not in str(source):
+            source = path
+        workdir = self.folder / "models"
+        with os_errors(workdir, "create"):
+            workdir.mkdir(parents=True, exist_ok=True)
+        return open_model(source, allow=allowed, code=code, hints=hints or Hints(), workdir=workdir)
+
+    def run_step(
+        self,
+        step: str,
+        make: Callable[[], Record],
+        *,
+        subject: str,
+        inputs: dict[str, str],
+        resolved: Any,
+        measured: bool = False,
+        fresh: bool = False,
+    ) -> Stored:
+        """Return the step's record: one that was made of the same inputs, or a new one."""
+        key = reuse_key(
+            step, subject, inputs, resolved, current_environment(), measured=measured
+        )
+        found = None if fresh else self.records.find(key)
+        if found is not None:
+            self.reused.append(step)
+            self.progress.say(f"  = {step}: nothing changed, its record is reused")
+            return found
+        started = time.monotonic()
+        record: AnyRecord = make()  # type: ignore[assignment]
+        return self.records.put(record, key=key, started=started)
+
+    def evidence(self, version: Version) -> dict[str, Stored]:
+        """Return the records attached to a version by step; raises IntegrityError for a bad one."""
+        return {step: self.records.get(digest) for step, digest in version.evidence.items()}
+
+    def judge(self, records: dict[str, Stored]) -> tuple[GateResult, ...]:
+        """Return what each gate of the configuration says of these records."""
+        metrics = {step: stored.body.metrics for step, stored in records.items()}
+        return tuple(evaluate(gate, metrics) for gate in self.config.parsed_gates())
+
+    def promote(
+        self,
+        name: str,
+        number: int,
+        *,
+        alias: str = "champion",
+        why: str = "",
+        override: str | None = None,
+    ) -> Promotion | GateRefusal:
+        """Return the move of an alias, or the refusal where a gate did not pass.
+
+        The gates are judged anew on the version's records; ``override`` is a reason, kept in the
+        audit log, to promote all the same.
+        """
+        version = self.registry.resolve(f"{name}@{number}")
+        gates = self.judge(self.evidence(version))
+        return self.registry.promote(
+            name, number, alias, who=self.who, why=why, gates=gates, override=override
+        )
+
+    def rollback(self, name: str, *, why: str = "", alias: str = "champion") -> Promotion:
+        """Return the move of an alias back to the last version that it pointed to before."""
+        return self.registry.rollback(name, who=self.who, why=why, alias=alias)
+
+    def verify_store(self) -> list[AfterfitError]:
+        """Return what is wrong with records and blobs, after hashing every byte."""
+        broken: list[AfterfitError] = [error for _, error in self.records.verify()]
+        return broken + [error for _, error in self.blobs.verify()]
+
+    def version(self, ref: str) -> ServedBundle:
+        """Return the version that ``ref`` names, checked out on this machine and verified."""
+        found = self.registry.resolve(ref)
+        return ServedBundle(found.number, found.digest, self.registry.checkout(found))
+
+    def load(self, ref: str, *, events: bool = True) -> EmbeddedModel:
+        """Return a version to be asked in this process: validation and events as when served."""
+        found = self.registry.resolve(ref)
+        return EmbeddedModel(
+            self.registry.checkout(found),
+            name=found.name,
+            version=found.number,
+            events=self.events / found.name if events else None,
+            expected=found.digest,
+        )
+
+    def predict(self, ref: str, source: Path, output: Path, config: PredictConfig | None = None) -> Stored:
+        """Return the record of scoring a file with a version."""
+        started = time.monotonic()
+        bundle = self.version(ref)
+        predictor = load_bundle(bundle.folder, expected=bundle.digest)
+        record = predict_file(predictor, source, output, config, progress=self.progress)
+        return self.records.put(record, started=started)
+
+    def release(self, ref: str) -> Any:
+        """Return the newest Release of the version that ``ref`` names, its page rendered anew."""
+        from afterfit.workspace.publish import latest_release
+
+        found = self.registry.resolve(ref)
+        return latest_release(self, found.name, found.number)
+
+    def package(self, ref: str, destination: str, folder: Path, config: PackageConfig) -> Stored:
+        """Return the record of writing what a destination needs to run a version."""
+        started = time.monotonic()
+        self.progress.step("package")
+        found = self.version(ref)
+        record = package_for(destination, Bundle(found.folder), folder, config)
+        return self.records.put(record, started=started)
+
+    def ship(self, model: Any, data: Any, target: Any = None, **options: Any) -> Any:
+        """Return the Release of a model; see `afterfit.ship` for the options."""
+        from afterfit.workspace.line import ship
+
+        return ship(self, model, data, target, **options)

@@ -1,0 +1,56 @@
+"""Fixtures that every test may use."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# One thread each: two test processes whose frameworks start a thread per core get in each other's
+# way, and sums in a fixed order repeat exactly. Set before anything imports a framework.
+for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(variable, "1")
+
+# A busy machine is no defect of the code: pytest-timeout ends what hangs. Under CI=true the
+# examples are the same in every run; elsewhere they differ, and a failing one is printed to repeat.
+settings.register_profile(
+    "afterfit",
+    deadline=None,
+    derandomize=os.environ.get("CI") == "true",
+    print_blob=True,
+)
+settings.load_profile("afterfit")
+
+
+@pytest.fixture(scope="session")
+def project_root() -> Path:
+    """The folder of pyproject.toml."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Callable[[str], Path]:
+    """A function from a file name to a real table beside the checkout.
+
+    A missing table skips the test with its name, and fails it in continuous integration
+    (``CI=true``), where the tables must be.
+    """
+
+    def find(name: str) -> Path:
+        path = ROOT.parent / "shared" / "data" / name
+        if path.is_file():
+            return path
+        message = f"NOT RUN: the real table {name} is not at ../shared/data/{name}"
+        if os.environ.get("CI") == "true":
+            pytest.fail(message)
+        pytest.skip(message)
+
+    return find
