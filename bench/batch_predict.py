@@ -16,6 +16,7 @@ import resource
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -104,11 +105,11 @@ def contenders(booster: Any, scorer: Scorer, folder: Path) -> dict[str, Callable
     works: dict[str, Callable[[], object]] = {}
     for ending in ("csv", "parquet"):
         source = folder / f"rows.{ending}"
-        works[f"afterfit {ending} -> parquet"] = lambda s=source: predict_file(
-            scorer, s, folder / "a.parquet"
+        works[f"afterfit {ending} -> parquet"] = partial(
+            predict_file, scorer, source, folder / "a.parquet"
         )
-        works[f"pandas+lightgbm {ending} -> parquet"] = lambda s=source: with_pandas(
-            booster, s, folder / "b.parquet"
+        works[f"pandas+lightgbm {ending} -> parquet"] = partial(
+            with_pandas, booster, source, folder / "b.parquet"
         )
     return works
 

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from samples import frame_of, labels, pipeline, table
 from sklearn.linear_model import LogisticRegression
 
 from afterfit.errors import InputError, ModelError
 from afterfit.models.loaded import LoadedModel, open_model
+from afterfit.testing.samples import frame_of, labels, pipeline, table
 
 PROBE = '''
 """A model that can do whatever a test asks it to."""
@@ -59,7 +59,7 @@ def probe(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoadedModel]:
     """A function model that does what a row asks."""
     folder = tmp_path_factory.mktemp("code")
     (folder / "probe_model.py").write_text(PROBE)
-    os.environ["AFTERFIT_TEST_SECRET"] = "s3cret"
+    os.environ["AFTERFIT_TEST_SECRET"] = "s3cret"  # noqa: S105  # a probe
     os.environ["PYTHONPATH"], before = (
         os.pathsep.join(["/nowhere-at-all", os.environ.get("PYTHONPATH", "")]),
         os.environ.get("PYTHONPATH"),
@@ -116,7 +116,7 @@ def test_the_environment_is_clean(probe: LoadedModel) -> None:
 
 
 def test_there_is_no_network(probe: LoadedModel) -> None:
-    """Where the kernel allows it, not even the parent's loopback is reachable; else a note says so."""
+    """Where the kernel allows it, not even the parent's loopback is reached; else a note says so."""
     import socket
 
     with socket.socket() as server:
@@ -166,7 +166,7 @@ def test_interrupting_ends_the_child_and_the_next_call_works(
     assert pid is not None
     real = wire.receive
 
-    def interrupted(stream: object) -> object:
+    def interrupted(_stream: object) -> object:
         monkeypatch.setattr(wire, "receive", real)
         raise KeyboardInterrupt
 
@@ -179,7 +179,7 @@ def test_interrupting_ends_the_child_and_the_next_call_works(
 
 
 def test_close_leaves_no_process_behind(tmp_path: Path) -> None:
-    """close ends and collects the child, twice does no harm; a forgotten model is collected too."""
+    """Close ends and collects the child, twice does no harm; a forgotten model is collected too."""
     data = table()
     fitted = pipeline(LogisticRegression()).fit(data, labels(data))
     model = open_model(fitted, workdir=tmp_path)

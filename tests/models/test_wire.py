@@ -21,7 +21,8 @@ from afterfit.models.native import Hints, Source
 
 @given(
     hnp.arrays(
-        st.sampled_from(["f8", "f4", "i8", "i4", "u1", "?"]), hnp.array_shapes(min_dims=0, max_dims=3)
+        st.sampled_from(["f8", "f4", "i8", "i4", "u1", "?"]),
+        hnp.array_shapes(min_dims=0, max_dims=3),
     )
 )
 def test_arrays_travel_unchanged(array: np.ndarray) -> None:

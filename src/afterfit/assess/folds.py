@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
 from queue import SimpleQueue
-from typing import Any, Protocol, Self
+from typing import Any, Protocol
 
 import numpy as np
 
 from afterfit.assess.config import AssessConfig
 from afterfit.assess.metrics import measure, names_for
+from afterfit.assess.splits import Split, splits
 from afterfit.core.dataset import Dataset
+from afterfit.core.formulae import find_formula
 from afterfit.core.frame import Predictions
 from afterfit.core.metric import Metric
 from afterfit.core.progress import Progress
 from afterfit.core.signature import Signature
+from afterfit.errors import ModelError
 from afterfit.records.assess import Fold
 from afterfit.stats.interval import t_interval
 
@@ -28,45 +34,34 @@ FIT = "afterfit.models.refit:fit_fold"
 class Refittable(Protocol):
     """A model in a process of its own that can be asked to fit a clone."""
 
+    @property
+    def pid(self) -> int | None:
+        """The process; None where none runs yet."""
+        ...
+
     def call(self, target: str, /, **arguments: Any) -> Any:
         """Return ``function(native, **arguments)``, run in the model's process."""
         ...
 
     def clone_host(self) -> Any:
-        """Return the same model in a second process."""
-        ...
-
-    def __enter__(self) -> Self:
-        """Enter."""
+        """Return the same model in a second process, a context manager."""
         ...
 
 
-@dataclass(frozen=True)
-class Split:
-    """One fold: its number and the rows of both sides."""
-
-    fold: int
-    train: np.ndarray
-    test: np.ndarray
-
-
-def splits(
-    truth: np.ndarray, folds: int, *, stratify: bool, group: np.ndarray | None, seed: int
-) -> Iterator[Split]:
-    """Yield the folds: shuffled with ``seed``, groups kept together, classes spread evenly."""
-    random = np.random.default_rng(seed)
-    assigned = np.empty(len(truth), dtype=np.int64)
-    if group is not None:
-        names, member = np.unique(group.astype(str), return_inverse=True)
-        assigned = (random.permutation(len(names)) % folds)[member]
-    elif stratify:
-        for code in np.unique(truth):
-            rows = np.flatnonzero(truth == code)
-            assigned[random.permutation(rows)] = np.arange(len(rows)) % folds
-    else:
-        assigned[random.permutation(len(truth))] = np.arange(len(truth)) % folds
-    for fold in range(folds):
-        yield Split(fold, np.flatnonzero(assigned != fold), np.flatnonzero(assigned == fold))
+def plan(
+    signature: Signature, train: Dataset, truth: np.ndarray, config: AssessConfig
+) -> list[Split]:
+    """Return the folds that can be fitted: those that train on more than one class."""
+    classifies = signature.task != "regression"
+    found = splits(
+        truth,
+        config.folds,
+        stratify=classifies,
+        group=train.group,
+        seed=config.seed,
+        time=train.time,
+    )
+    return [s for s in found if not classifies or len(np.unique(truth[s.train])) > 1]
 
 
 def cross_validate(
@@ -74,41 +69,63 @@ def cross_validate(
     signature: Signature,
     train: Dataset,
     truth: np.ndarray,
+    planned: list[Split],
     config: AssessConfig,
     progress: Progress,
 ) -> tuple[Fold, ...]:
-    """Return the folds that were fitted before the time was over; raises what fitting raises."""
-    planned = list(
-        splits(
-            truth,
-            config.folds,
-            stratify=signature.task != "regression",
-            group=train.group,
-            seed=config.seed,
-        )
-    )
+    """Return the folds that were fitted before ``config.seconds`` were over.
+
+    A fit that is not done by then is ended with its process. Raises what fitting raises.
+    """
     progress.step("cross-validation", len(planned))
     deadline = time.monotonic() + config.seconds
     hosts: SimpleQueue[Any] = SimpleQueue()
     jobs = max(1, min(config.jobs, len(planned)))
 
     def one(split: Split) -> Fold | None:
-        if time.monotonic() > deadline:
+        if time.monotonic() >= deadline:
             return None
         host = hosts.get()
         try:
             return _fit(host, signature, train, truth, config, split)
+        except ModelError:
+            if time.monotonic() >= deadline:
+                return None
+            raise
         finally:
             hosts.put(host)
             progress.advance()
 
     with ExitStack() as stack:
-        hosts.put(model)
-        for _ in range(jobs - 1):
-            hosts.put(stack.enter_context(model.clone_host()))
+        pool = [model, *(stack.enter_context(model.clone_host()) for _ in range(jobs - 1))]
+        for host in pool:
+            hosts.put(host)
+        stack.enter_context(_ended_after(config.seconds, pool))
         with ThreadPoolExecutor(jobs) as threads:
             done = list(threads.map(one, planned))
     return tuple(fold for fold in done if fold is not None)
+
+
+@contextmanager
+def _ended_after(seconds: float, pool: list[Refittable]) -> Iterator[None]:
+    """End the processes of the pool when the time is over; each starts anew when next asked."""
+
+    def end() -> None:
+        for host in pool:
+            if host.pid is not None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(host.pid, signal.SIGTERM)
+
+    if seconds > threading.TIMEOUT_MAX:
+        yield
+        return
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def _fit(
@@ -125,9 +142,11 @@ def _fit(
         signature=signature,
         train=part.frame,
         target=part.target,
+        truth=truth[split.train],
         test=rest.frame,
         refit=config.refit,
         code=config.code,
+        seed=config.seed + split.fold,
     )
     metrics = measure(signature, truth[split.test], predictions, config, scope="cv")
     return Fold(
@@ -136,32 +155,42 @@ def _fit(
 
 
 def summarize(
-    signature: Signature, folds: tuple[Fold, ...], config: AssessConfig
+    signature: Signature, folds: tuple[Fold, ...], config: AssessConfig, *, forward: bool
 ) -> tuple[Metric, ...]:
     """Return the mean of each metric over the folds, with a t interval.
 
     The folds share training rows, so the interval is somewhat too narrow (Bengio and Grandvalet
-    2004): it is marked approximate.
+    2004): it is marked approximate. Folds that all say the same bound nothing.
     """
     found = []
     for name in names_for(signature):
-        numbers = [m.value for fold in folds for m in fold.metrics if m.name == name]
-        values = np.array([value for value in numbers if value is not None])
+        same = [m for fold in folds for m in fold.metrics if m.name == name]
+        values = np.array([m.value for m in same if m.value is not None])
         if len(values) < 2:
             continue
-        bounds = t_interval(values, config.level)
-        unit = next(m.unit for m in folds[0].metrics if m.name == name)
+        low, high = _bounds(name, values, config.level)
+        way = "each trained on earlier rows only, " if forward else ""
         found.append(
             Metric(
                 name=name,
                 value=float(values.mean()),
-                low=bounds.low,
-                high=bounds.high,
+                low=low,
+                high=high,
                 level=config.level,
                 n=sum(fold.n_test for fold in folds),
-                method=f"t over {len(values)} folds, approximate",
-                unit=unit,
+                method=f"t over {len(values)} folds, {way}approximate"
+                if low is not None
+                else "undefined: the folds do not vary",
+                unit=same[0].unit,
                 scope="cv",
             )
         )
     return tuple(found)
+
+
+def _bounds(name: str, values: np.ndarray, level: float) -> tuple[float | None, float | None]:
+    bounds = t_interval(values, level)
+    if not bounds.low < bounds.high:
+        return None, None
+    least, most = find_formula(name).bounds
+    return max(bounds.low, least), min(bounds.high, most)

@@ -105,8 +105,8 @@ def _one(
 
 
 def known(value: float) -> float | None:
-    """Return a number, or None for NaN."""
-    return None if math.isnan(value) else float(value)
+    """Return a number, or None for NaN and infinity, which no record can hold."""
+    return float(value) if math.isfinite(value) else None
 
 
 def confusion(signature: Signature, truth: np.ndarray, predictions: Predictions) -> Confusion:
@@ -126,6 +126,8 @@ def curves(signature: Signature, truth: np.ndarray, predictions: Predictions) ->
     if not 0 < hits.sum() < len(hits):
         return ()
     scores = predictions.probabilities[:, positive]
+    if not np.isfinite(scores).all():
+        return ()
     order = np.argsort(-scores, kind="stable")
     last_of_tie = np.append(np.diff(scores[order]) != 0, True)
     true = np.cumsum(hits[order])[last_of_tie]

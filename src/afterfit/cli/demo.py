@@ -58,7 +58,7 @@ def demo(
 
     """
     from afterfit.cli.progress import TerminalProgress
-    from afterfit.cli.ship import as_result
+    from afterfit.cli.ship import as_result, head
     from afterfit.config import load_config
     from afterfit.workspace import Workspace
 
@@ -75,7 +75,7 @@ def demo(
             folder / MODEL, folder / "test.csv", "fraud", train=folder / "train.csv"
         )
         seconds = time.monotonic() - started
-    text = f"{release}\nPage: {release.path}\n\n{_next(folder, release.record.name, seconds)}"
+    text = f"{head(release)}\n\n{_next(folder, release.record.name, seconds)}"
     result = {**as_result(release), "folder": str(folder), "seconds": round(seconds, 1)}
     return Answer(result, text, release.exit_code)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Annotated, Any
 
 import msgspec
@@ -10,6 +11,7 @@ from cyclopts import Parameter
 from afterfit.cli.common import Common, opened
 from afterfit.cli.output import Answer
 from afterfit.cli.sources import Tables
+from afterfit.report import text
 from afterfit.workspace.release import Release
 
 
@@ -47,7 +49,20 @@ def ship(
             override=override,
             fresh=tables.fresh,
         )
-    return Answer(as_result(release), str(release) + f"\nPage: {release.path}", release.exit_code)
+    return Answer(as_result(release), head(release), release.exit_code)
+
+
+def head(release: Release) -> str:
+    """Return what a person needs first: verdict, gates and problems; the page has all of it."""
+    page = dataclasses.replace(release.page, sections=release.page.sections[:1])
+    name = f"{release.record.name}@{release.record.version}"
+    return "\n".join(
+        [
+            text.render(page),
+            f"Page: {release.path}",
+            f"The whole of it here: afterfit report {name} --format text",
+        ]
+    )
 
 
 def as_result(release: Release) -> dict[str, Any]:

@@ -92,8 +92,8 @@ def accepts_missing(model: Model, frame: Frame, names: tuple[str, ...]) -> froze
             half = len(part) // 2
             return ask(part[:half]) | ask(part[half:])
         main = np.asarray(answer.main, dtype=np.float64).reshape(len(part), -1)
-        good = np.isfinite(main).all(axis=1).tolist()
-        return frozenset(name for name, fine in zip(part, good, strict=True) if fine)
+        good = np.isfinite(main)
+        return frozenset(name for index, name in enumerate(part) if good[index].all())
 
     return ask(names)
 

@@ -36,6 +36,9 @@ def inspect_model(
     Raises InputError, naming the column, where the data does not fit the model.
     """
     progress.step("inspect")
+    if model.hints != model.opened_with:
+        # What an earlier inspection taught the model must not decide this one.
+        model.adopt(model.opened_with)
     named = model.description.features is not None and not model.hints.features
     signature, outputs = _agree(model, data, train, config)
     reference = data if train is None else train
@@ -123,7 +126,7 @@ def _columns(model: LoadedModel, data: Dataset, train: Dataset | None) -> tuple[
     if train is not None:
         matched_names(names, train.frame, train.source)
         require_usable(train.frame, names, train.source)
-    kinds = model.call("afterfit.models.sklearn:column_kinds")
+    kinds = model.call("afterfit.models.column_kinds:column_kinds")
     trained = description.features or names
     require_kinds(
         {name: kinds[known] for name, known in zip(names, trained, strict=True) if known in kinds},

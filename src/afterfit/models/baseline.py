@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
 
-from afterfit.core.frame import Frame, Predictions
+from afterfit.core.frame import Frame, Predictions, is_missing, row_count
 from afterfit.core.signature import Signature
+from afterfit.errors import ModelError
 
 MAX_ROWS = 50_000
 MAX_ONE_HOT = 50
 _ITERATIONS = 500
+# Squares of larger numbers, summed over rows, leave the range of float64.
+_LARGEST = 1e100
 
 
 def constant(signature: Signature, target: np.ndarray, n: int) -> Predictions:
@@ -28,18 +32,33 @@ def linear(
     """Return the predictions of a logistic (or ridge) regression on imputed, scaled, one-hot rows.
 
     ``target`` holds class codes or values; at most 50,000 rows are fitted, drawn with ``seed``.
+    Raises ModelError where no linear model can be fitted: one class only, no column but text.
     """
+    if all(column.kind == "text" for column in signature.columns):
+        raise ModelError("no linear model was fitted", why="every column is free text")
+    keep = np.random.default_rng(seed).permutation(len(target))[:MAX_ROWS]
+    if signature.task != "regression" and len(np.unique(target[keep])) < 2:
+        raise ModelError("no linear model was fitted", why="the rows hold only one class")
+    rows = {name: values[keep] for name, values in train.items()}
+    try:
+        # That the iterations ran out, or a column is constant, is nothing a user should mend.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return _fitted(signature, rows, target[keep], test)
+    except (ValueError, ArithmeticError, np.linalg.LinAlgError) as error:
+        raise ModelError("no linear model was fitted", why=str(error)[:300]) from None
+
+
+def _fitted(signature: Signature, rows: Frame, target: np.ndarray, test: Frame) -> Predictions:
     from sklearn.linear_model import LogisticRegression, Ridge
 
-    keep = np.random.default_rng(seed).permutation(len(target))[:MAX_ROWS]
-    rows = {name: values[keep] for name, values in train.items()}
     encode = _encoder(signature)
     design = encode.fit_transform(_table(signature, rows))
     tested = encode.transform(_table(signature, test))
     if signature.task == "regression":
-        return Predictions(values=Ridge().fit(design, target[keep]).predict(tested))
-    model = LogisticRegression(max_iter=_ITERATIONS).fit(design, target[keep])
-    probabilities = np.zeros((len(next(iter(test.values()))), len(signature.classes)))
+        return Predictions(values=Ridge().fit(design, target).predict(tested))
+    model = LogisticRegression(max_iter=_ITERATIONS).fit(design, target)
+    probabilities = np.zeros((row_count(test), len(signature.classes)))
     probabilities[:, model.classes_] = model.predict_proba(tested)
     return Predictions(probabilities=probabilities)
 
@@ -66,8 +85,15 @@ def _table(signature: Signature, frame: Frame) -> Any:
     for column in signature.columns:
         values = frame[column.name]
         if column.numeric:
-            numbers = pd.to_numeric(pd.Series(values, dtype=object), errors="coerce")
-            columns[column.name] = numbers.astype(float).replace([np.inf, -np.inf], np.nan)
+            columns[column.name] = _numbers(values)
         else:
-            columns[column.name] = ["" if value is None else str(value) for value in values]
+            columns[column.name] = ["" if is_missing(value) else str(value) for value in values]
     return pd.DataFrame(columns)
+
+
+def _numbers(values: np.ndarray) -> np.ndarray:
+    """Return float64 within what can be squared; None and infinity become NaN."""
+    if values.dtype.kind == "O":
+        values = np.array([np.nan if is_missing(v) else float(v) for v in values.tolist()])
+    numbers = values.astype(np.float64)
+    return np.where(np.isinf(numbers), np.nan, np.clip(numbers, -_LARGEST, _LARGEST))

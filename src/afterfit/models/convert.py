@@ -161,5 +161,3 @@ def _trees_of(estimator: Any) -> Trees | None:
     except (ModelError, AttributeError, TypeError, ValueError, KeyError, IndexError):
         return None
     return None
-
-

@@ -119,7 +119,9 @@ def _truncate(graph: Graph, rows: str, columns: tuple[int, ...], width: int) -> 
     """Return the rows with some columns rounded toward zero, as LightGBM reads categories."""
     mask = np.zeros((1, width), dtype=bool)
     mask[0, list(columns)] = True
-    whole = graph.node("Mul", [graph.node("Sign", [rows]), graph.node("Floor", [graph.node("Abs", [rows])])])
+    whole = graph.node(
+        "Mul", [graph.node("Sign", [rows]), graph.node("Floor", [graph.node("Abs", [rows])])]
+    )
     return graph.node("Where", [graph.constant(mask), whole, rows])
 
 

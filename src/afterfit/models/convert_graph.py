@@ -36,9 +36,7 @@ class Graph:
             self.constants.append(numpy_helper.from_array(np.ascontiguousarray(value), name))
         return name
 
-    def node(
-        self, kind: str, inputs: Sequence[str], *, domain: str = "", **attributes: Any
-    ) -> str:
+    def node(self, kind: str, inputs: Sequence[str], *, domain: str = "", **attributes: Any) -> str:
         """Return the name of a new node's output."""
         from onnx import helper
 
@@ -76,9 +74,7 @@ class ConverterContainer:
             self._container.add_initializer(name, kind, list(value.shape), flat)
         return name
 
-    def node(
-        self, kind: str, inputs: Sequence[str], *, domain: str = "", **attributes: Any
-    ) -> str:
+    def node(self, kind: str, inputs: Sequence[str], *, domain: str = "", **attributes: Any) -> str:
         """Return the name of a new node's output."""
         name = str(self._scope.get_unique_variable_name(kind.lower()))
         self.named(kind, inputs, name, domain=domain, **attributes)
@@ -92,7 +88,13 @@ class ConverterContainer:
         version = 3 if domain else None
         name = self._scope.get_unique_operator_name(kind)
         self._container.add_node(
-            kind, list(inputs), [output], op_domain=domain, op_version=version, name=name, **attributes
+            kind,
+            list(inputs),
+            [output],
+            op_domain=domain,
+            op_version=version,
+            name=name,
+            **attributes,
         )
 
 

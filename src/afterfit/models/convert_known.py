@@ -14,7 +14,9 @@ __all__ = ["known_traps"]
 
 def known_traps(native: NativeModel) -> list[str]:
     """Return why common converters may get this model wrong, a sentence each."""
-    return list(dict.fromkeys(reason for part in walk(native.estimator) for reason in _of(part, native)))
+    return list(
+        dict.fromkeys(reason for part in walk(native.estimator) for reason in _of(part, native))
+    )
 
 
 def _of(part: Any, native: NativeModel) -> list[str]:

@@ -42,7 +42,9 @@ def first_columns(estimator: Any) -> Any | None:
     while hasattr(estimator, "steps"):
         estimator = estimator.steps[0][1]
     for name in ("best_estimator_", "estimator_", "estimator"):
-        if name in getattr(estimator, "__dict__", {}) and hasattr(getattr(estimator, name), "steps"):
+        if name in getattr(estimator, "__dict__", {}) and hasattr(
+            getattr(estimator, name), "steps"
+        ):
             return first_columns(getattr(estimator, name))
     return estimator if hasattr(estimator, "transformers_") else None
 
@@ -67,7 +69,9 @@ def sklearn_to_onnx(
             name="model",
             initial_types=types,
             target_opset={"": OPSET, "ai.onnx.ml": LIBRARY_ML_OPSET},
-            options={id(estimator): {"zipmap": False}} if native.description.probabilities else None,
+            options={id(estimator): {"zipmap": False}}
+            if native.description.probabilities
+            else None,
         )
     output = _output(model, native)
     ml_opset = ML_OPSET if exact else LIBRARY_ML_OPSET

@@ -72,9 +72,7 @@ class Container(Protocol):
         """Return the name of a constant."""
         ...
 
-    def node(
-        self, kind: str, inputs: Sequence[str], *, domain: str = "", **attributes: Any
-    ) -> str:
+    def node(self, kind: str, inputs: Sequence[str], *, domain: str = "", **attributes: Any) -> str:
         """Return the name of a new node's output."""
         ...
 

@@ -29,13 +29,14 @@ class LoadedModel:
     """A model in a process of its own; use it in a ``with`` block, or ``close`` it.
 
     ``digest`` is the SHA-256 of the model's file (for a function, of its name and its code).
-    ``notes`` tells what protection this system could not give.
+    ``opened_with`` are the hints given when it was opened, ``hints`` those adopted since.
     """
 
     def __init__(self, source: Source, *, digest: str, audit: Audit | None = None) -> None:
         self.digest = digest
         self.audit = audit
         self._source = source
+        self.opened_with = source.hints
         self._host = Host({"op": "load", "source": source})
         self._description: ModelDescription | None = None
         self._isolated = False

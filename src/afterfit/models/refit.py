@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import random
 import sys
 from importlib import import_module
 from typing import Any
 
 import numpy as np
 
+from afterfit.core.dataset import encode_labels
 from afterfit.core.frame import Frame, Predictions
 from afterfit.core.signature import Signature, dtype_of
 from afterfit.errors import ModelError, NotFoundError
 from afterfit.models.native import Hints, NativeModel, adapter_for_object
+from afterfit.models.tables import to_pandas
 
 
 def fit_fold(
@@ -20,28 +23,45 @@ def fit_fold(
     signature: Signature,
     train: Frame,
     target: np.ndarray,
+    truth: np.ndarray,
     test: Frame,
     refit: str = "",
     code: str = "",
+    seed: int = 0,
 ) -> Predictions:
     """Return the predictions for ``test`` of a model that was fitted on ``train`` alone.
 
-    A scikit-learn estimator (or a wrapper that speaks its language) is cloned and fitted;
-    otherwise ``refit`` names the user's ``module:function(table, target) -> fitted model``.
-    Raises ModelError with the library's own words.
+    A scikit-learn estimator (or a wrapper that speaks its language) is cloned and fitted on the
+    labels it knows; otherwise ``refit`` names the user's
+    ``module:function(table, target) -> fitted model``, which gets the labels as the table has
+    them. ``truth`` holds the codes or values of ``target``. ``seed`` is for estimators without a
+    ``random_state``. Raises ModelError with the library's own words.
     """
-    hints = Hints.of(signature)
-    fitted = _by_function(refit, code, train, target) if refit else _clone(native, train, target)
-    return adapter_for_object(fitted).wrap(fitted, hints).predict(test)
+    _seed(seed)
+    if refit:
+        fitted = _by_function(refit, code, train, target)
+    else:
+        fitted = _clone(native, train, truth)
+    predictions = adapter_for_object(fitted).wrap(fitted, Hints.of(signature)).predict(test)
+    reference = () if refit else getattr(native.estimator, "classes_", ())
+    return _aligned(predictions, fitted, signature, np.asarray(reference))
 
 
-def _clone(native: NativeModel, train: Frame, target: np.ndarray) -> Any:
+def _seed(seed: int) -> None:
+    random.seed(seed)
+    np.random.seed(seed % 2**32)  # noqa: NPY002  # what estimators without a random_state draw from
+
+
+def _clone(native: NativeModel, train: Frame, truth: np.ndarray) -> Any:
     from sklearn.base import clone
 
+    known = getattr(native.estimator, "classes_", None)
+    # A library may number the classes, or have read them as another type than this table holds.
+    target = truth if known is None else np.asarray(known)[truth]
     estimator = clone(native.estimator)
     table: Any = getattr(native, "table", None)
-    rows = table(train) if table is not None else _pandas(train)
-    return estimator.fit(rows, _plain(target))
+    rows = table(train) if table is not None else to_pandas(train, tuple(train))
+    return estimator.fit(rows, target)
 
 
 def _by_function(refit: str, code: str, train: Frame, target: np.ndarray) -> Any:
@@ -56,16 +76,41 @@ def _by_function(refit: str, code: str, train: Frame, target: np.ndarray) -> Any
             why=str(error),
             fix="--refit module:function, with --code FOLDER that holds the module",
         ) from None
-    fitted = function(_pandas(train), _plain(target))
+    fitted = function(to_pandas(train, tuple(train)), _plain(target))
     if not hasattr(fitted, "predict"):
-        raise ModelError(f"{refit} returned no fitted model", why=f"it has no predict: {fitted!r}")
+        raise ModelError(
+            f"{refit} returned no fitted model",
+            why=f"what it returned has no predict: a {type(fitted).__name__}",
+        )
     return fitted
 
 
-def _pandas(frame: Frame) -> Any:
-    import pandas as pd
+def _aligned(
+    predictions: Predictions, fitted: Any, signature: Signature, reference: np.ndarray
+) -> Predictions:
+    """Return the predictions in the signature's classes; a class that was not fitted gets 0.
 
-    return pd.DataFrame(dict(frame))
+    ``reference`` holds the classes of the user's own model, in the signature's order.
+    """
+    labels = getattr(fitted, "classes_", None)
+    if predictions.values is not None or labels is None:
+        return predictions
+    k = len(signature.classes)
+    names = tuple(reference.tolist()) if len(reference) else signature.classes
+    where = encode_labels(np.asarray(labels, dtype=object), names)
+    if (where < 0).any() and len(where) == k:
+        # Numbered by the library in the order of the user's words.
+        where = np.arange(k)
+    if (where < 0).any():
+        raise ModelError(
+            "the fitted model has classes that the signature has not",
+            why=f"{list(labels)} are not all among {list(names)}",
+        )
+    if predictions.codes is not None:
+        return Predictions(codes=where[predictions.codes])
+    probabilities = np.zeros((len(predictions), k))
+    probabilities[:, where] = predictions.main
+    return Predictions(probabilities=probabilities)
 
 
 def _plain(target: np.ndarray) -> np.ndarray:

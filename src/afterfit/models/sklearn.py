@@ -18,7 +18,7 @@ from afterfit.errors import InputError, ModelError
 from afterfit.models.native import Hints, NativeModel, Source, adapter_for_object, family
 from afterfit.models.tables import chosen_features, require_numbers, to_array, to_pandas
 
-__all__ = ["Adapter", "SklearnModel", "column_kinds", "installed_versions", "parts"]
+__all__ = ["Adapter", "SklearnModel", "installed_versions", "parts", "trained_names"]
 
 
 class Adapter:
@@ -71,7 +71,7 @@ class SklearnModel:
     def __init__(self, estimator: Any, hints: Hints) -> None:
         self.estimator = estimator
         self._hints = hints
-        self._named = _trained_names(estimator)
+        self._named = trained_names(estimator)
         self._categorical = _categorical(estimator, self._named)
         self._missing = _missing_value(estimator)
         self.description = _describe(estimator, hints, self._named, self._categorical)
@@ -271,7 +271,8 @@ def _refittable(estimator: Any) -> bool:
     return True
 
 
-def _trained_names(estimator: Any) -> tuple[str, ...]:
+def trained_names(estimator: Any) -> tuple[str, ...]:
+    """Return the column names that an estimator was fitted with; empty for arrays."""
     try:
         names = estimator.feature_names_in_
     except AttributeError:
@@ -286,7 +287,7 @@ def _categorical(estimator: Any, named: tuple[str, ...]) -> dict[str, tuple[Any,
     """
     found: dict[str, tuple[Any, ...]] = {}
     for part in parts(estimator) if named else []:
-        if _trained_names(part) == named:
+        if trained_names(part) == named:
             found.update(_categories_of(part, named))
     return found
 
@@ -327,60 +328,8 @@ def _missing_value(estimator: Any) -> object:
     return np.nan
 
 
-def column_kinds(native: NativeModel) -> dict[str, str]:
-    """Return ``text`` or ``number`` for the columns of which a fitted encoder or scaler tells.
-
-    Looked at: the first step of each branch of a ColumnTransformer that takes the model's columns.
-    """
-    estimator = native.estimator
-    named = _trained_names(estimator)
-    found: dict[str, str] = {}
-    for part in parts(estimator):
-        if _trained_names(part) != named or not hasattr(part, "transformers_"):
-            continue
-        for _, transformer, columns in part.transformers_:
-            found.update(_branch_kinds(transformer, columns, named))
-        break
-    return found
-
-
-def _branch_kinds(transformer: Any, columns: Any, named: tuple[str, ...]) -> dict[str, str]:
-    chosen = _column_names(columns, named)
-    steps = getattr(transformer, "steps", None)
-    for step in [step for _, step in steps] if steps else [transformer]:
-        known = getattr(step, "categories_", None)
-        if known is not None and len(known) == len(chosen):
-            kinds = [_kind_of_categories(values) for values in known]
-            return {name: kind for name, kind in zip(chosen, kinds, strict=True) if kind}
-        if any(hasattr(step, name) for name in ("scale_", "quantiles_", "lambdas_", "bin_edges_")):
-            return dict.fromkeys(chosen, "number")
-        if not hasattr(step, "statistics_"):
-            break
-    return {}
-
-
-def _column_names(columns: Any, named: tuple[str, ...]) -> list[str]:
-    if isinstance(columns, str):
-        return [columns]
-    if isinstance(columns, slice):
-        return []
-    listed = list(columns)
-    if all(isinstance(each, str) for each in listed):
-        return listed
-    array = np.asarray(listed)
-    return np.asarray(named, dtype=object)[array].tolist() if array.dtype.kind in "bi" else []
-
-
-def _kind_of_categories(values: Any) -> str:
-    known = [value for value in np.asarray(values, dtype=object).tolist() if not is_missing(value)]
-    if known and all(isinstance(value, str) for value in known):
-        return "text"
-    numbers = (int, float, np.number)
-    return "number" if known and all(isinstance(value, numbers) for value in known) else ""
-
-
 def _takes_text(estimator: Any) -> bool:
-    return len(parts(estimator)) > 1
+    return any(hasattr(part, "transform") for part in parts(estimator))
 
 
 def _values(answer: Any) -> np.ndarray:

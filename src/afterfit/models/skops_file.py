@@ -206,7 +206,7 @@ def read_member(archive: zipfile.ZipFile, name: str) -> bytes:
     """Return the bytes of a member; raises RefusedError where it is damaged."""
     try:
         return archive.read(name)
-    except Exception as error:  # noqa: BLE001 each codec of a member raises its own kind
+    except Exception as error:
         raise RefusedError(f"the member {name} is damaged: {error}") from error
 
 

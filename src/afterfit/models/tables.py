@@ -64,12 +64,21 @@ def to_pandas(
 
     categories = categorical or {}
     columns = {
-        name: pd.Categorical(_with_missing(frame[name], np.nan), categories=categories[name])
+        name: _category(frame[name], categories[name])
         if name in categories
         else _series(frame[name], missing)
         for name in features
     }
     return pd.DataFrame(columns, index=range(row_count(frame)), copy=False)
+
+
+def _category(array: np.ndarray, known: Sequence[Any]) -> Any:
+    # A value that is none of the known ones has no code, as a missing one has none.
+    import pandas as pd
+
+    categories = pd.Index(list(known))
+    codes = categories.get_indexer(pd.Index(_with_missing(array, np.nan)))
+    return pd.Categorical.from_codes(codes, categories=categories)
 
 
 def _series(array: np.ndarray, missing: object) -> Any:

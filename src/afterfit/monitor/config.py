@@ -16,7 +16,8 @@ class MonitorConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     and chance explains it badly: its p-value, adjusted for the number of columns, is at most
     ``false_alarms``. ``failed_share`` and ``flagged_share`` are shares of rows. ``since`` and
     ``until`` bound the predictions (ISO 8601, until excluded); ``digest`` keeps one version.
-    ``gates`` are gates as in ``afterfit.toml``, used as alarms; ``metrics`` replaces the usual ones.
+    ``gates`` are gates as in ``afterfit.toml``, used as alarms; ``metrics`` replaces
+    the usual ones.
     """
 
     min_rows: int = 200

@@ -74,7 +74,7 @@ def compare(before: ColumnCounts, after: ColumnCounts, *, min_rows: int) -> Comp
         jensen_shannon=float(jensen_shannon(first, second)),
         by_chance=by_chance,
         p_value=chi_squared(first, second),
-        message=f"{what}{len(first)} bins; total variation of about {by_chance:.2g} is expected by chance",
+        message=f"{what}{len(first)} bins; by chance total variation is about {by_chance:.2g}",
     )
 
 

@@ -68,7 +68,7 @@ def _has_moved(comparison: Comparison, p_value: float, config: MonitorConfig) ->
 
 
 def _moved_finding(
-    check: type[checks.OutputMoved] | type[checks.ColumnMoved], comparison: Comparison, p: float
+    check: type[checks.OutputMoved | checks.ColumnMoved], comparison: Comparison, p: float
 ) -> Finding:
     name = "the output" if comparison.column == OUTPUT else comparison.column
     return check.issue(
@@ -83,7 +83,7 @@ def _moved_finding(
 
 
 def _too_few(
-    check: type[checks.OutputMoved] | type[checks.ColumnMoved],
+    check: type[checks.OutputMoved | checks.ColumnMoved],
     few: Sequence[Comparison],
     config: MonitorConfig,
 ) -> Iterator[Finding]:

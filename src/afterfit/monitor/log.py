@@ -224,7 +224,7 @@ def _scores(
 def _codes(
     served: Sequence[Event], probabilities: np.ndarray | None, signature: Signature
 ) -> np.ndarray:
-    """Return the decided class of each prediction: the label that was sent, else the probable one."""
+    """Return the decided class of each prediction: the label that was sent, else the likely one."""
     if not signature.classes:
         return np.full(len(served), -1, dtype=np.int64)
     said = np.array([event.label for event in served], dtype=object)

@@ -37,7 +37,7 @@ def waits(log: Log, level: float) -> list[Metric]:
 def quantile_metric(name: str, values: np.ndarray, q: float, level: float) -> Metric:
     """Return a quantile with the interval between two order statistics.
 
-    Their ranks are n q ± z √(n q (1 − q)), the normal approximation of the binomial; a rank
+    Their ranks are n q ± z √(n q (1 - q)), the normal approximation of the binomial; a rank
     outside of the sample leaves that bound open (None).
     """
     ordered = np.sort(values)

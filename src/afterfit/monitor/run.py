@@ -82,7 +82,10 @@ def _inputs(reference: Reference) -> dict[str, str]:
 def _live(
     log: Log, reference: Fingerprint | None, windows: Iterable[Fingerprint]
 ) -> Fingerprint | None:
-    """Return live counts on the reference's edges: captured rows, else windows; outputs from the log."""
+    """Return live counts on the reference's edges.
+
+    Columns from captured rows, else from windows; outputs from the log, where it has any.
+    """
     if reference is None:
         return None
     counted = None if _captured(log.frame) else merged(windows, reference)

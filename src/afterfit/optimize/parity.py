@@ -85,9 +85,7 @@ def _ask(
     return left + right, left_refused + right_refused
 
 
-def compare(
-    variant: Model, native: Answers, signature: Signature, tolerance: float
-) -> Judgement:
+def compare(variant: Model, native: Answers, signature: Signature, tolerance: float) -> Judgement:
     """Return how the variant's answers to the same rows differ; one that raises is not exact."""
     name, count = native.row_set.name, len(native.rows)
     if native.predictions is None:

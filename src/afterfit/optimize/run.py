@@ -170,7 +170,9 @@ def _metrics(exact: Trial | None, timings: Timings, *, ships_onnx: bool) -> tupl
     largest = [j.parity.max_difference for j in exact.judgements]
     worst = max((value for value in largest if value is not None), default=None)
     found.append(
-        Metric(name="parity_max_difference", value=worst, n=exact.compared, scope=exact.attempt.name)
+        Metric(
+            name="parity_max_difference", value=worst, n=exact.compared, scope=exact.attempt.name
+        )
     )
     return tuple(found)
 
@@ -232,7 +234,9 @@ def _failures(trials: list[Trial]) -> list[Finding]:
 def _proven(exact: Trial) -> Finding:
     rows = ", ".join(f"{j.parity.n:,} {j.parity.rows}" for j in exact.judgements)
     largest = max((j.parity.max_difference or 0.0 for j in exact.judgements), default=0.0)
-    text = f"{exact.attempt.name} answers as the model does: {rows}; largest difference {largest:.1e}"
+    text = (
+        f"{exact.attempt.name} answers as the model does: {rows}; largest difference {largest:.1e}"
+    )
     return findings.ProvenEqual.passed(
         text, where=exact.attempt.name, n=exact.compared, max_difference=largest
     )
@@ -253,16 +257,16 @@ def _anyway(exact: Trial) -> list[Finding]:
     return [findings.AnswersRefusedRows.tip(f"{text} ({cases})", fix=fix, n=count)]
 
 
-def _speed(
-    exact: Trial, timings: Timings, config: OptimizeConfig, *, ships_onnx: bool
-) -> Finding:
+def _speed(exact: Trial, timings: Timings, config: OptimizeConfig, *, ships_onnx: bool) -> Finding:
     evidence: dict[str, Any] = {}
     parts = []
     for rows in sorted(config.batches):
         ratio, calls = speedup(timings, rows), len(timings["onnx"][rows])
         native, onnx = (float(np.median(timings[form][rows])) for form in (NATIVE, "onnx"))
         unit = "row" if rows == 1 else "rows"
-        parts.append(f"{rows} {unit}: {onnx:,.0f} against {native:,.0f} µs (×{ratio:.1f}, n = {calls})")
+        parts.append(
+            f"{rows} {unit}: {onnx:,.0f} against {native:,.0f} µs (×{ratio:.1f}, n = {calls})"
+        )
         evidence[f"speedup_{rows}"] = ratio
     text = f"{exact.attempt.name}, {'; '.join(parts)}"
     if ships_onnx:

@@ -15,7 +15,7 @@ from afterfit.records.monitor import MonitorRecord
 from afterfit.records.optimize import OptimizeRecord
 from afterfit.records.package import PackageRecord
 from afterfit.records.predict import PredictRecord
-from afterfit.records.record import Record
+from afterfit.records.record import Envelope, Record
 from afterfit.records.robustness import RobustnessRecord
 from afterfit.records.ship import ShipRecord, Verdict
 from afterfit.report import number
@@ -47,6 +47,7 @@ from afterfit.report.speed import load, speed, speed_up
 from afterfit.report.strange import robustness
 from afterfit.report.watching import watching
 
+TIMES = "\N{MULTIPLICATION SIGN}"
 LINE = ("inspect", "assess", "optimize", "package", "robustness", "loadtest")
 """The steps that a release page tells of, in the order of the line."""
 
@@ -123,8 +124,6 @@ def record_page(stored: Stored) -> Page:
 
 def monitor_page(record: MonitorRecord) -> Page:
     """Return the page of a monitoring period."""
-    from afterfit.records.record import Envelope
-
     return record_page(Stored(envelope=Envelope(digest=record.digest), body=record))
 
 
@@ -210,7 +209,7 @@ def _step(step: str, ship: ShipRecord, records: Mapping[str, Stored]) -> StepSta
     stored = records.get(step)
     if stored is None:
         return StepState(step, "not_run", _why_not(step, ship))
-    state = state_of(stored, step in ship.reused)
+    state = state_of(stored, reused=step in ship.reused)
     return StepState(step, state, number.seconds(stored.envelope.duration_s))
 
 
@@ -227,7 +226,7 @@ def _step_section(step: str, ship: ShipRecord, records: Mapping[str, Stored]) ->
     stored = records.get(step)
     if stored is None:
         return Section(step, title, (), "not_run", _why_not(step, ship))
-    state: State = state_of(stored, step in ship.reused)
+    state: State = state_of(stored, reused=step in ship.reused)
     return Section(step, title, _body(stored.body), state)
 
 
@@ -243,7 +242,7 @@ def _what_ships(ship: ShipRecord, records: Mapping[str, Stored]) -> Section:
             "package", STEP_TITLES["package"], blocks, "not_run", _why_not("package", ship)
         )
     return Section(
-        "package", STEP_TITLES["package"], blocks, state_of(stored, "package" in ship.reused)
+        "package", STEP_TITLES["package"], blocks, state_of(stored, reused="package" in ship.reused)
     )
 
 
@@ -297,4 +296,4 @@ def _speed_figure(record: OptimizeRecord) -> list[Figure]:
     detail = f"one row, {record.chosen} against native, medians"
     word = "faster" if factor >= 1 else "slower"
     shown = factor if factor >= 1 else 1 / factor
-    return [Figure("Speed", f"{number.plain(shown)}× {word}", detail)]
+    return [Figure("Speed", f"{number.plain(shown)}{TIMES} {word}", detail)]

@@ -70,21 +70,21 @@ def _theme() -> dict[str, Any]:
 
 
 def _data(rows: list[dict[str, Any]]) -> Any:
-    import altair
+    import altair as alt
 
-    return altair.Data(values=rows)
+    return alt.InlineData(values=rows)
 
 
 def _colour(names: list[str], colours: list[str], *, legend: bool = True) -> Any:
-    import altair
+    import altair as alt
 
-    scale = altair.Scale(domain=names, range=colours)
-    shown = {} if legend else {"legend": None}
-    return altair.Color("series:N", scale=scale, sort=names, title=None, **shown)
+    scale = alt.Scale(domain=names, range=colours)
+    shown: dict[str, Any] = {} if legend else {"legend": None}
+    return alt.Color("series:N", scale=scale, sort=names, title=None, **shown)
 
 
 def _intervals(drawing: Intervals) -> Any:
-    import altair
+    import altair as alt
 
     series = list(dict.fromkeys(item.series for item in drawing.ranges))
     labels = list(dict.fromkeys(item.label for item in drawing.ranges))
@@ -100,15 +100,15 @@ def _intervals(drawing: Intervals) -> Any:
         }
         for item in drawing.ranges
     ]
-    base = altair.Chart(_data(rows)).encode(
-        y=altair.Y("label:N", sort=labels, title=None, axis=altair.Axis(grid=True, ticks=False)),
-        yOffset=altair.YOffset("series:N", sort=series, scale=altair.Scale(paddingOuter=0.6)),
+    base = alt.Chart(_data(rows)).encode(
+        y=alt.Y("label:N", sort=labels, title=None, axis=alt.Axis(grid=True, ticks=False)),
+        yOffset=alt.YOffset("series:N", sort=series, scale=alt.Scale(paddingOuter=0.6)),
         color=_colour(series, _series_colours(series), legend=len(series) > 1),
         description="say:N",
     )
-    x = altair.Scale(zero=False, nice=True)
+    x = alt.Scale(zero=False, nice=True)
     bars = base.mark_rule(strokeWidth=2.5, strokeCap="round").encode(
-        x=altair.X("low:Q", scale=x, title=drawing.x_title or None), x2="high:Q"
+        x=alt.X("low:Q", scale=x, title=drawing.x_title or None), x2="high:Q"
     )
     dots = base.mark_point(size=64, filled=True, opacity=1).encode(x="value:Q")
     step = max(28, ROW_HEIGHT * len(series))
@@ -122,7 +122,7 @@ def _series_colours(series: list[str]) -> list[str]:
 
 
 def _heat(drawing: Heat) -> Any:
-    import altair
+    import altair as alt
 
     labels = _distinct(drawing.labels)
     rows = []
@@ -133,17 +133,15 @@ def _heat(drawing: Heat) -> Any:
             say = f"true {label}, decided {decided}: {number.plural(value, 'row')} ({share:.1%})"
             text = number.count(value) if len(labels) <= 12 else ""
             rows.append({"t": label, "d": decided, "share": share, "text": text, "say": say})
-    base = altair.Chart(_data(rows)).encode(
-        x=altair.X("d:N", sort=labels, title="decided", axis=altair.Axis(orient="top", **_TIDY)),
-        y=altair.Y("t:N", sort=labels, title="true", axis=altair.Axis(**_TIDY)),
+    base = alt.Chart(_data(rows)).encode(
+        x=alt.X("d:N", sort=labels, title="decided", axis=alt.Axis(orient="top", **_TIDY)),
+        y=alt.Y("t:N", sort=labels, title="true", axis=alt.Axis(**_TIDY)),
         description="say:N",
     )
-    opacity = altair.Opacity(
-        "share:Q", legend=None, scale=altair.Scale(domain=[0, 1], range=[0.06, 1])
-    )
+    opacity = alt.Opacity("share:Q", legend=None, scale=alt.Scale(domain=[0, 1], range=[0.06, 1]))
     cells = base.mark_rect(color=COLOURS["accent"]).encode(opacity=opacity)
-    strong = altair.condition(
-        "datum.share > 0.55", altair.value(COLOURS["on-accent"]), altair.value(COLOURS["ink"])
+    strong = alt.condition(
+        "datum.share > 0.55", alt.value(COLOURS["on-accent"]), alt.value(COLOURS["ink"])
     )
     words = base.mark_text(fontSize=13).encode(text="text:N", color=strong)
     side = min(WIDTH - 90, max(170, 44 * len(labels)))
@@ -170,7 +168,7 @@ def _distinct(names: tuple[str, ...]) -> list[str]:
 
 
 def _lines(drawing: Lines) -> Any:
-    import altair
+    import altair as alt
 
     names = _distinct(tuple(line.name for line in drawing.lines))
     rows = [
@@ -179,14 +177,14 @@ def _lines(drawing: Lines) -> Any:
         for place, (x, y) in enumerate(zip(line.x, line.y, strict=True))
     ]
     colours, dashes = _line_looks(drawing)
-    scale = altair.Scale(domain=[0, 1]) if drawing.unit_square else altair.Scale(zero=False)
-    chart = altair.Chart(_data(rows)).mark_line(strokeWidth=2, clip=True)
-    dash = altair.StrokeDash(
-        "series:N", title=None, sort=names, scale=altair.Scale(domain=names, range=dashes)
+    scale = alt.Scale(domain=[0, 1]) if drawing.unit_square else alt.Scale(zero=False)
+    chart = alt.Chart(_data(rows)).mark_line(strokeWidth=2, clip=True)
+    dash = alt.StrokeDash(
+        "series:N", title=None, sort=names, scale=alt.Scale(domain=names, range=dashes)
     )
     return chart.encode(
-        x=altair.X("x:Q", title=drawing.x_title, scale=scale, axis=altair.Axis(tickCount=5)),
-        y=altair.Y("y:Q", title=drawing.y_title, scale=scale, axis=altair.Axis(tickCount=5)),
+        x=alt.X("x:Q", title=drawing.x_title, scale=scale, axis=alt.Axis(tickCount=5)),
+        y=alt.Y("y:Q", title=drawing.y_title, scale=scale, axis=alt.Axis(tickCount=5)),
         order="order:Q",
         color=_colour(names, colours, legend=len(names) > 1),
         **({"strokeDash": dash} if len(names) > 1 else {}),
@@ -215,7 +213,7 @@ _SAMPLE_COLOURS = [COLOURS["reference"], COLOURS["accent"]]
 
 
 def _binned(drawing: Histogram) -> Any:
-    import altair
+    import altair as alt
 
     rows = []
     for series, shares in zip(_SAMPLES, (drawing.reference, drawing.live), strict=True):
@@ -224,9 +222,9 @@ def _binned(drawing: Histogram) -> Any:
             height = share / (high - low) if high > low else 0.0
             rows.append({"series": series, "x": low, "y": height})
         rows.append({"series": series, "x": drawing.edges[-1], "y": 0.0})
-    base = altair.Chart(_data(rows)).encode(
-        x=altair.X("x:Q", title=drawing.title, scale=altair.Scale(zero=False, nice=False)),
-        y=altair.Y("y:Q", title=None, axis=None, stack=None),
+    base = alt.Chart(_data(rows)).encode(
+        x=alt.X("x:Q", title=drawing.title, scale=alt.Scale(zero=False, nice=False)),
+        y=alt.Y("y:Q", title=None, axis=None, stack=None),
         color=_colour(_SAMPLES, _SAMPLE_COLOURS),
     )
     mark = base.mark_area(interpolate="step-after", line={"strokeWidth": 2}, fillOpacity=0.16)
@@ -234,7 +232,7 @@ def _binned(drawing: Histogram) -> Any:
 
 
 def _categories(drawing: Histogram) -> Any:
-    import altair
+    import altair as alt
 
     labels = _distinct(drawing.labels)
     rows = [
@@ -242,18 +240,18 @@ def _categories(drawing: Histogram) -> Any:
         for series, shares in zip(_SAMPLES, (drawing.reference, drawing.live), strict=True)
         for label, share in zip(labels, shares, strict=True)
     ]
-    chart = altair.Chart(_data(rows)).mark_bar(cornerRadiusEnd=2)
+    chart = alt.Chart(_data(rows)).mark_bar(cornerRadiusEnd=2)
     return chart.encode(
-        y=altair.Y("label:N", sort=labels, title=None, axis=altair.Axis(ticks=False)),
-        yOffset=altair.YOffset("series:N", sort=_SAMPLES),
-        x=altair.X("share:Q", title="share of rows", axis=altair.Axis(format="~%", tickCount=4)),
+        y=alt.Y("label:N", sort=labels, title=None, axis=alt.Axis(ticks=False)),
+        yOffset=alt.YOffset("series:N", sort=_SAMPLES),
+        x=alt.X("share:Q", title="share of rows", axis=alt.Axis(format="~%", tickCount=4)),
         color=_colour(_SAMPLES, _SAMPLE_COLOURS),
         description="say:N",
     ).properties(width=WIDTH - 130, height=26 * len(labels))
 
 
 def _bars(drawing: Bars) -> Any:
-    import altair
+    import altair as alt
 
     names = _distinct(drawing.names)
     rows = [
@@ -267,9 +265,9 @@ def _bars(drawing: Bars) -> Any:
         for raw, name, value in zip(drawing.names, names, drawing.values, strict=True)
     ]
     colours = [COLOURS["accent"], COLOURS["reference"]]
-    base = altair.Chart(_data(rows)).encode(
-        y=altair.Y("name:N", sort=names, title=None, axis=altair.Axis(ticks=False)),
-        x=altair.X("value:Q", title=drawing.x_title, axis=altair.Axis(tickCount=4)),
+    base = alt.Chart(_data(rows)).encode(
+        y=alt.Y("name:N", sort=names, title=None, axis=alt.Axis(ticks=False)),
+        x=alt.X("value:Q", title=drawing.x_title, axis=alt.Axis(tickCount=4)),
         description="say:N",
     )
     bars = base.mark_bar(cornerRadiusEnd=3, height=16).encode(
@@ -282,7 +280,7 @@ def _bars(drawing: Bars) -> Any:
 
 
 def _quantiles(drawing: Quantiles) -> Any:
-    import altair
+    import altair as alt
 
     points = [(q, ms) for q, ms in drawing.points if q < 1]
     rows = [{"x": -math.log10(1 - q), "y": ms, "order": i} for i, (q, ms) in enumerate(points)]
@@ -292,12 +290,12 @@ def _quantiles(drawing: Quantiles) -> Any:
         f"abs(datum.value - {place:.6f}) < 0.01 ? '{_QUANTILE_LABELS[q]}'"
         for q, place in marks.items()
     )
-    axis = altair.Axis(values=list(marks.values()), labelExpr=f"{names} : ''" if names else "''")
-    chart = altair.Chart(_data(rows)).mark_line(
+    axis = alt.Axis(values=list(marks.values()), labelExpr=f"{names} : ''" if names else "''")
+    chart = alt.Chart(_data(rows)).mark_line(
         strokeWidth=2, color=COLOURS["accent"], interpolate="monotone"
     )
     return chart.encode(
-        x=altair.X("x:Q", title="share of requests answered within", axis=axis),
-        y=altair.Y("y:Q", title="latency, ms", axis=altair.Axis(tickCount=5)),
+        x=alt.X("x:Q", title="share of requests answered within", axis=axis),
+        y=alt.Y("y:Q", title="latency, ms", axis=alt.Axis(tickCount=5)),
         order="order:Q",
     ).properties(width=WIDTH - 70, height=200)

@@ -124,6 +124,12 @@ def _section(section: Section) -> Iterator[str]:
         yield from _block(block)
 
 
+def _chart(block: Chart) -> list[str]:
+    if block.repeats:
+        return []
+    return [f"**{escape(block.title)}**: {escape(block.description)}", "", *table(block.table)]
+
+
 def _block(block: Block) -> Iterator[str]:
     if isinstance(block, Table):
         yield from table(block)
@@ -136,10 +142,7 @@ def _block(block: Block) -> Iterator[str]:
         for what, command in block.items:
             yield from (escape(what), "", f"    {printable(command)}", "")
     elif isinstance(block, Chart):
-        if block.repeats:
-            return
-        yield from (f"**{escape(block.title)}**: {escape(block.description)}", "")
-        yield from table(block.table)
+        yield from _chart(block)
     elif isinstance(block, FindingList):
         yield from (finding_line(step, finding) for step, finding in block.items)
         yield ""

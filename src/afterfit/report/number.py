@@ -9,7 +9,8 @@ from afterfit.core.gate import GateResult
 from afterfit.core.metric import Metric
 
 DIGITS = 3
-NOTHING = "–"
+NOTHING = "\N{EN DASH}"
+MINUS = "\N{MINUS SIGN}"
 HARD_SPACE = "\N{NO-BREAK SPACE}"
 
 _TIMES = {"us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0}
@@ -50,14 +51,14 @@ def plain(value: float | None, *, places: int | None = None) -> str:
     if value is None or math.isnan(value):
         return NOTHING
     if math.isinf(value):
-        return "∞" if value > 0 else "−∞"
+        return "∞" if value > 0 else f"{MINUS}∞"
     if places is None:
         if value != 0 and not 1e-4 <= abs(value) < 1e9:
             return f"{value:.3g}"
         places = decimals(value)
     if abs(value) >= 1000:
         value = _significant(value)
-    return f"{value:,.{places}f}".replace("-", "−")
+    return f"{value:,.{places}f}".replace("-", MINUS)
 
 
 def _significant(value: float) -> float:

@@ -78,7 +78,7 @@ class Commands:
 
 @dataclass(frozen=True)
 class Range:
-    """One row of an interval plot: a value between ``low`` and ``high``, of the group ``series``."""
+    """One row of an interval plot: a value from ``low`` to ``high``, of the group ``series``."""
 
     label: str
     series: str

@@ -8,9 +8,9 @@ from datetime import datetime
 from afterfit.core.digest import short
 from afterfit.core.gate import GateResult
 from afterfit.core.metric import Metric
+from afterfit.records.codec import Stored
 from afterfit.report import number
 from afterfit.report.page import Cell, KeyValue, State, Table, Text, Tone
-from afterfit.records.codec import Stored
 
 MOST_ROWS = 100
 """More rows than this are no longer read by a person; the record has them all."""
@@ -29,7 +29,7 @@ STEP_TITLES = {
 }
 
 
-def cell(value: Cell | str | int | float | bool | None, tone: Tone = "") -> Cell:
+def cell(value: object, tone: Tone = "") -> Cell:
     """Return a cell of any plain value; numbers get three digits, whole ones their commas."""
     if isinstance(value, Cell):
         return value
@@ -41,7 +41,7 @@ def cell(value: Cell | str | int | float | bool | None, tone: Tone = "") -> Cell
         return Cell(number.count(value), tone)
     if isinstance(value, float):
         return Cell(number.plain(value), tone)
-    return Cell(value, tone)
+    return Cell(str(value), tone)
 
 
 def code(text: str, tone: Tone = "") -> Cell:
@@ -50,7 +50,7 @@ def code(text: str, tone: Tone = "") -> Cell:
 
 
 def rows_of(
-    rows: Iterable[Sequence[Cell | str | int | float | None]],
+    rows: Iterable[Sequence[object]],
 ) -> tuple[tuple[Cell, ...], ...]:
     """Return rows of cells from rows of plain values."""
     return tuple(tuple(cell(value) for value in row) for row in rows)
@@ -58,7 +58,7 @@ def rows_of(
 
 def table(
     columns: Sequence[str],
-    rows: Sequence[Sequence[Cell | str | int | float | None]],
+    rows: Sequence[Sequence[object]],
     *,
     caption: str = "",
     numeric: Sequence[int] = (),
@@ -78,13 +78,13 @@ def table(
     )
 
 
-def key_values(*items: tuple[str, Cell | str | int | float | bool | None]) -> KeyValue:
+def key_values(*items: tuple[str, object]) -> KeyValue:
     """Return names with what they are; empty texts are left out."""
     return KeyValue(tuple((name, cell(value)) for name, value in items if value != ""))
 
 
 def gates_table(gates: Sequence[GateResult]) -> Table | None:
-    """Return the gates with what they looked at; a missing number is no pass. None without gates."""
+    """Return the gates with what they looked at, None without gates; no number is no pass."""
     looks: dict[str, Cell] = {
         "pass": Cell("passed", "good"),
         "fail": Cell("failed", "bad"),
@@ -150,7 +150,7 @@ def metric_value(metric: Metric | None) -> Cell:
     return Cell(number.number(metric.value, metric.unit))
 
 
-def state_of(stored: Stored, reused: bool = False) -> State:
+def state_of(stored: Stored, *, reused: bool = False) -> State:
     """Return what became of a step whose record is there."""
     if stored.body.status == "failed":
         return "failed"

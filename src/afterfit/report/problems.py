@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from afterfit.core.finding import SEVERITIES, Finding, Outcome
 from afterfit.records.codec import Stored
 from afterfit.report import number
-from afterfit.report.page import Block, Cell, Details, FindingList, Section, Text
+from afterfit.report.page import Block, Cell, Details, FindingList, Section, Text, Tone
 
 MOST_FINDINGS = 60
 
@@ -38,7 +38,7 @@ def tallies(records: Mapping[str, Stored]) -> tuple[Cell, ...]:
     ]
     for outcome, word, words in counts:
         if found := findings_of(records, outcome):
-            tone = "good" if outcome == "passed" else "info"
+            tone: Tone = "good" if outcome == "passed" else "info"
             cells.append(Cell(number.plural(len(found), word, words), tone))
     if skipped := findings_of(records, "skipped"):
         cells.append(Cell(f"{number.count(len(skipped))} not checked", "muted"))
@@ -46,7 +46,7 @@ def tallies(records: Mapping[str, Stored]) -> tuple[Cell, ...]:
 
 
 def problems(records: Mapping[str, Stored]) -> Section:
-    """Return the section of issues and tips; what was not checked is told apart from what passed."""
+    """Return the section of issues and tips; what was not checked is not what passed."""
     blocks: list[Block] = []
     issues, tips = findings_of(records, "issue"), findings_of(records, "tip")
     if issues:
@@ -73,7 +73,7 @@ def _list(found: Sequence[Located]) -> FindingList:
 
 
 def _no_issue(records: Mapping[str, Stored]) -> Text:
-    ran = sum(len(findings_of(records, outcome)) for outcome in ("passed", "tip"))  # type: ignore[arg-type]
+    ran = sum(len(findings_of(records, outcome)) for outcome in ("passed", "tip"))
     if not ran:
         return Text("Nothing was checked, so nothing is known to be right or wrong.", "warn")
     return Text(f"No issue in the {number.plural(ran, 'check')} that ran.", "good")

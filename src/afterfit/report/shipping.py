@@ -79,7 +79,7 @@ def _held(column: Column) -> str:
         left = len(column.categories) - MOST_CATEGORIES
         return f"{shown} and {number.count(left)} more" if left > 0 else shown
     if column.low is not None and column.high is not None:
-        return f"{number.plain(column.low)} to {number.plain(column.high)}"
+        return f"{column.low:.6g} to {column.high:.6g}"
     return ""
 
 
@@ -151,7 +151,7 @@ def evidence(records: Mapping[str, Stored]) -> Section:
     columns = ("Step", "Record", "Of", "Status", "Made", "Took")
     blocks: list[Block] = [table(columns, rows, caption="Records", numeric=(5,))]
     environments = list(dict.fromkeys(stored.body.env.afterfit for stored in records.values()))
-    last = next(reversed(records.values()), None)
+    last = next(reversed(list(records.values())), None)
     if last is not None:
         if any(stored.body.inputs for stored in records.values()):
             blocks.append(_inputs(records))

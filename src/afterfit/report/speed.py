@@ -45,8 +45,7 @@ def speed_up(record: OptimizeRecord) -> float | None:
     native, chosen = times.get("native"), times.get(record.chosen)
     if native is None or chosen is None or record.chosen == "native":
         return None
-    assert native.value is not None
-    return native.value / chosen.value if chosen.value else None
+    return native.value / chosen.value if native.value and chosen.value else None
 
 
 def _variants(record: OptimizeRecord) -> Table:
@@ -129,7 +128,8 @@ def _worst(report: VariantReport) -> Cell:
     flips = sum(item.flips for item in known)
     beyond = sum(item.beyond for item in known)
     n = sum(item.n for item in known)
-    text = f"{number.plain(worst.max_difference)}, {number.plural(flips, 'flip')} in {number.plural(n, 'row')}"
+    changed = f"{number.plural(flips, 'flip')} in {number.plural(n, 'row')}"
+    text = f"{number.plain(worst.max_difference)}, {changed}"
     return Cell(text, "bad" if beyond or flips else "")
 
 

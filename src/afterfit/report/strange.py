@@ -42,14 +42,15 @@ def _summary(cases: Sequence[Case]) -> Table:
         counts = {
             outcome: sum(case.outcome == outcome for case in mine) for outcome in OUTCOME_WORDS
         }
-        changed, asked = sum(case.changed for case in mine), sum(case.n for case in mine)
+        answered = [case for case in mine if case.outcome == "answered"]
+        changed, among = sum(case.changed for case in answered), sum(case.n for case in answered)
         rows.append(
             [
                 _words(kind),
                 _verdict(counts, len(mine)),
                 len(mine),
-                asked,
-                f"{number.count(changed)} ({changed / asked:.1%})" if asked else None,
+                sum(case.n for case in mine),
+                f"{number.count(changed)} ({changed / among:.1%})" if among else None,
                 number.plain(max(shifts)) if shifts else None,
             ]
         )
@@ -61,7 +62,7 @@ def _summary(cases: Sequence[Case]) -> Table:
         "Labels changed",
         "Greatest shift",
     )
-    note_text = "Changes are against the same rows unharmed; a shift is that of the score."
+    note_text = "Changes are of answered rows against the same rows unharmed; a shift is that of the score."
     return table(columns, rows, caption="By kind", numeric=(2, 3, 4, 5), note=note_text)
 
 
@@ -84,7 +85,7 @@ def _cases(cases: Sequence[Case], caption: str) -> Table:
             code(case.column) if case.column else None,
             Cell(*OUTCOME_WORDS[case.outcome]),
             case.n,
-            case.changed,
+            case.changed if case.outcome == "answered" else None,
             number.plain(case.max_shift) if case.max_shift is not None else None,
             case.message,
         ]

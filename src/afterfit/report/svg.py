@@ -23,9 +23,9 @@ COLOURS = {
 SERIES = [COLOURS[name] for name in ("accent", "reference", "series3", "series4", "series5")]
 
 _NAMES = {colour: name for name, colour in COLOURS.items()}
-_KEPT = {
-    "svg", "g", "path", "rect", "line", "text", "tspan", "circle", "defs", "clipPath", "title", "desc"
-}  # fmt: skip
+_KEPT = frozenset(
+    "svg g path rect line text tspan circle defs clipPath title desc".split()  # noqa: SIM905
+)
 _NUMBER = re.compile(r"-?\d+\.\d{2,}")
 _SPOKEN = {"point", "rect mark", "bar"}
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 from afterfit.core.finding import Finding
 from afterfit.report.html import OUTCOME_WORDS
@@ -42,7 +44,8 @@ def render(page: Page, *, width: int = WIDTH) -> str:
     for section in page.sections:
         lines += ["", *_section(section, width)]
     lines += ["", *_wrapped(page.footer, width)]
-    return "\n".join(line.rstrip() for line in lines) + "\n"
+    text = "\n".join(line.rstrip() for line in lines)
+    return re.sub(r"\n{3,}", "\n\n", text).rstrip() + "\n"
 
 
 def _wrapped(text: str, width: int, indent: str = "") -> list[str]:
@@ -96,23 +99,30 @@ def _section(section: Section, width: int) -> list[str]:
 
 
 def _block(block: Block, width: int) -> list[str]:
-    if isinstance(block, Table):
-        return [*_table(block, width), ""]
-    if isinstance(block, KeyValue):
-        return [*_key_values(block, width), ""]
-    if isinstance(block, Text):
-        return _wrapped(block.text, width)
-    if isinstance(block, Commands):
-        return [
-            line
-            for what, command in block.items
-            for line in (printable(what), f"  {printable(command)}")
-        ]
-    if isinstance(block, Chart):
-        return _chart(block, width)
-    if isinstance(block, FindingList):
-        return _findings(block, width)
-    return _details(block, width)
+    writers: dict[type[Any], Callable[[Any, int], list[str]]] = {
+        Table: _spaced_table,
+        KeyValue: _key_values,
+        Text: lambda text, size: _wrapped(text.text, size),
+        Commands: _commands,
+        Chart: _chart,
+        FindingList: _findings,
+        Details: _details,
+    }
+    return writers[type(block)](block, width)
+
+
+def _spaced_table(block: Table, width: int) -> list[str]:
+    return [*_table(block, width), ""]
+
+
+def _commands(block: Commands, width: int) -> list[str]:
+    """Return each command in one line, however long: a wrapped one cannot be pasted."""
+    del width
+    return [
+        line
+        for what, command in block.items
+        for line in (printable(what), f"  {printable(command)}")
+    ]
 
 
 def _chart(block: Chart, width: int) -> list[str]:
@@ -171,7 +181,7 @@ def _key_values(block: KeyValue, width: int) -> list[str]:
         lines += textwrap.wrap(
             text, width, subsequent_indent=" " * (names + 2), break_on_hyphens=False
         )
-    return lines
+    return [*lines, ""]
 
 
 def _table(table: Table, width: int) -> list[str]:

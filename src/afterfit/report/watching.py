@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from afterfit.core.fingerprint import OUTPUT, ColumnCounts, Fingerprint
 from afterfit.records.monitor import Distance, MonitorRecord
@@ -101,7 +102,7 @@ def _histogram(name: str, reference: Fingerprint, live: Fingerprint) -> Chart | 
 
 
 def _bins(before: ColumnCounts, after: ColumnCounts) -> tuple[list[str], list[int], list[int]]:
-    """Return bins by name with the counts of both, special values last and only where there are any."""
+    """Return bins by name with the counts of both; special values last, where there are any."""
     if before.kind in ("category", "text"):
         names = sorted(before.categories, key=lambda name: -before.categories[name])[:MOST_BINS]
         labels = list(names)
@@ -129,7 +130,7 @@ def _number_labels(edges: Sequence[float]) -> list[str]:
     if not edges:
         return ["all"]
     words = [f"{edge:.4g}" for edge in edges]
-    inner = [f"{low} to {high}" for low, high in zip(words, words[1:], strict=False)]
+    inner = [f"{low} to {high}" for low, high in pairwise(words)]
     return [f"below {words[0]}", *inner, f"{words[-1]} or more"]
 
 
@@ -152,7 +153,7 @@ def _drawing(
 
 
 def _limits(before: ColumnCounts, after: ColumnCounts) -> tuple[float, float]:
-    """Return where the outermost bins end: at the extremes, but no farther than the rest is wide."""
+    """Return where the outermost bins end: at the extremes, but not far out."""
     edges = before.edges
     width = edges[-1] - edges[0]
     lows = [c.min for c in (before, after) if c.min is not None]

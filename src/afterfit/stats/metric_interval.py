@@ -184,5 +184,8 @@ def _within(interval: Interval, value: float, bounds: tuple[float, float]) -> In
     """Return the interval cut to the range of the metric, holding its value."""
     if math.isnan(interval.low):
         return interval
+    if interval.low == interval.high:
+        # A constant prediction, or losses that are all alike: no claim about other rows.
+        return undefined("the rows do not vary")
     low = min(value, max(interval.low, bounds[0]))
     return Interval(low, max(value, min(interval.high, bounds[1])), interval.method)

@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
-from afterfit.stats.interval import Interval, check_level, normal_quantile
+from afterfit.errors import InputError
+from afterfit.stats.interval import Interval, check_level, undefined
+
+METHOD = "order statistics"
 
 
 def quantile_interval(ordered: np.ndarray, quantile: float, level: float = 0.95) -> Interval:
     """Return bounds of the ``quantile`` (0 to 1) of the distribution that ``ordered`` came from.
 
     ``ordered`` is ascending. The number of values below a quantile is binomial, so two of the
-    values bound it (David and Nagaraja, Order Statistics, 7.1), here with the normal
-    approximation to the binomial. A bound beyond the sample is NaN. Values that hang together
-    (neighbouring requests) make the interval too narrow.
+    values bound it with at least ``level``, each side missing at most half of the rest (David
+    and Nagaraja, Order Statistics, 7.1). A bound beyond the sample is NaN: the upper one of a
+    99th percentile needs 368 values. Values that hang together (neighbouring requests) make the
+    interval too narrow. Raises InputError for a quantile that is not strictly inside.
     """
-    check_level(level)
+    from scipy.special import bdtr
+
+    tail = (1.0 - check_level(level)) / 2.0
+    if not 0.0 < quantile < 1.0:
+        raise InputError(f"the quantile is {quantile}, it must lie between 0 and 1")
     n = len(ordered)
-    spread = normal_quantile(level) * math.sqrt(n * quantile * (1.0 - quantile))
-    low = math.floor(n * quantile - spread) - 1
-    high = math.ceil(n * quantile + spread)
+    if n == 0:
+        return undefined("there are no values")
+    # below[k] is the probability that at most k of the n values lie below the quantile.
+    below = bdtr(np.arange(n), n, quantile)
+    low = int(np.searchsorted(below, tail, side="right")) - 1
+    high = int(np.searchsorted(below, 1.0 - tail, side="left"))
     return Interval(
         float(ordered[low]) if low >= 0 else float("nan"),
         float(ordered[high]) if high < n else float("nan"),
-        "order statistics",
+        METHOD,
     )

@@ -1,4 +1,4 @@
-"""Small models and frames for the tests of models and inspect."""
+"""A small table with gaps, its labels, and an unfitted pipeline that takes it."""
 
 from __future__ import annotations
 

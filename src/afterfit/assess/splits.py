@@ -1,0 +1,119 @@
+"""Which rows train and which rows test in each fold of a cross-validation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import numpy as np
+
+from afterfit.core.frame import missing_mask
+from afterfit.errors import InputError
+
+
+@dataclass(frozen=True)
+class Split:
+    """One fold: its number and the rows of both sides."""
+
+    fold: int
+    train: np.ndarray
+    test: np.ndarray
+
+
+def splits(
+    truth: np.ndarray,
+    folds: int,
+    *,
+    stratify: bool,
+    group: np.ndarray | None,
+    seed: int,
+    time: np.ndarray | None = None,
+) -> Iterator[Split]:
+    """Yield the folds that have rows on both sides; a group is never on both.
+
+    Without ``time`` rows are shuffled with ``seed``, classes are spread evenly where
+    ``stratify``, and each row is tested once. With ``time`` the folds go forward: each trains
+    on rows strictly earlier than those it tests (Tashman 2000, Int. J. Forecast. 16:437), so
+    the earliest rows are never tested; rows without a time take no part, and a group's earlier
+    rows do not train the fold that tests it. Raises InputError for times that have no order.
+    """
+    if time is None:
+        found = _shuffled(truth, folds, stratify=stratify, group=group, seed=seed)
+    else:
+        found = _forward(time, folds, group)
+    yield from (split for split in found if len(split.train) and len(split.test))
+
+
+def _shuffled(
+    truth: np.ndarray, folds: int, *, stratify: bool, group: np.ndarray | None, seed: int
+) -> Iterator[Split]:
+    random = np.random.default_rng(seed)
+    assigned = np.empty(len(truth), dtype=np.int64)
+    if group is not None:
+        member = _members(group)
+        assigned = (random.permutation(int(member.max(initial=-1)) + 1) % folds)[member]
+    elif stratify:
+        started = 0
+        for code in np.unique(truth):
+            rows = np.flatnonzero(truth == code)
+            # Each class goes on where the last one ended, so that small classes fill all folds.
+            assigned[random.permutation(rows)] = (started + np.arange(len(rows))) % folds
+            started += len(rows)
+    else:
+        assigned[random.permutation(len(truth))] = np.arange(len(truth)) % folds
+    for fold in range(folds):
+        yield Split(fold, np.flatnonzero(assigned != fold), np.flatnonzero(assigned == fold))
+
+
+def _forward(time: np.ndarray, folds: int, group: np.ndarray | None) -> Iterator[Split]:
+    moments = seconds_of(time)
+    known = np.sort(moments[~np.isnan(moments)])
+    if not len(known):
+        return
+    member = None if group is None else _members(group)
+    starts = np.unique(known[[len(known) * k // (folds + 1) for k in range(1, folds + 1)]])
+    starts = starts[starts > known[0]]
+    ends = np.append(starts[1:], np.inf)
+    for fold, (start, end) in enumerate(zip(starts, ends, strict=True)):
+        earlier = moments < start
+        tested = (moments >= start) & (moments < end)
+        if member is not None:
+            earlier &= ~np.isin(member, member[tested])
+        yield Split(fold, np.flatnonzero(earlier), np.flatnonzero(tested))
+
+
+def _members(group: np.ndarray) -> np.ndarray:
+    """Return the number of each row's group; rows without one are one group."""
+    names = np.where(missing_mask(group), "", group.astype(str))
+    return np.unique(names, return_inverse=True)[1]
+
+
+def seconds_of(time: np.ndarray) -> np.ndarray:
+    """Return times as float64 of [n] in their own order, NaN for missing.
+
+    Numbers (also written as text) stay as they are; ISO 8601 text becomes seconds since 1970,
+    in UTC where it names no zone. Raises InputError for anything else.
+    """
+    if time.dtype.kind in "fiub":
+        return np.where(np.isfinite(time), time, np.nan).astype(np.float64)
+    if time.dtype.kind == "M":
+        gone = np.isnat(time)
+        return np.where(gone, np.nan, time.astype("datetime64[us]").astype(np.int64) / 1e6)
+    gone = missing_mask(time)
+    found = np.full(len(time), np.nan)
+    for read in (float, _iso_seconds):
+        try:
+            found[~gone] = [read(value) for value in time[~gone].tolist()]
+        except (TypeError, ValueError) as error:
+            why = str(error)
+        else:
+            return found
+    raise InputError(
+        "the time column has no order", why=why, fix="write times as 2026-11-23T10:00:00"
+    )
+
+
+def _iso_seconds(value: str) -> float:
+    moment = datetime.fromisoformat(value)
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

@@ -1,0 +1,63 @@
+"""``afterfit monitor report``: what a version, or anyone's prediction log, saw and said."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+from cyclopts import Parameter
+
+from afterfit.cli.common import Common, opened
+from afterfit.cli.output import Answer
+from afterfit.monitor.config import MonitorConfig
+from afterfit.monitor.table import parse_mapping
+from afterfit.report import html, text
+from afterfit.report.build import monitor_page
+from afterfit.store.files import write_bytes
+from afterfit.workspace.watching import report_on_events, report_on_log
+
+
+def report(
+    name: str = "",
+    *,
+    log: Annotated[Path | None, Parameter(help="Predictions: CSV, Parquet or Arrow.")] = None,
+    map: Annotated[  # noqa: A002 - the option's name
+        str, Parameter(name="--map", help="Its columns: score=prob,y=label,ts=time.")
+    ] = "",
+    reference: Annotated[Path | None, Parameter(help="Earlier rows to compare with.")] = None,
+    positive: Annotated[str | None, Parameter(help="The positive class of the log.")] = None,
+    since: str = "",
+    until: str = "",
+    output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
+    common: Common = Common(),  # noqa: B008 - frozen
+) -> Answer:
+    """Show counts, latency and distributions of a period beside the reference.
+
+    Parameters
+    ----------
+    name
+        A version, such as churn or churn@3; its own events are read without --log.
+    since
+        Only predictions from this moment on (ISO 8601).
+    until
+        Only predictions before this moment.
+    output
+        Where to write the page, as HTML.
+
+    """
+    with opened(common, create=log is not None) as space:
+        config = MonitorConfig(since=since, until=until, seed=space.config.line.seed)
+        if log is None:
+            stored = report_on_events(space, name, config)
+        else:
+            mapping = parse_mapping(map) if map else {}
+            stored = report_on_log(
+                space, log, mapping, config, ref=name, reference=reference, positive=positive
+            )
+        path = output or space.reports / f"monitor-{stored.digest[:12]}.html"
+        path.parent.mkdir(parents=True, exist_ok=True)
+    page = monitor_page(stored.body)  # type: ignore[arg-type]
+    write_bytes(path, html.render(page).encode())
+    result = {**msgspec.to_builtins(stored), "report": str(path)}
+    return Answer(result, f"{text.render(page)}\nPage: {path}")
