@@ -116,7 +116,7 @@ def test_the_environment_is_clean(probe: LoadedModel) -> None:
 
 
 def test_there_is_no_network(probe: LoadedModel) -> None:
-    """Where the kernel allows it, not even the parent's loopback is reached; else a note says so."""
+    """Where the kernel allows it, not even the parent's loopback is reached; else a note."""
     import socket
 
     with socket.socket() as server:

@@ -19,6 +19,7 @@ from afterfit.errors import (
     UsageError,
 )
 from afterfit.models import loaded
+from afterfit.models.draft import serving_requirements
 from afterfit.models.loaded import Hints, open_model
 from afterfit.testing.samples import frame_of, labels, pipeline, table
 
@@ -137,3 +138,34 @@ def test_what_is_not_there_is_not_found(tmp_path: Path) -> None:
         open_model(tmp_path / "nothing.skops", workdir=tmp_path)
     with pytest.raises(NotFoundError, match="no folder"):
         open_model("score:predict", code=tmp_path / "nowhere", workdir=tmp_path)
+
+
+def test_the_packages_of_the_users_code_are_pinned(tmp_path: Path) -> None:
+    """What the user's code imports is in the description, also after hints, and so in the image."""
+    (tmp_path / "needy.py").write_text(
+        "import sortedcontainers\ndef predict(rows):\n    return rows['amount']\n"
+    )
+    with open_model("needy:predict", code=tmp_path, workdir=tmp_path) as model:
+        assert "sortedcontainers" in model.description.installed
+        description = model.adopt(Hints(task="regression"))
+    lines = serving_requirements(description)
+    assert any(line.startswith("sortedcontainers==") for line in lines)
+    assert not any(line.startswith(("pyarrow==", "pytest==")) for line in lines)
+
+
+def test_the_version_that_saved_a_file_is_remembered(tmp_path: Path) -> None:
+    """scikit-learn's own note in the file is told, and adopting hints does not lose it."""
+    data = table()
+    fitted = pipeline(LogisticRegression()).fit(data, labels(data))
+    state = fitted.__getstate__()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sklearn.base.__version__", "1.2.3")
+        assert fitted.__getstate__()["_sklearn_version"] == "1.2.3" != state["_sklearn_version"]
+        joblib.dump(fitted, tmp_path / "old.joblib")
+        skops.io.dump(fitted, tmp_path / "old.skops")
+    for name in ("old.joblib", "old.skops"):
+        with open_model(tmp_path / name, workdir=tmp_path) as model:
+            assert model.description.saved_with["scikit-learn"] == "1.2.3"
+            adopted = model.adopt(Hints(features=("amount", "visits", "city")))
+            assert adopted.saved_with["scikit-learn"] == "1.2.3"
+            assert adopted.installed["scikit-learn"] != "1.2.3"

@@ -21,7 +21,7 @@ from afterfit.records.loadtest import LoadtestRecord
 from afterfit.records.monitor import Distance, MonitorRecord
 from afterfit.records.optimize import OptimizeRecord, Parity, VariantReport
 from afterfit.records.package import PackageRecord
-from afterfit.records.record import Environment, Envelope
+from afterfit.records.record import Envelope, Environment
 from afterfit.records.robustness import Case, RobustnessRecord
 from afterfit.records.ship import ShipRecord, Verdict
 

@@ -83,3 +83,21 @@ class CrossValidation(Check):
     code = "A006"
     title = "cross-validated"
     severity = "info"
+
+
+class AnotherThreshold(Check):
+    """The threshold decides nothing, or another one is clearly better.
+
+    What it does: looks whether all rows fall on one side of the signature's threshold, and
+    whether another threshold has an F1 more than 0.05 higher on the held-out rows.
+    Why it matters: classes that are rare seldom reach a probability of 0.5, so a good model can
+    answer "no" to everything.
+    Example: 3 % of the rows are positive and no probability exceeds 0.4.
+    Fix: set it: --threshold 0.12. The one named here was chosen on the very rows that it is
+    judged on, so it looks better than it is: confirm it on other rows, and weigh what a false
+    alarm and a miss cost you, which F1 does not know.
+    """
+
+    code = "A007"
+    title = "the threshold suits the scores"
+    severity = "low"

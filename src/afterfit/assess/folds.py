@@ -51,7 +51,7 @@ class Refittable(Protocol):
 def plan(
     signature: Signature, train: Dataset, truth: np.ndarray, config: AssessConfig
 ) -> list[Split]:
-    """Return the folds that can be fitted: those that train on more than one class."""
+    """Return the folds that can be fitted (they train on more than one class), or none for one."""
     classifies = signature.task != "regression"
     found = splits(
         truth,
@@ -61,7 +61,8 @@ def plan(
         seed=config.seed,
         time=train.time,
     )
-    return [s for s in found if not classifies or len(np.unique(truth[s.train])) > 1]
+    fit = [s for s in found if not classifies or len(np.unique(truth[s.train])) > 1]
+    return fit if len(fit) > 1 else []
 
 
 def cross_validate(
@@ -77,6 +78,8 @@ def cross_validate(
 
     A fit that is not done by then is ended with its process. Raises what fitting raises.
     """
+    if not planned:
+        return ()
     progress.step("cross-validation", len(planned))
     deadline = time.monotonic() + config.seconds
     hosts: SimpleQueue[Any] = SimpleQueue()
@@ -141,17 +144,14 @@ def _fit(
         FIT,
         signature=signature,
         train=part.frame,
-        target=part.target,
-        truth=truth[split.train],
+        target=part.target if config.refit else truth[split.train],
         test=rest.frame,
         refit=config.refit,
         code=config.code,
         seed=config.seed + split.fold,
     )
     metrics = measure(signature, truth[split.test], predictions, config, scope="cv")
-    return Fold(
-        fold=split.fold, n_train=len(split.train), n_test=len(split.test), metrics=metrics
-    )
+    return Fold(fold=split.fold, n_train=len(split.train), n_test=len(split.test), metrics=metrics)
 
 
 def summarize(

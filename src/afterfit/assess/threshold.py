@@ -47,7 +47,7 @@ def _shortest(above: float, upto: float) -> float:
     """Return a number of few digits in (above, upto], and below 1."""
     upto = min(upto, math.nextafter(1.0, 0.0))
     for digits in range(1, DIGITS):
-        candidate = math.floor(upto * 10**digits) / 10**digits
+        candidate = math.floor(upto * 10.0**digits) / 10.0**digits
         if above < candidate <= upto:
             return candidate
     return upto

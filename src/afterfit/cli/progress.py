@@ -50,7 +50,7 @@ class TerminalProgress:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Finish the live line."""
-        self._finish()
+        self._finish(failed=error is not None)
         if self._live:
             self._bar.stop()
         sys.stderr.flush()
@@ -71,11 +71,12 @@ class TerminalProgress:
         """Tell one line worth reading."""
         self._console.print(text, markup=False)
 
-    def _finish(self) -> None:
+    def _finish(self, *, failed: bool = False) -> None:
         if self._task is not None:
             self._bar.remove_task(self._task)
             self._task = None
         if self._name:
             seconds = time.monotonic() - self._started
-            self._console.print(f"  ✓ {self._name} ({seconds:.1f} s)", markup=False)
+            mark = "✗" if failed else "✓"
+            self._console.print(f"  {mark} {self._name} ({seconds:.1f} s)", markup=False)
             self._name = ""

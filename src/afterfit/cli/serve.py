@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+from functools import partial
 from typing import Annotated
 
 import msgspec
@@ -115,7 +116,7 @@ def _follow(
         follower = Follower(
             server,
             name,
-            lambda ref=ref: space.version(ref),
+            partial(space.version, ref),
             serving=bundles[name].digest,
             say=space.progress.say,
         )

@@ -68,24 +68,41 @@ class Child:
     def load(self, source: Any) -> Any:
         """Return the description of the model after loading it."""
         from afterfit.models.native import adapter_for_format
+        from afterfit.models.packages import imported_since
 
         if source.code:
             sys.path.insert(0, source.code)
         self._source = source
+        before = _modules_without(source)
         self._native = adapter_for_format(source.format).load(source)
+        if before is not None:
+            self._merge(installed=imported_since(before), saved_with={})
         return {"description": self._native.description, "isolated": self.isolated}
 
     def adopt(self, hints: Any) -> Any:
         """Return the description of the model after telling it what its file does not."""
         from afterfit.models.native import adapter_for_object
 
+        before = self.native.description
         again = getattr(self.native, "adopt", None)
         if again is None:
             adapter = adapter_for_object(self.native.estimator)
             self._native = adapter.wrap(self.native.estimator, hints)
         else:
             self._native = again(hints)
+        self._merge(installed=before.installed, saved_with=before.saved_with)
         return {"description": self._native.description, "isolated": self.isolated}
+
+    def _merge(self, *, installed: dict[str, str], saved_with: dict[str, str]) -> None:
+        """Add to the description what only the loading could see."""
+        import msgspec
+
+        told = self.native.description
+        self.native.description = msgspec.structs.replace(
+            told,
+            installed={**installed, **told.installed},
+            saved_with={**told.saved_with, **saved_with},
+        )
 
     @property
     def native(self) -> NativeModel:
@@ -104,6 +121,17 @@ class Child:
 
         module, _, name = target.partition(":")
         return getattr(import_module(module), name)(self.native, **arguments)
+
+
+def _modules_without(source: Any) -> set[str] | None:
+    """Return the modules imported before the user's own code; None where there is none."""
+    if not source.code and source.format != "cloudpickle":
+        return None
+    # Imported first, so that what they bring is not counted as the model's.
+    import joblib  # noqa: F401
+    import pandas as pd  # noqa: F401
+
+    return set(sys.modules)
 
 
 def explain(error: BaseException, action: str) -> AfterfitError:

@@ -16,9 +16,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
-import sys
 from collections.abc import Callable
-from importlib.metadata import packages_distributions, version
 from pathlib import Path
 from typing import Any
 
@@ -48,24 +46,19 @@ class Adapter:
 
     def load(self, source: Source) -> NativeModel:
         """Return the model around ``module:function``; raises ModelError."""
-        import pandas as pd  # noqa: F401  # before the count, so that only what the code adds counts
-
-        before = set(sys.modules)
-        target = _resolve(source.function)
-        return FunctionModel(target, source.hints, _added(before))
+        return FunctionModel(_resolve(source.function), source.hints)
 
     def wrap(self, estimator: Any, hints: Hints) -> NativeModel:
         """Return the model around a function of this process."""
-        return FunctionModel(estimator, hints, {})
+        return FunctionModel(estimator, hints)
 
 
 class FunctionModel:
     """The user's function behind Afterfit's interface."""
 
-    def __init__(self, estimator: Any, hints: Hints, installed: dict[str, str]) -> None:
+    def __init__(self, estimator: Any, hints: Hints) -> None:
         self.estimator = estimator
         self._hints = hints
-        self._installed = installed
         features = hints.features or tuple(getattr(estimator, "features", ()))
         classes = hints.classes or tuple(map(to_label, getattr(estimator, "classes", ())))
         self._features: tuple[str, ...] = features
@@ -79,12 +72,11 @@ class FunctionModel:
             features=features or None,
             classes=classes,
             probabilities=self._task != "regression",
-            installed=installed,
         )
 
     def adopt(self, hints: Hints) -> NativeModel:
         """Return the same function with other hints."""
-        return FunctionModel(self.estimator, hints, self._installed)
+        return FunctionModel(self.estimator, hints)
 
     def predict(self, frame: Frame) -> Predictions:
         """Return what the function says of n rows; raises InputError or ModelError."""
@@ -155,13 +147,6 @@ def _resolve(name: str) -> Callable[[Any], Any]:
         raise ModelError(f"{name} cannot be called", where=name, fix="name a function or a class")
     found: Callable[[Any], Any] = target
     return found
-
-
-def _added(before: set[str]) -> dict[str, str]:
-    tops = {name.partition(".")[0] for name in set(sys.modules) - before}
-    table = packages_distributions()
-    names = {each for top in tops for each in table.get(top, [])} | set(table.get("pandas", []))
-    return {name: version(name) for name in sorted(names) if name != "afterfit"}
 
 
 def _of(classes: tuple[Label, ...]) -> Task | None:

@@ -214,7 +214,13 @@ def _error(told: dict[str, str]) -> AfterfitError:
     kinds = {kind.kind: kind for kind in _subclasses(AfterfitError)}
     kind = kinds.get(told.get("kind", ""), ModelError)
     parts = {name: told.get(name, "") for name in ("where", "why", "fix", "code")}
-    return kind(told.get("message", ""), **parts)
+    try:
+        return kind(told.get("message", ""), **parts)
+    except TypeError:
+        # An error of a kind that is made of something else, such as FieldError of its problems.
+        parent = next(k for k in kind.__mro__ if k.__module__ == AfterfitError.__module__)
+        remade: AfterfitError = parent(told.get("message", ""), **parts)
+        return remade
 
 
 def _subclasses(kind: type[AfterfitError]) -> list[type[AfterfitError]]:

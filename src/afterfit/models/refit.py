@@ -23,7 +23,6 @@ def fit_fold(
     signature: Signature,
     train: Frame,
     target: np.ndarray,
-    truth: np.ndarray,
     test: Frame,
     refit: str = "",
     code: str = "",
@@ -31,17 +30,14 @@ def fit_fold(
 ) -> Predictions:
     """Return the predictions for ``test`` of a model that was fitted on ``train`` alone.
 
-    A scikit-learn estimator (or a wrapper that speaks its language) is cloned and fitted on the
-    labels it knows; otherwise ``refit`` names the user's
-    ``module:function(table, target) -> fitted model``, which gets the labels as the table has
-    them. ``truth`` holds the codes or values of ``target``. ``seed`` is for estimators without a
+    A scikit-learn estimator (or a wrapper that speaks its language) is cloned: ``target`` then
+    holds class codes or values, and the clone is fitted on the labels that the model knows.
+    Otherwise ``refit`` names the user's ``module:function(table, target) -> fitted model``, and
+    ``target`` holds the labels as the table has them. ``seed`` is for estimators without a
     ``random_state``. Raises ModelError with the library's own words.
     """
     _seed(seed)
-    if refit:
-        fitted = _by_function(refit, code, train, target)
-    else:
-        fitted = _clone(native, train, truth)
+    fitted = _by_function(refit, code, train, target) if refit else _clone(native, train, target)
     predictions = adapter_for_object(fitted).wrap(fitted, Hints.of(signature)).predict(test)
     reference = () if refit else getattr(native.estimator, "classes_", ())
     return _aligned(predictions, fitted, signature, np.asarray(reference))
@@ -52,12 +48,12 @@ def _seed(seed: int) -> None:
     np.random.seed(seed % 2**32)  # noqa: NPY002  # what estimators without a random_state draw from
 
 
-def _clone(native: NativeModel, train: Frame, truth: np.ndarray) -> Any:
+def _clone(native: NativeModel, train: Frame, codes: np.ndarray) -> Any:
     from sklearn.base import clone
 
     known = getattr(native.estimator, "classes_", None)
     # A library may number the classes, or have read them as another type than this table holds.
-    target = truth if known is None else np.asarray(known)[truth]
+    target = codes if known is None else np.asarray(known)[codes]
     estimator = clone(native.estimator)
     table: Any = getattr(native, "table", None)
     rows = table(train) if table is not None else to_pandas(train, tuple(train))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import warnings
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from afterfit.core.model import ModelDescription
 from afterfit.core.signature import Label, Task
 from afterfit.errors import InputError, ModelError
 from afterfit.models.native import Hints, NativeModel, Source, adapter_for_object, family
+from afterfit.models.packages import versions_of
 from afterfit.models.tables import chosen_features, require_numbers, to_array, to_pandas
 
 __all__ = ["Adapter", "SklearnModel", "installed_versions", "parts", "trained_names"]
@@ -74,6 +74,7 @@ class SklearnModel:
         self._named = trained_names(estimator)
         self._categorical = _categorical(estimator, self._named)
         self._missing = _missing_value(estimator)
+        self._unrecorded = not self._named and _records_nothing(estimator)
         self.description = _describe(estimator, hints, self._named, self._categorical)
 
     def saved_with(self, library: str, number: str) -> None:
@@ -102,6 +103,8 @@ class SklearnModel:
         features = chosen_features(frame, self._named, told, self.description.n_features)
         if self._named:
             return self._dataframe(frame, features)
+        if self._unrecorded and told:
+            return to_pandas(frame, features, categorical={}, missing=self._missing)
         rows = to_array(frame, features)
         if rows.dtype.kind == "O" and not _takes_text(self.estimator):
             require_numbers(frame, features)
@@ -121,6 +124,21 @@ class SklearnModel:
 
         writer = skops_bytes if path.suffix == ".skops" else cloudpickle_bytes
         path.write_bytes(writer(self.estimator))
+
+
+def _records_nothing(estimator: Any) -> bool:
+    """Return whether the step that sees the rows first is the user's own and kept no width.
+
+    scikit-learn's steps remember names when they are given a table, and the width of an array.
+    One that remembers neither was most likely written for the table that its author had.
+    """
+    first = estimator
+    while getattr(first, "steps", None):
+        first = first.steps[0][1]
+    own = not type(first).__module__.startswith("sklearn.")
+    return own and not hasattr(first, "n_features_in_") and callable(
+        getattr(first, "transform", None)
+    )
 
 
 def parts(estimator: Any) -> list[Any]:
@@ -154,19 +172,9 @@ def _inside(item: Any) -> list[Any]:
 
 
 def installed_versions(estimator: Any) -> dict[str, str]:
-    """Return distribution to version for the libraries that define the estimator's parts."""
-    names = {"sklearn": "scikit-learn", "xgboost": "xgboost", "lightgbm": "lightgbm"}
+    """Return distribution to version for the packages that define the estimator's parts."""
     kinds = {kind for part in parts(estimator) for kind in type(part).__mro__}
-    packages = {kind.__module__.partition(".")[0] for kind in kinds}
-    found: dict[str, str] = {}
-    for package in sorted(packages & set(names)):
-        for distribution in (names[package], f"{names[package]}-cpu"):
-            try:
-                found[names[package]] = version(distribution)
-                break
-            except PackageNotFoundError:
-                continue
-    return found
+    return versions_of(kind.__module__.partition(".")[0] for kind in kinds)
 
 
 def _describe(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 
 from afterfit.core.signature import Column, Signature
@@ -13,6 +14,7 @@ from afterfit.records.record import Environment
 from afterfit.report import number
 from afterfit.report.page import Block, Cell, Commands, Details, Section, Table
 from afterfit.report.parts import STEP_TITLES, code, digest_cell, key_values, rows_of, table, when
+from afterfit.report.printable import printable
 
 MOST_CATEGORIES = 6
 
@@ -124,14 +126,19 @@ def batch(record: PredictRecord) -> tuple[Block, ...]:
 
 
 def default_commands(name: str, version: int, previous: str) -> Commands:
-    """Return the commands to go on with."""
+    """Return the commands to go on with; a name that a shell would take apart is quoted."""
+    champion, numbered = (
+        shlex.quote(printable(f"{name}@{tail}")) for tail in ("champion", version)
+    )
     items = [
-        ("Serve what is promoted", f"afterfit serve {name}@champion"),
-        ("Score a file", f"afterfit predict {name}@champion rows.csv"),
-        ("See this version", f"afterfit show {name}@{version}"),
+        ("Serve what is promoted", f"afterfit serve {champion}"),
+        ("Score a file", f"afterfit predict {champion} rows.csv"),
+        ("See this version", f"afterfit show {numbered}"),
     ]
     if previous:
-        items.append(("Go back to the version before", f"afterfit rollback {name}"))
+        items.append(
+            ("Go back to the version before", f"afterfit rollback {shlex.quote(printable(name))}")
+        )
     return Commands(tuple(items))
 
 

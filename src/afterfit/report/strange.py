@@ -62,7 +62,9 @@ def _summary(cases: Sequence[Case]) -> Table:
         "Labels changed",
         "Greatest shift",
     )
-    note_text = "Changes are of answered rows against the same rows unharmed; a shift is that of the score."
+    note_text = (
+        "Changes are of answered rows against the same rows unharmed; a shift is that of the score."
+    )
     return table(columns, rows, caption="By kind", numeric=(2, 3, 4, 5), note=note_text)
 
 

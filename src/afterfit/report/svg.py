@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from xml.etree import ElementTree as ET
 
 from afterfit.core.digest import sha256_bytes
+from afterfit.report.printable import clipped
 
 # Each colour is drawn as a hexadecimal that nothing else uses, then becomes a class.
 COLOURS = {
@@ -37,7 +38,9 @@ def clean(source: str, title: str, description: str) -> str:
     which browsers show when the pointer rests on it.
     """
     root = ET.fromstring(source)  # noqa: S314 - our own renderer wrote it a moment ago
-    prefix = "c" + sha256_bytes(source.encode() + title.encode() + description.encode())[:8]
+    prefix = (
+        "c" + sha256_bytes("\0".join((source, title, description)).encode(errors="replace"))[:8]
+    )
     _strip(root)
     for element in root.iter():
         _tidy(element, prefix)
@@ -97,8 +100,8 @@ def _name(root: ET.Element, title: str, description: str, prefix: str) -> None:
     root.set("aria-labelledby", f"{prefix}-title {prefix}-desc")
     root.set("width", width)
     words = ET.Element("title", id=f"{prefix}-title")
-    words.text = title
+    words.text = clipped(title)
     more = ET.Element("desc", id=f"{prefix}-desc")
-    more.text = description
+    more.text = clipped(description)
     root.insert(0, words)
     root.insert(1, more)

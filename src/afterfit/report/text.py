@@ -27,6 +27,7 @@ from afterfit.report.printable import printable
 
 WIDTH = 96
 LEAST_WIDTH = 40
+LEAST_COLUMN = 9
 MOST_POINTS = 14
 _GAP = 2
 
@@ -78,7 +79,8 @@ def _steps(page: Page, width: int) -> Iterator[str]:
     name = max(len(step.step) for step in page.steps)
     for step in page.steps:
         word = STATE_WORDS[step.state]
-        line = f"  {step.step:<{name}}  {word.upper() if step.state == 'not_run' else word:<9}"
+        shown = word.upper() if step.state == "not_run" else word
+        line = f"  {step.step:<{name}}  {shown:<9}"
         yield _cut(f"{line}  {printable(step.detail)}", width)
 
 
@@ -185,11 +187,16 @@ def _key_values(block: KeyValue, width: int) -> list[str]:
 
 
 def _table(table: Table, width: int) -> list[str]:
-    """Return aligned columns; the widest give way, and a long cell goes on in the next line."""
+    """Return aligned columns, or one block a row where the columns would get too narrow.
+
+    The widest columns give way first, and a long cell goes on in the next line.
+    """
     cells = [[printable(text) for text in table.columns]]
     cells += [[printable(item.text) for item in row] for row in table.rows]
+    lines = _wrapped(table.caption, width)
     widths = _widths(cells, width)
-    lines = [printable(table.caption)] if table.caption else []
+    if any(size < min(LEAST_COLUMN, full) for size, full in zip(widths, _full(cells), strict=True)):
+        return [*lines, *_stacked(cells, width), *_wrapped(table.note, width)]
     for place, row in enumerate(cells):
         lines += _row(row, widths, table.numeric)
         if place == 0:
@@ -197,10 +204,23 @@ def _table(table: Table, width: int) -> list[str]:
     return lines + _wrapped(table.note, width)
 
 
+def _stacked(cells: Sequence[Sequence[str]], width: int) -> list[str]:
+    names, lines = cells[0], []
+    for row in cells[1:]:
+        for place, (name, text) in enumerate(zip(names, row, strict=True)):
+            indent = "  " if place else ""
+            lines += _wrapped(f"{name}: {text}", width, indent) if text else []
+    return lines
+
+
+def _full(cells: Sequence[Sequence[str]]) -> list[int]:
+    return [max(1, *(len(row[place]) for row in cells)) for place in range(len(cells[0]))]
+
+
 def _widths(cells: Sequence[Sequence[str]], width: int) -> list[int]:
-    widths = [max(1, *(len(row[place]) for row in cells)) for place in range(len(cells[0]))]
+    widths = _full(cells)
     room = width - _GAP * (len(widths) - 1)
-    while sum(widths) > room and max(widths) > 4:
+    while sum(widths) > room and max(widths) > 1:
         widths[widths.index(max(widths))] -= 1
     return widths
 

@@ -45,9 +45,7 @@ class AdminApp:
         if request.path == "/admin/v1/workers" and request.method == "GET":
             return self._workers()
         if request.path != "/admin/v1/endpoint":
-            return json_response(
-                404, {"error": "there are /admin/v1/endpoint and /admin/v1/workers"}
-            )
+            return json_response(404, {"error": "there are /admin/v1/endpoint, /admin/v1/workers"})
         if request.method == "GET":
             return _document(self.supervisor.endpoint)
         if request.method == "PUT":
@@ -117,7 +115,7 @@ def _unix_listener(path: Path) -> socket.socket:
         ) from None
     finally:
         os.umask(before)
-    listener.setblocking(False)  # noqa: FBT003 - the standard library's signature
+    listener.setblocking(False)
     return listener
 
 

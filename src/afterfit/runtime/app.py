@@ -68,7 +68,7 @@ class App:
             return self._counted(route, request, response)
         try:
             result = route.handle(request)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - a defect is counted and raised again
             result = self._error(error, request)
         if isinstance(result, Response):
             return self._counted(route, request, result)
@@ -81,7 +81,7 @@ class App:
     async def _wait(self, route: Route, request: Request, result: Awaitable[Response]) -> Response:
         try:
             response = await result
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - as above
             response = self._error(error, request)
         return self._counted(route, request, response)
 
@@ -117,7 +117,10 @@ class App:
         version = ""
         if len(rest) >= 2 and rest[0] == "versions":
             version, rest = rest[1], rest[2:]
-        model = lambda: self._model(name, version)  # noqa: E731 - resolved when the method fits
+
+        def model() -> LiveModel:
+            return self._model(name, version)
+
         if not rest:
             return Route("metadata", READ, lambda _: json_response(200, oip.metadata(model())))
         if rest == ["ready"]:

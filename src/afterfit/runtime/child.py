@@ -125,7 +125,8 @@ class WorkerProcess:
 
 def error_from(fields: dict[str, str]) -> AfterfitError:
     """Return the error that a worker or an admin API described."""
-    for kind in (AfterfitError, *AfterfitError.__subclasses__()):
+    kinds: list[type[AfterfitError]] = [AfterfitError, *AfterfitError.__subclasses__()]
+    for kind in kinds:
         if kind.kind == fields.get("kind"):
             parts = {name: fields.get(name, "") for name in ("where", "why", "fix", "code")}
             return kind(fields.get("message", "unknown error"), **parts)

@@ -70,7 +70,7 @@ def check_column(
     What is wrong is added to ``problems`` with the path that ``where(row)`` gives, and the array
     is then empty.
     """
-    array = column_array(column, values, limit)
+    array: np.ndarray | None = column_array(column, values, limit)
     if array is not None:
         return array
     for row, value in enumerate(values):
@@ -93,18 +93,18 @@ def column_array(column: Column, values: list[Any], limit: int = STRING_CHARACTE
 def complaint(column: Column, value: Any, limit: int = STRING_CHARACTERS) -> str:
     """Return what is wrong with one value of the column, or an empty string."""
     if value is None:
-        return "" if column.nullable else f"null, and the column is not nullable{_hint(column)}"
+        return (
+            ""
+            if column.nullable
+            else f"null, and the column is not nullable; expected {_WORDS[column.kind]}"
+        )
     if column.kind == "number":
         return _number(value)
     if column.kind == "integer":
         return _integer(value)
-    if column.kind == "boolean":
-        return "" if isinstance(value, bool) else _wrong(column, value)
-    if not isinstance(value, str):
-        return _wrong(column, value)
-    if len(value) > limit:
-        return f"a string of {len(value)} characters; the limit is {limit}"
-    return "" if _encodable(value) else "a string with an unpaired surrogate"
+    if not isinstance(value, bool if column.kind == "boolean" else str):
+        return f"expected {_WORDS[column.kind]}, got {_name(value)}"
+    return _string(value, limit) if isinstance(value, str) else ""
 
 
 def _numbers(values: list[Any], types: set[type], _: int) -> Any:
@@ -176,8 +176,10 @@ def _integer(value: Any) -> str:
     return "" if -_INT64 <= value < _INT64 else "an integer beyond the range of int64"
 
 
-def _wrong(column: Column, value: Any) -> str:
-    return f"expected {_WORDS[column.kind]}, got {_name(value)}"
+def _string(value: str, limit: int) -> str:
+    if len(value) > limit:
+        return f"a string of {len(value)} characters; the limit is {limit}"
+    return "" if _encodable(value) else "a string with an unpaired surrogate"
 
 
 def _name(value: Any) -> str:
@@ -190,10 +192,6 @@ def _string_hint(value: Any) -> str:
     if isinstance(value, str) and value.strip().lower() in {"nan", "null", "none", "", "na"}:
         return "; send null for a missing value"
     return ""
-
-
-def _hint(column: Column) -> str:
-    return f"; expected {_WORDS[column.kind]}"
 
 
 def _encodable(text: str) -> bool:

@@ -58,7 +58,7 @@ class LiveCounts:
         *,
         now: float | None = None,
     ) -> None:
-        """Add rows and their scores to the window of this hour; ``key`` is (model, version, digest)."""
+        """Add rows and their scores to this hour's window; ``key`` is (model, version, digest)."""
         seconds = int(time.time() if now is None else now)
         start = seconds - seconds % WINDOW_SECONDS
         window = self.windows.get((*key, start))
@@ -99,7 +99,7 @@ def read_counts(folder: Path) -> list[Window]:
 
 
 def merge_counts(windows: Iterable[Window]) -> dict[tuple[str, int, str], Fingerprint]:
-    """Return the sum of the windows by (model, version, digest); raises ValueError for other bins."""
+    """Return the sums by (model, version, digest); raises ValueError where bins differ."""
     total: dict[tuple[str, int, str], Fingerprint] = {}
     for window in windows:
         key = (window.model, window.version, window.digest)

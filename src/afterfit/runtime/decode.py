@@ -167,15 +167,12 @@ class Decoder:
     def flags(self, frame: Frame) -> Flags:
         """Return which rows are out of range, have a category never seen, or miss a value."""
         n = row_count(frame)
-        gone = np.zeros(n, dtype=bool)
-        outside = np.zeros(n, dtype=bool)
         new = np.zeros(n, dtype=bool)
-        if self._numeric:
-            matrix = np.empty((n, len(self._numeric)))
-            for index, column in enumerate(self._numeric):
-                matrix[:, index] = _as_float(frame[column.name])
-            outside = ((matrix < self._low) | (matrix > self._high)).any(axis=1)
-            gone = np.isnan(matrix).any(axis=1)
+        matrix = np.empty((n, len(self._numeric)))
+        for index, column in enumerate(self._numeric):
+            matrix[:, index] = _as_float(frame[column.name])
+        outside: np.ndarray = np.any((matrix < self._low) | (matrix > self._high), axis=1)
+        gone: np.ndarray = np.any(np.isnan(matrix), axis=1)
         for name, known in self._categories:
             new |= [v is not None and v not in known for v in frame[name].tolist()]
         for column in self.signature.columns:
@@ -209,8 +206,10 @@ class Decoder:
         return FieldError(problems)
 
     def _row_problems(self, row: dict[str, Any], path: str, problems: list[Problem]) -> None:
-        for name in sorted(row.keys() - self.names):
-            problems.append(Problem(f"{path}.{_clip(name)}", "unknown column"))
+        problems += [
+            Problem(f"{path}.{_clip(name)}", "unknown column")
+            for name in sorted(row.keys() - self.names)
+        ]
         for column in self.signature.columns:
             where: Callable[[int], str] = partial(_fixed, f"{path}.{column.name}")
             if column.name in row:

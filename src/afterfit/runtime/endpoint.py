@@ -79,7 +79,7 @@ def read_endpoint(path: Path) -> Endpoint | None:
 
 
 def write_atomic(path: Path, data: bytes) -> None:
-    """Write a file so that a reader, or a power cut, sees the old bytes or the new, never a part."""
+    """Write a file so that a reader, or a power cut, sees the old bytes or the new ones."""
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
     try:
         with os.fdopen(descriptor, "wb") as file:

@@ -13,6 +13,7 @@ import sys
 import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -123,14 +124,10 @@ class SegmentWriter:
         file, self._file = self._file, None
         if file is None:
             return
-        try:
+        with suppress(OSError):  # the reader stops at a torn frame anyway
             os.ftruncate(file.fileno(), self._size)
-        except OSError:
-            pass  # the reader stops at a torn frame anyway
-        try:
+        with suppress(OSError):  # nothing is buffered: the file is opened without a buffer
             file.close()
-        except OSError:
-            pass  # nothing is buffered: the file is opened without a buffer
 
 
 class StdoutSink:

@@ -30,6 +30,8 @@ from afterfit.runtime.metrics import Metrics
 __all__ = ["Capture", "Journal", "Served", "refusal"]
 
 MAX_BATCH = 4096
+FLUSH_SECONDS = 0.25
+SNAPSHOT_SECONDS = 10.0
 
 
 class Capture(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,7 +68,7 @@ class Served:
 
 
 class Journal:
-    """The queue and its thread; ``sink`` None keeps counts alone, ``folder`` None keeps no counts."""
+    """The queue and its thread; no ``sink`` means no events, no ``folder`` no live counts."""
 
     def __init__(
         self,
@@ -78,8 +80,6 @@ class Journal:
         folder: Path | None = None,
         capture: Capture | None = None,
         capacity: int = 100_000,
-        flush_seconds: float = 0.25,
-        snapshot_seconds: float = 10.0,
     ) -> None:
         self.metrics = metrics
         self.endpoint = endpoint
@@ -88,19 +88,17 @@ class Journal:
         self.capture = capture or Capture()
         self.capacity = capacity
         self.counts = LiveCounts(worker)
-        self._flush_seconds = flush_seconds
-        self._snapshot_seconds = snapshot_seconds
         self._queue: deque[Served | Event] = deque()
         self._waiting = 0
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._stopping = False
-        self._snapshot_due = time.monotonic() + snapshot_seconds
+        self._snapshot_due = time.monotonic() + SNAPSHOT_SECONDS
         self._thread = threading.Thread(target=self._run, name="afterfit-events", daemon=True)
         self._thread.start()
 
     def put(self, item: Served | Event) -> None:
-        """Queue an answered request or a refusal; what is beyond the capacity is counted and gone."""
+        """Queue an answered request or a refusal; what is beyond the capacity is only counted."""
         rows = len(item.ids) if isinstance(item, Served) else 1
         with self._lock:
             if self._waiting + rows > self.capacity:
@@ -121,14 +119,14 @@ class Journal:
         return self._waiting == 0
 
     def close(self, timeout: float = 5.0) -> None:
-        """Write what is queued, sync, save the counts and end; a stalled sink is left after ``timeout``."""
+        """Write what is queued, save the counts and end; a stalled sink is left after ``timeout``."""
         self._stopping = True
         self._wake.set()
         self._thread.join(timeout)
 
     def _run(self) -> None:
         while not self._stopping:
-            self._wake.wait(self._flush_seconds)
+            self._wake.wait(FLUSH_SECONDS)
             self._wake.clear()
             self._drain()
             if time.monotonic() >= self._snapshot_due:
@@ -148,8 +146,7 @@ class Journal:
             try:
                 self._count([item for item in items if isinstance(item, Served)])
                 self._write(items, rows)
-            except Exception:
-                # A defect here must not end the thread: later events would be lost unseen.
+            except Exception:  # noqa: BLE001 - a defect must not end the thread, unseen
                 self.metrics.add("events_failed", rows)
                 log_line({"event": "error", "trace": traceback.format_exc()})
             finally:
@@ -215,7 +212,7 @@ class Journal:
             self.counts.update(key, first.fingerprint, frame, scores)
 
     def _snapshot(self) -> None:
-        self._snapshot_due = time.monotonic() + self._snapshot_seconds
+        self._snapshot_due = time.monotonic() + SNAPSHOT_SECONDS
         if self.folder is None or not self.counts.windows:
             return
         try:

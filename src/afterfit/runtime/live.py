@@ -162,7 +162,7 @@ def word(label: Label) -> str:
 
 
 def _check_finite(predictions: Predictions) -> None:
-    """Raise for rows without a finite answer: JSON has no NaN, and a null would read as a number."""
+    """Raise FieldError for rows without a finite answer: JSON has no word for it."""
     main = predictions.main
     if main.dtype.kind != "f" or np.isfinite(main).all():
         return

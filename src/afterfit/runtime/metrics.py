@@ -21,9 +21,7 @@ ROUTES = ("predict", "infer", "health", "metadata", "metrics", "version", "unkno
 STATUSES = (200, 400, 404, 405, 408, 413, 415, 422, 431, 500, 503)
 TIMED = ("predict", "infer")
 # Seconds: from a tree on one row (tens of microseconds) to a batch on a busy machine.
-BUCKETS = (
-    0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0,
-)  # fmt: skip
+BUCKETS = (1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
 FLAGS = ("range", "new_category", "missing")
 COUNTERS = {
     "rows": "afterfit_rows_total",
@@ -119,10 +117,9 @@ class Metrics:
                 lines += _header(metric, kind, HELP[metric])
                 lines.append(f"{metric} {self.total(name):.0f}")
         lines += _header("afterfit_model_info", "gauge", "The models that serve.")
-        lines += [
-            f'afterfit_model_info{{model="{_escape(model)}",version="{version}",digest="{digest}"}} 1'
-            for model, version, digest in models
-        ]
+        for model, version, digest in models:
+            labels = f'model="{_escape(model)}",version="{version}",digest="{digest}"'
+            lines.append(f"afterfit_model_info{{{labels}}} 1")
         return "\n".join(lines) + "\n"
 
     def _requests(self) -> Iterable[str]:

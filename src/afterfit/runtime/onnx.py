@@ -53,7 +53,7 @@ class OnnxModel:
         feeds = {tensor.name: feed(frame, tensor) for tensor in self.inputs}
         try:
             (answer,) = self.session.run([self.output.name], feeds)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001
             # ONNX Runtime raises classes of its own and bare RuntimeErrors. The golden rows have
             # shown that the graph itself runs, so what fails here is due to these rows.
             raise InputError(
@@ -178,8 +178,7 @@ def _session(source: Path | bytes, threads: int) -> Any:
             sess_options=session_options(threads),
             providers=["CPUExecutionProvider"],
         )
-    except Exception as error:
-        # As above: no common class of errors to name.
+    except Exception as error:  # noqa: BLE001 - as above, no common class of errors to name
         raise ModelError(
             "ONNX Runtime cannot load the graph", where=where, why=str(error).splitlines()[0][:300]
         ) from None

@@ -12,6 +12,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -118,14 +119,14 @@ class Supervisor:
         good = [(w, a) for w, a in zip(workers, answers, strict=True) if isinstance(a, int)]
         bad = [answer for answer in answers if isinstance(answer, BaseException)]
         try:
-            if bad:
-                raise bad[0]
-            self._persist(new)
+            if not bad:
+                self._persist(new)
+                return good
         except BaseException:
-            for worker, number in good:
-                worker.abort(number)
+            _abort(good)
             raise
-        return good
+        _abort(good)
+        raise bad[0]
 
     async def _commit_all(self, prepared: list[tuple[WorkerProcess, int]], new: Endpoint) -> None:
         # From here on a replaced worker starts with the new document.
@@ -255,12 +256,16 @@ def listen(host: str, port: int) -> socket.socket:
             fix="choose another port: --port 0 takes any that is free",
         ) from None
     listener.listen(BACKLOG)
-    listener.setblocking(False)  # noqa: FBT003 - the standard library's signature
+    listener.setblocking(False)
     return listener
 
 
+def _abort(prepared: list[tuple[WorkerProcess, int]]) -> None:
+    for worker, number in prepared:
+        with suppress(UnavailableError):  # it has ended meanwhile
+            worker.abort(number)
+
+
 def _kill(worker: Any) -> None:
-    try:
+    with suppress(ProcessLookupError, AttributeError):  # it has ended already, or never began
         worker.process.kill()
-    except (ProcessLookupError, AttributeError):
-        pass  # it has ended already, or never began

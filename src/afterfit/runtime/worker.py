@@ -39,7 +39,7 @@ from afterfit.runtime.settings import (
 __all__ = ["Worker", "main"]
 
 DRAIN_POLL_SECONDS = 0.02
-_decoder = msgspec.json.Decoder(Message)  # type: ignore[var-annotated]
+_decoder = msgspec.json.Decoder(Message)
 
 
 class Worker:
@@ -92,7 +92,7 @@ class Worker:
             models = await asyncio.get_running_loop().run_in_executor(None, self._load, message)
         except AfterfitError as error:
             _send(writer, Reply(request=message.request, error=error.as_dict()))
-        except Exception as error:  # a library's own: the supervisor must hear of it all the same
+        except Exception as error:  # noqa: BLE001 - a library's own: the supervisor must hear of it
             log_line({"event": "error", "during": "prepare", "error": repr(error)})
             wrapped = InternalError("the model cannot be loaded", why=repr(error)[:300])
             _send(writer, Reply(request=message.request, error=wrapped.as_dict()))
@@ -125,7 +125,7 @@ class Worker:
 
     async def _drain(self, old: list[LiveModel], generation: int) -> None:
         # The frames that this list keeps alive are freed with it, when nobody is inside any more.
-        while any(model.in_flight for model in old):
+        while any(model.in_flight for model in old):  # noqa: ASYNC110 - off the request path
             await asyncio.sleep(DRAIN_POLL_SECONDS)
         log_line({"event": "drained", "generation": generation, "models": [m.name for m in old]})
 
@@ -150,7 +150,7 @@ class Worker:
             self._accept(accepting=False)
             asyncio.get_running_loop().call_later(0.1, self._accept_again)
             return
-        client.setblocking(False)  # noqa: FBT003 - the standard library's signature
+        client.setblocking(False)
         self._spawn(self._adopt(client))
 
     def _accept_again(self) -> None:
@@ -201,7 +201,7 @@ async def _serve(control: int, listen: int, metrics: int) -> None:
     if not isinstance(start, Start):
         raise InternalError("the supervisor's first message is not start")
     listener = socket.socket(fileno=listen)
-    listener.setblocking(False)  # noqa: FBT003 - the standard library's signature
+    listener.setblocking(False)
     worker = Worker(start, listener, Metrics(metrics, start.slot))
     # ctrl-C reaches the whole group: the supervisor decides, workers finish what is in flight.
     loop.add_signal_handler(signal.SIGINT, lambda: None)

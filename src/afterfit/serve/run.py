@@ -10,12 +10,12 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO, NamedTuple, Self
 
 import msgspec
 
 from afterfit.core.bundle import Bundle
-from afterfit.errors import AfterfitError, ConflictError, IntegrityError, UnavailableError
+from afterfit.errors import IntegrityError, UnavailableError
 from afterfit.runtime.child import error_from
 from afterfit.runtime.client import AdminClient, Client
 from afterfit.runtime.endpoint import Endpoint, ModelRoute
@@ -78,7 +78,7 @@ class ServerHandle:
         return self.process.wait()
 
     def stop(self, timeout: float = 40.0) -> int:
-        """Return the exit code after a graceful end; kills what does not end in ``timeout`` seconds."""
+        """Return the exit code after a graceful end; kills what has not ended by then (seconds)."""
         if self.process.poll() is None:
             self.process.terminate()
         try:
@@ -89,7 +89,7 @@ class ServerHandle:
         self._scratch.cleanup()
         return code
 
-    def __enter__(self) -> ServerHandle:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -201,23 +201,19 @@ def _spawn(
     try:
         with os.fdopen(reading, "rb") as pipe:
             line = pipe.readline() if select.select([pipe], [], [], seconds)[0] else b""
-        if line:
-            ready: dict[str, str] = msgspec.json.decode(line)
-            if ready["event"] == "ready":
-                return process, ready
-        raise _not_ready(line, process, seconds)
     except BaseException:
-        process.terminate()
-        process.wait()
+        _end(process)
         raise
+    ready: dict[str, str] = msgspec.json.decode(line) if line else {}
+    if ready.get("event") == "ready":
+        return process, ready
+    why = f"waited {seconds:g} s" if process.poll() is None else "it ended"
+    _end(process)
+    if not ready:
+        raise UnavailableError("the server did not get ready", why=why)
+    raise error_from({key: str(value) for key, value in ready.items()})
 
 
-def _not_ready(line: bytes, process: subprocess.Popen[bytes], seconds: float) -> AfterfitError:
-    if line:
-        fields = {key: str(value) for key, value in msgspec.json.decode(line).items()}
-        error = error_from(fields)
-        if isinstance(error, ConflictError):
-            error.fix = error.fix or "choose another port: --port 0 takes any that is free"
-        return error
-    why = f"waited {seconds:g} s" if process.poll() is None else f"it ended: {process.returncode}"
-    return UnavailableError("the server did not get ready", why=why)
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    process.wait()

@@ -194,7 +194,7 @@ def _from_dataframe(source: Any) -> dict[str, np.ndarray]:
         frame = frame.collect()
     if not isinstance(frame, nw.DataFrame):
         raise InputError("one column is no table", fix="series.to_frame()")
-    return _from_columns([(str(name), frame[name].to_native()) for name in frame.columns])
+    return _from_columns([(str(each.name), each.to_native()) for each in frame.iter_columns()])
 
 
 def _from_columns(columns: list[tuple[str, Any]]) -> dict[str, np.ndarray]:

@@ -114,8 +114,8 @@ class Line:
             ),
             resolved=msgspec.to_builtins(asked),
         )
-        if "inspect" in self.space.reused:
-            self.model.adopt(Hints.of(self.signature))
+        if "inspect" in self.space.reused and isinstance(stored.body, InspectRecord):
+            self.model.adopt(Hints.of(stored.body.signature))
         return stored
 
     def assess(self) -> Stored:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from afterfit.core.bundle import Variant
 from afterfit.core.dataset import Dataset
 from afterfit.core.fingerprint import build
-from afterfit.core.frame import Predictions, concatenate
+from afterfit.core.frame import Frame, Predictions, concatenate
 from afterfit.core.model import Model
 from afterfit.core.signature import Signature
 from afterfit.models.draft import serving_requirements
@@ -101,9 +101,9 @@ class _Rounding:
     def __init__(self, model: Model) -> None:
         self._model = model
 
-    def predict(self, frame: dict[str, object]) -> Predictions:
+    def predict(self, frame: Frame) -> Predictions:
         """Return the rounded predictions."""
-        return _rounded(self._model.predict(frame))  # type: ignore[arg-type]
+        return _rounded(self._model.predict(frame))
 
 
 def _rounded(answers: Predictions) -> Predictions:

@@ -1,0 +1,357 @@
+"""One HTTP/1.1 connection: bytes to requests, responses to bytes, in order."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import traceback
+import zlib
+from collections import deque
+from http import HTTPStatus
+from typing import Any, Protocol
+
+import httptools
+
+from afterfit.runtime.log import log_line
+from afterfit.runtime.messages import Handler, HttpLimits, Request, Response, json_response
+
+__all__ = ["Connection", "Owner"]
+
+REASONS = {status.value: status.phrase for status in HTTPStatus}
+MAX_PIPELINED = 64
+LINGER_SECONDS = 2.0
+
+
+class Owner(Protocol):
+    """What connections share: see ``http.Server``."""
+
+    handler: Handler
+    limits: HttpLimits
+    closing: bool
+    connections: set[Connection]
+
+    def refused(self, status: int) -> None:
+        """Count an answer that no handler saw."""
+        ...
+
+    def date(self) -> bytes:
+        """Return the Date header line."""
+        ...
+
+    def forget(self, connection: Connection) -> None:
+        """Take note that a connection is gone."""
+        ...
+
+
+class _Message:
+    """The request that is arriving."""
+
+    __slots__ = (
+        "body",
+        "body_bytes",
+        "fed_bytes",
+        "header_bytes",
+        "headers",
+        "headers_done",
+        "url",
+    )
+
+    def __init__(self) -> None:
+        self.url = b""
+        self.headers: dict[bytes, bytes] = {}
+        self.body: list[bytes] = []
+        self.body_bytes = 0
+        self.header_bytes = 0
+        self.fed_bytes = 0
+        self.headers_done = False
+
+
+class Connection(asyncio.Protocol):
+    """One client: bytes to requests, responses to bytes, in order."""
+
+    transport: Any
+
+    def __init__(self, server: Owner) -> None:
+        self.server = server
+        self.parser: Any = httptools.HttpRequestParser(self)
+        self.message = _Message()
+        self.refusal: tuple[int, str] | None = None
+        self.pending: deque[_Answer] = deque()
+        self.last = False
+        self.active_since: float | None = None
+        self.idle_since = time.monotonic()
+        self.blocked_since: float | None = None
+        self.lingers_since: float | None = None
+
+    def connection_made(self, transport: Any) -> None:
+        """Keep the transport; beyond the limit of connections answer 503."""
+        self.transport = transport
+        full = len(self.server.connections) >= self.server.limits.connections
+        self.server.connections.add(self)
+        if full or self.server.closing:
+            self._refuse(503, "too many connections" if full else "the server is stopping")
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
+        """Cancel what nobody waits for any more."""
+        self.last = True
+        for answer in self.pending:
+            if isinstance(answer.response, asyncio.Future):
+                answer.response.cancel()
+        self.pending.clear()
+        self.server.forget(self)
+
+    def data_received(self, data: bytes) -> None:
+        """Parse some bytes and answer each request that they complete."""
+        if self.last:
+            return
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            # The message was answered as HTTP/1.1; what follows would be another protocol.
+            self.last = True
+            self._flush()
+            return
+        except httptools.HttpParserError:
+            self.refusal = self.refusal or (400, "not a valid HTTP/1.1 request")
+        if self.active_since is not None and not self.message.headers_done:
+            # The parser keeps an unfinished header to itself, so what it was fed is counted too.
+            self.message.fed_bytes += len(data)
+            self._check_header(self.message.fed_bytes)
+        if self.refusal is not None:
+            self._refuse(*self.refusal)
+
+    def eof_received(self) -> bool:
+        """Keep the write side open while answers are due."""
+        self.last = True
+        return bool(self.pending) and self.lingers_since is None
+
+    def pause_writing(self) -> None:
+        """Stop reading from a client that does not read."""
+        self.blocked_since = time.monotonic()
+        self.transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        """Read on."""
+        self.blocked_since = None
+        if len(self.pending) < MAX_PIPELINED:
+            self.transport.resume_reading()
+
+    # What httptools calls, in this order.
+
+    def on_message_begin(self) -> None:
+        """Begin a request."""
+        self.message = _Message()
+        self.active_since = time.monotonic()
+
+    def on_url(self, url: bytes) -> None:
+        """Take a piece of the target."""
+        self.message.url += url
+        self._count_header(len(url))
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take one header; of several with one name the first counts."""
+        self._count_header(len(name) + len(value) + 4)
+        if self.refusal is None:
+            self.message.headers.setdefault(name.lower(), value)
+
+    def on_headers_complete(self) -> None:
+        """Refuse by the declared length, and tell a waiting client to go on."""
+        self.message.headers_done = True
+        headers = self.message.headers
+        declared = headers.get(b"content-length", b"0")
+        if declared.isdigit() and int(declared[:20]) > self.server.limits.body_bytes:
+            self.refusal = (413, self._too_large())
+        expects = headers.get(b"expect", b"").lower() == b"100-continue"
+        if expects and self.refusal is None and not self.pending:
+            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def on_body(self, body: bytes) -> None:
+        """Take a piece of the body, up to the limit."""
+        self.message.body_bytes += len(body)
+        if self.message.body_bytes > self.server.limits.body_bytes:
+            self.refusal = self.refusal or (413, self._too_large())
+        elif self.refusal is None:
+            self.message.body.append(body)
+
+    def on_message_complete(self) -> None:
+        """Hand the request to the handler."""
+        if self.refusal is not None or self.last:
+            return
+        message = self.message
+        self.active_since = None
+        keep = bool(self.parser.should_keep_alive()) and not self.server.closing
+        method = self.parser.get_method().decode("ascii", "replace")
+        request = Request(method, _path(message.url), message.headers, b"".join(message.body))
+        message.body = []
+        response = self._inflate(request) or self._call(request)
+        self.pending.append(_Answer(request, response, keep_alive=keep))
+        if len(self.pending) >= MAX_PIPELINED:
+            self.transport.pause_reading()
+        self._flush()
+
+    # Answers.
+
+    def close_when_idle(self) -> None:
+        """Close now, or after the answers that are due."""
+        if self.pending or self.active_since is not None or self.lingers_since is not None:
+            return
+        self.last = True
+        self.transport.close()
+
+    def abort(self) -> None:
+        """Cut the connection."""
+        self.transport.abort()
+
+    def check_time(self, now: float) -> None:
+        """Answer 408 to a slow request; close what has been idle or blocked for too long."""
+        limits = self.server.limits
+        if self.lingers_since is not None:
+            if now - self.lingers_since > LINGER_SECONDS:
+                self.transport.abort()
+        elif self.blocked_since is not None:
+            if now - self.blocked_since > limits.write_seconds:
+                self.transport.abort()
+        elif self.active_since is not None:
+            if now - self.active_since > limits.request_seconds:
+                self._refuse(408, "the request did not arrive in time")
+        elif not self.pending and now - self.idle_since > limits.idle_seconds:
+            self.transport.close()
+
+    def _count_header(self, size: int) -> None:
+        self.message.header_bytes += size
+        self._check_header(self.message.header_bytes)
+
+    def _check_header(self, size: int) -> None:
+        if size > self.server.limits.header_bytes:
+            self.refusal = self.refusal or (431, "the request header is too large")
+
+    def _too_large(self) -> str:
+        return f"the body is larger than {self.server.limits.body_bytes} bytes"
+
+    def _call(self, request: Request) -> Response | asyncio.Future[Response]:
+        try:
+            result = self.server.handler(request)
+        except Exception:  # noqa: BLE001 - whatever a handler raises, the client gets a 500
+            return _failed(request)
+        if isinstance(result, Response):
+            return result
+        task: asyncio.Future[Response] = asyncio.ensure_future(result)
+        task.add_done_callback(lambda _: self._flush())
+        return task
+
+    def _inflate(self, request: Request) -> Response | None:
+        """Decompress a body in bounded memory; return the refusal of one that cannot be."""
+        encoding = request.headers.get(b"content-encoding", b"identity").strip().lower()
+        if encoding == b"identity":
+            return None
+        if encoding not in {b"gzip", b"deflate"}:
+            return self._refusal(415, "content-encoding: gzip, deflate or identity")
+        limit = self.server.limits.body_bytes
+        inflater = zlib.decompressobj(wbits=47)
+        try:
+            request.body = inflater.decompress(request.body, limit + 1)
+        except zlib.error:
+            return self._refusal(400, f"the body is not {encoding.decode()}")
+        if len(request.body) > limit:
+            return self._refusal(413, self._too_large())
+        if not inflater.eof:
+            return self._refusal(400, "the compressed body ends too early")
+        return None
+
+    def _refusal(self, status: int, message: str) -> Response:
+        self.server.refused(status)
+        return json_response(status, {"error": message})
+
+    def _flush(self) -> None:
+        while self.pending and (response := self.pending[0].ready()) is not None:
+            answer = self.pending.popleft()
+            keep = answer.keep_alive and not self.server.closing
+            self._write(response, answer.request, keep=keep)
+            if not keep:
+                self.last = True
+                self.pending.clear()
+                self.transport.close()
+                return
+        if self.last and not self.pending:
+            self._end()
+        elif self.blocked_since is None and len(self.pending) < MAX_PIPELINED:
+            self.transport.resume_reading()
+        self.idle_since = time.monotonic()
+
+    def _write(self, response: Response, request: Request | None, *, keep: bool) -> None:
+        status, body, content_type, extra = response
+        lines = [f"HTTP/1.1 {status} {REASONS.get(status, '')}\r\ncontent-type: {content_type}\r\n"]
+        lines += [f"{name}: {value}\r\n" for name, value in extra]
+        if request is not None:
+            lines.append(f"x-request-id: {request.id}\r\n")
+        if not keep:
+            lines.append("connection: close\r\n")
+        lines.append(f"content-length: {len(body)}\r\n")
+        head = "".join(lines).encode("latin-1") + self.server.date() + b"\r\n"
+        hide = request is not None and request.method == "HEAD"
+        self.transport.write(head if hide else head + body)
+
+    def _refuse(self, status: int, message: str) -> None:
+        """Answer what is due, then this, then end the connection."""
+        if self.last:
+            return
+        self.last = True
+        self.active_since = None
+        self.refusal = (status, message)
+        if not self.pending:
+            self._end()
+
+    def _end(self) -> None:
+        if self.refusal is None:
+            self.transport.close()
+        elif self.lingers_since is None:
+            self._write(self._refusal(*self.refusal), None, keep=False)
+            # Closing now, with bytes of the client unread, would reset the connection and so
+            # destroy the answer on its way (RFC 9112, 9.6): read on for a moment, throw it away.
+            self.lingers_since = time.monotonic()
+            if self.transport.can_write_eof():
+                self.transport.write_eof()
+
+
+class _Answer:
+    """A request and its response, which may still be a task."""
+
+    __slots__ = ("keep_alive", "request", "response")
+
+    def __init__(
+        self,
+        request: Request,
+        response: Response | asyncio.Future[Response],
+        *,
+        keep_alive: bool,
+    ) -> None:
+        self.request = request
+        self.response = response
+        self.keep_alive = keep_alive
+
+    def ready(self) -> Response | None:
+        """Return the response, or None while it is being made."""
+        if isinstance(self.response, Response):
+            return self.response
+        if not self.response.done():
+            return None
+        if self.response.cancelled():
+            return json_response(503, {"error": "the request was cancelled"})
+        if (error := self.response.exception()) is not None:
+            return _failed(self.request, error)
+        return self.response.result()
+
+
+def _failed(request: Request, error: BaseException | None = None) -> Response:
+    """Return a 500 that tells nothing; the log has the trace under the same request id."""
+    trace = traceback.format_exception(error) if error else [traceback.format_exc()]
+    log_line({"event": "error", "request_id": request.id, "trace": "".join(trace)})
+    return json_response(500, {"error": "internal error", "request_id": request.id})
+
+
+def _path(url: bytes) -> str:
+    """Return the path of a request target, without query, scheme and host."""
+    target = url.split(b"?", 1)[0].split(b"#", 1)[0]
+    if not target.startswith(b"/") and b"://" in target:
+        target = b"/" + target.split(b"://", 1)[1].partition(b"/")[2]
+    return target.decode("ascii", "replace")

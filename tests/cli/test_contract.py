@@ -1,0 +1,112 @@
+"""The command line's contract: help, JSON, streams and exit codes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from afterfit.cli.app import COMMANDS, GROUPS, run
+
+ALL = [(name,) for name in COMMANDS] + [
+    (group, member) for group, (_, members) in GROUPS.items() for member in members
+]
+ENVELOPE = {"schema", "ok", "command", "exit", "result", "error", "warnings"}
+
+
+@pytest.mark.parametrize("command", ALL, ids=" ".join)
+def test_every_command_has_help(
+    command: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """``--help`` tells what the command does and exits 0."""
+    assert run([*command, "--help"]) == 0
+    text = capsys.readouterr().out
+    assert text.startswith(f"Usage: afterfit {' '.join(command)}")
+    assert len(text.splitlines()) > 3
+
+
+@pytest.mark.parametrize("arguments", [["nothing"], ["ship"], ["ship", "m", "--nope"], []])
+def test_wrong_usage_exits_2_without_a_traceback(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is wrong is told on stderr; without any command the help is shown."""
+    code = run(arguments)
+    shown = capsys.readouterr()
+    assert code == (2 if arguments else 0)
+    assert "Traceback" not in shown.err + shown.out
+    assert (shown.err if arguments else shown.out).strip()
+
+
+def test_json_errors_have_the_envelope(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An error is one JSON object on stdout, with kind, what, where, why and fix."""
+    monkeypatch.chdir(tmp_path)
+    assert run(["version", "list", "--json"]) == 2
+    envelope = json.loads(capsys.readouterr().out)
+    assert set(envelope) == ENVELOPE
+    assert envelope["ok"] is False
+    assert envelope["command"] == "version list"
+    assert envelope["error"]["kind"] == "not_found"
+    assert set(envelope["error"]) == {"kind", "code", "message", "where", "why", "fix"}
+
+
+def test_json_answers_have_the_envelope(capsys: pytest.CaptureFixture[str]) -> None:
+    """A result is one JSON object on stdout."""
+    assert run(["explain", "a001", "--json"]) == 0
+    envelope = json.loads(capsys.readouterr().out)
+    assert set(envelope) == ENVELOPE
+    assert envelope["result"]["code"] == "A001"
+
+
+def test_every_finding_explains_itself(capsys: pytest.CaptureFixture[str]) -> None:
+    """Each code's page says more than its title."""
+    from afterfit.cli.explain import load_checks
+
+    checks = load_checks()
+    assert len(checks) > 40
+    for code, check in checks.items():
+        assert run(["explain", code]) == 0
+        page = capsys.readouterr().out
+        assert check.title in page
+        assert len(page.splitlines()) >= 5, code
+
+
+def test_config_show_tells_the_origin(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Defaults, the file and the environment are told apart."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("AFTERFIT_SERVE_PORT", "9001")
+    assert run(["init"]) == 0
+    (tmp_path / "afterfit.toml").write_text('[line]\nseed = 3\n')
+    capsys.readouterr()
+    assert run(["config", "show", "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)["result"]
+    assert result["line.seed"] == {"value": 3, "origin": "afterfit.toml"}
+    assert result["serve.port"] == {"value": 9001, "origin": "environment"}
+    assert result["serve.host"]["origin"] == "default"
+
+
+def test_every_problem_of_the_configuration_is_told_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A misspelt key, a wrong type and a bad gate are three problems with their paths."""
+    monkeypatch.chdir(tmp_path)
+    text = 'gates = ["f1 >> 1"]\n[serve]\nprt = 1\nport = "x"\n'
+    (tmp_path / "afterfit.toml").write_text(text)
+    assert run(["config", "show"]) == 2
+    told = capsys.readouterr().err
+    assert "3 problems" in told
+    assert "$.serve.prt" in told and "did you mean 'port'" in told
+    assert "$.serve.port" in told and "$.gates[0]" in told
+
+
+def test_the_template_is_a_valid_configuration(tmp_path: Path) -> None:
+    """What ``init`` writes can be read, and twice is a conflict."""
+    from afterfit.config import load_config
+
+    assert run(["init", str(tmp_path)]) == 0
+    assert load_config(tmp_path, environ={}).config.gates == ("baseline_lift > 0",)
+    assert run(["init", str(tmp_path)]) == 2

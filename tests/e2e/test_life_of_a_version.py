@@ -1,0 +1,205 @@
+"""Ship, ship again, promote, roll back: identity, aliases, the audit log and a following server."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import json
+import threading
+from functools import partial
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.tree import DecisionTreeClassifier
+
+import afterfit
+from afterfit.errors import IntegrityError
+from afterfit.registry.version import GateRefusal
+from afterfit.serve.follow import Follower
+
+SHARED = Path(__file__).parent / "conftest.py"
+
+
+def _helpers() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("e2e_helpers", SHARED)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+h = _helpers()
+pytestmark = pytest.mark.timeout(300)
+
+
+def _table(n: int = 600, seed: int = 0) -> tuple[pd.DataFrame, np.ndarray]:
+    random = np.random.default_rng(seed)
+    rows = pd.DataFrame({"spend": random.normal(50, 20, n).round(2), "visits": random.poisson(3, n)})
+    signal = 0.05 * (rows["spend"] - 50) + 0.8 * (rows["visits"] - 3) + random.normal(0, 0.7, n)
+    return rows, np.where(signal > 0, "stays", "leaves")
+
+
+@pytest.fixture(scope="module")
+def shipped(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Path, list[Any]]:
+    """A workspace with two versions of one model, the second promoted."""
+    folder = tmp_path_factory.mktemp("life")
+    rows, target = _table()
+    held_rows, held = _table(seed=1)
+    space = h.quick_space(folder)
+    models = [DecisionTreeClassifier(max_depth=3, random_state=0), LogisticRegression()]
+    releases = [
+        space.ship(model.fit(rows, target), held_rows, held, name="churn") for model in models
+    ]
+    return space, folder, releases
+
+
+def test_two_models_are_two_versions_and_the_second_serves(shipped: Any) -> None:
+    """Each model has a number and a digest of its own; the champion is the last one promoted."""
+    space, _, releases = shipped
+    assert [release.version.number for release in releases] == [1, 2]
+    assert releases[0].version.digest != releases[1].version.digest
+    assert space.registry.resolve("churn@champion").number == 2
+
+
+def test_a_server_follows_promotion_and_roll_back(shipped: Any) -> None:
+    """/version and predictions follow the alias, without a restart and back again."""
+    space, folder, releases = shipped
+    row = {"spend": 61.5, "visits": 2}
+    answers = {
+        n: space.load(f"churn@{n}", events=False).predict([row])[0]["probabilities"] for n in (1, 2)
+    }
+    with h.serving(space, "churn@champion", folder) as server:
+        client = server.client()
+        follower = Follower(
+            server, "churn", partial(space.version, "churn@champion"), serving=releases[1].version.digest
+        )
+        for expected in (2, 1, 2):
+            if expected == 1:
+                moved = space.rollback("churn", why="the test says so")
+                assert moved.version.number == 1
+            elif space.registry.resolve("churn@champion").number == 1:
+                space.promote("churn", 2, why="again")
+            follower.look()
+            assert client.get("/version").json()["version"] == expected
+            assert client.get("/version").json()["digest"] == releases[expected - 1].version.digest
+            found = client.post("/predict", {"rows": [row]}).json()["predictions"][0]
+            assert found["probabilities"] == pytest.approx(answers[expected], abs=1e-9)
+
+
+def test_the_audit_log_tells_every_move_and_notices_an_edited_line(shipped: Any) -> None:
+    """Who, what and why of each move stand in the log; one changed word is found by its line."""
+    space, _, _ = shipped
+    entries = space.registry.log("churn")
+    assert [e.action for e in entries][:4] == ["register", "promote", "register", "promote"]
+    path = space.folder / "audit.jsonl"
+    original = path.read_bytes()
+    try:
+        path.write_bytes(original.replace(b'"why":"ship"', b'"why":"shop"', 1))
+        with pytest.raises(IntegrityError) as broken:
+            space.registry.verify_log()
+        assert "2" in str(broken.value)
+    finally:
+        path.write_bytes(original)
+    space.registry.verify_log()
+
+
+def test_one_bit_changed_is_refused_by_verify_serve_and_promote(tmp_path: Path) -> None:
+    """Verify, serve and promote name the file whose bytes are not what was registered."""
+    rows, target = _table(300)
+    space = h.quick_space(tmp_path)
+    space.ship(LogisticRegression().fit(rows, target), rows, target, name="bit")
+    manifest = space.blobs.manifest(space.registry.resolve("bit").digest)
+    name, entry = next((n, e) for n, e in manifest.files.items() if n.startswith("model/"))
+    path = space.blobs.path(entry.sha256)
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.chmod(0o644)
+    path.write_bytes(bytes(data))
+    checked_out = next(space.folder.glob(f"bundles/*/{name}"))
+    checked_out.unlink()
+    for attempt in (
+        lambda: space.registry.verify("bit"),
+        lambda: space.version("bit@champion"),
+        lambda: space.promote("bit", 1, alias="challenger"),
+    ):
+        with pytest.raises(IntegrityError) as refused:
+            attempt()
+        assert str(path.name)[:12] in str(refused.value) or name in str(refused.value)
+
+
+def test_the_same_inputs_give_the_same_digest_anywhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another folder, another time and another user: one version digest."""
+    import joblib
+
+    rows, target = _table(500)
+    held, truth = _table(300, seed=5)
+    digests = []
+    for number, user in enumerate(["ada", "grace"]):
+        folder = tmp_path / f"place-{number}"
+        folder.mkdir()
+        monkeypatch.setenv("AFTERFIT_USER", user)
+        joblib.dump(LogisticRegression().fit(rows, target), folder / "m.joblib")
+        held.assign(churned=truth).to_csv(folder / "test.csv", index=False)
+        space = h.quick_space(folder)
+        digests.append(space.ship(folder / "m.joblib", folder / "test.csv", "churned", name="m").version.digest)
+        assert space.registry.log()[0].who == user
+    assert digests[0] == digests[1]
+
+
+def test_a_failed_gate_stops_the_promotion_and_an_override_is_kept(tmp_path: Path) -> None:
+    """The verdict is stopped, nothing moves; an override promotes and its reason is in the log."""
+    rows, target = _table(300)
+    space = h.quick_space(tmp_path, gates=("f1 >= 0.9999",))
+    release = space.ship(LogisticRegression().fit(rows, target), rows, target, name="gated")
+    assert release.verdict == "stopped"
+    assert release.exit_code == 1
+    assert "f1" in release.record.why
+    assert isinstance(space.promote("gated", 1), GateRefusal)
+    space.promote("gated", 1, override="the board wants it")
+    assert "the board wants it" in space.registry.log("gated")[-1].why + json.dumps(
+        space.registry.log("gated")[-1].details
+    )
+
+
+def test_nothing_changed_is_not_done_again(tmp_path: Path) -> None:
+    """A second ship of the same inputs reuses every record and gives the same version."""
+    rows, target = _table(300)
+    space = h.quick_space(tmp_path)
+    model = LogisticRegression().fit(rows, target)
+    first = space.ship(model, rows, target, name="again")
+    second = space.ship(model, rows, target, name="again")
+    assert second.version.digest == first.version.digest
+    assert second.version.number == first.version.number
+    assert set(second.record.reused) == {
+        "inspect", "assess", "optimize", "package", "robustness", "loadtest",
+    }  # fmt: skip
+
+
+def test_ship_works_inside_a_running_event_loop_and_shows_its_page(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a notebook: the model in memory, an event loop that runs, and an HTML page."""
+    monkeypatch.chdir(tmp_path)
+    rows, target = _table(300)
+    model = LogisticRegression().fit(rows, target)
+
+    async def cell() -> Any:
+        return afterfit.ship(model, rows, target, name="note", effort="quick", gates=())
+
+    release = asyncio.run(cell())
+    assert release.verdict == "promoted"
+    assert "srcdoc" in release._repr_html_()
+    embedded = afterfit.load("note@champion")
+    with embedded:
+        answers = embedded.predict(rows[:3])
+    expected = model.predict_proba(rows[:3])
+    found = [[a["probabilities"][c] for c in model.classes_] for a in answers]
+    assert np.abs(np.array(found) - expected).max() <= 1e-5
+    assert threading.active_count() < 20
