@@ -14,7 +14,7 @@ from afterfit.workspace import Release, Workspace
 __all__ = ["load", "ship"]
 
 
-def ship(
+def ship(  # noqa: PLR0913 - the one call that has every option of the line
     model: Any,
     data: Any,
     target: Any = None,
@@ -66,9 +66,7 @@ def ship(
     return release
 
 
-def load(
-    ref: str, *, workspace: Path | str = ".afterfit", events: bool = True
-) -> EmbeddedModel:
+def load(ref: str, *, workspace: Path | str = ".afterfit", events: bool = True) -> EmbeddedModel:
     """Return a version to be asked in this process, as one's own web service would.
 
     ``ref`` is ``churn@champion``, ``churn@3`` or ``churn@DIGEST``. Its bytes are verified; rows

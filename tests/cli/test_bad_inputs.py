@@ -33,7 +33,9 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small pipeline on columns a and b."""
     rows = _rows()
     path = tmp_path_factory.mktemp("model") / "m.joblib"
-    joblib.dump(make_pipeline(StandardScaler(), LogisticRegression()).fit(rows[["a", "b"]], rows["y"]), path)
+    joblib.dump(
+        make_pipeline(StandardScaler(), LogisticRegression()).fit(rows[["a", "b"]], rows["y"]), path
+    )
     return path
 
 
@@ -93,7 +95,8 @@ def test_target_absent(refuse: Refuse, model: Path, tmp_path: Path) -> None:
     """The column that is not there and those that are."""
     _rows().to_csv(tmp_path / "d.csv", index=False)
     told = refuse("ship", model, "--data", "d.csv", "--target", "churned")
-    assert "churned" in told and "a, b, y" in told.replace("'", "")
+    assert "churned" in told
+    assert "a, b, y" in told.replace("'", "")
 
 
 def test_wrong_column_type(refuse: Refuse, model: Path, tmp_path: Path) -> None:
@@ -208,7 +211,9 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     folder.mkdir()
     mount = shutil.which("mount")
     done = mount and subprocess.run(
-        [mount, "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)], capture_output=True, check=False
+        [mount, "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)],
+        capture_output=True,
+        check=False,
     )
     if not done or done.returncode != 0:
         pytest.skip("no tmpfs can be mounted here: the full disk was not tried")

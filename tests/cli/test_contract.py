@@ -80,7 +80,7 @@ def test_config_show_tells_the_origin(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("AFTERFIT_SERVE_PORT", "9001")
     assert run(["init"]) == 0
-    (tmp_path / "afterfit.toml").write_text('[line]\nseed = 3\n')
+    (tmp_path / "afterfit.toml").write_text("[line]\nseed = 3\n")
     capsys.readouterr()
     assert run(["config", "show", "--json"]) == 0
     result = json.loads(capsys.readouterr().out)["result"]
@@ -99,8 +99,8 @@ def test_every_problem_of_the_configuration_is_told_at_once(
     assert run(["config", "show"]) == 2
     told = capsys.readouterr().err
     assert "3 problems" in told
-    assert "$.serve.prt" in told and "did you mean 'port'" in told
-    assert "$.serve.port" in told and "$.gates[0]" in told
+    for part in ("$.serve.prt", "did you mean 'port'", "$.serve.port", "$.gates[0]"):
+        assert part in told
 
 
 def test_the_template_is_a_valid_configuration(tmp_path: Path) -> None:

@@ -59,16 +59,22 @@ def serving(space: Workspace, ref: str, folder: Path) -> Iterator[ServerHandle]:
     state = folder / "state"
     state.mkdir(exist_ok=True)
     config = ServeConfig(port=0, events=str(space.events.resolve()))
-    with (folder / "server.log").open("wb") as log:
-        with start_server({version.name: bundle}, config, state, log=log) as server:
-            yield server
+    with (
+        (folder / "server.log").open("wb") as log,
+        start_server({version.name: bundle}, config, state, log=log) as server,
+    ):
+        yield server
 
 
 def plain_rows(table: pd.DataFrame) -> list[dict[str, Any]]:
     """Return a table as JSON rows, missing values as None."""
     return [
         {
-            name: None if pd.isna(value) else value.item() if isinstance(value, np.generic) else value
+            str(name): None
+            if pd.isna(value)
+            else value.item()
+            if isinstance(value, np.generic)
+            else value
             for name, value in row.items()
         }
         for row in table.to_dict("records")

@@ -6,6 +6,7 @@ import asyncio
 import importlib.util
 import json
 import threading
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -27,7 +28,8 @@ SHARED = Path(__file__).parent / "conftest.py"
 
 def _helpers() -> ModuleType:
     spec = importlib.util.spec_from_file_location("e2e_helpers", SHARED)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -39,7 +41,9 @@ pytestmark = pytest.mark.timeout(300)
 
 def _table(n: int = 600, seed: int = 0) -> tuple[pd.DataFrame, np.ndarray]:
     random = np.random.default_rng(seed)
-    rows = pd.DataFrame({"spend": random.normal(50, 20, n).round(2), "visits": random.poisson(3, n)})
+    rows = pd.DataFrame(
+        {"spend": random.normal(50, 20, n).round(2), "visits": random.poisson(3, n)}
+    )
     signal = 0.05 * (rows["spend"] - 50) + 0.8 * (rows["visits"] - 3) + random.normal(0, 0.7, n)
     return rows, np.where(signal > 0, "stays", "leaves")
 
@@ -76,7 +80,10 @@ def test_a_server_follows_promotion_and_roll_back(shipped: Any) -> None:
     with h.serving(space, "churn@champion", folder) as server:
         client = server.client()
         follower = Follower(
-            server, "churn", partial(space.version, "churn@champion"), serving=releases[1].version.digest
+            server,
+            "churn",
+            partial(space.version, "churn@champion"),
+            serving=releases[1].version.digest,
         )
         for expected in (2, 1, 2):
             if expected == 1:
@@ -122,11 +129,12 @@ def test_one_bit_changed_is_refused_by_verify_serve_and_promote(tmp_path: Path) 
     path.write_bytes(bytes(data))
     checked_out = next(space.folder.glob(f"bundles/*/{name}"))
     checked_out.unlink()
-    for attempt in (
+    attempts: tuple[Callable[[], object], ...] = (
         lambda: space.registry.verify("bit"),
         lambda: space.version("bit@champion"),
         lambda: space.promote("bit", 1, alias="challenger"),
-    ):
+    )
+    for attempt in attempts:
         with pytest.raises(IntegrityError) as refused:
             attempt()
         assert str(path.name)[:12] in str(refused.value) or name in str(refused.value)
@@ -148,7 +156,9 @@ def test_the_same_inputs_give_the_same_digest_anywhere(
         joblib.dump(LogisticRegression().fit(rows, target), folder / "m.joblib")
         held.assign(churned=truth).to_csv(folder / "test.csv", index=False)
         space = h.quick_space(folder)
-        digests.append(space.ship(folder / "m.joblib", folder / "test.csv", "churned", name="m").version.digest)
+        digests.append(
+            space.ship(folder / "m.joblib", folder / "test.csv", "churned", name="m").version.digest
+        )
         assert space.registry.log()[0].who == user
     assert digests[0] == digests[1]
 

@@ -18,7 +18,8 @@ SHARED = Path(__file__).parent / "conftest.py"
 
 def _helpers() -> ModuleType:
     spec = importlib.util.spec_from_file_location("e2e_helpers", SHARED)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -71,7 +72,9 @@ def test_adult_is_served_as_the_model_says(
     classes = [str(c) for c in model.classes_]
     served = np.array([[a["probabilities"][c] for c in classes] for a in answers])
     assert np.abs(served - expected).max() <= 1e-5
-    assert [str(a["label"]) for a in answers] == [str(x) for x in model.predict(test.drop(columns="income"))]
+    assert [str(a["label"]) for a in answers] == [
+        str(x) for x in model.predict(test.drop(columns="income"))
+    ]
 
     source, output = tmp_path / "rows.parquet", tmp_path / "scored.parquet"
     test.drop(columns="income").to_parquet(source)
@@ -143,7 +146,9 @@ def test_a_pipeline_with_the_users_own_transformer_ships(
 
     space = h.quick_space(tmp_path, gates=())
     with pytest.raises(UntrustedError) as refused:
-        space.ship(path, test.drop(columns="income"), test["income"].to_numpy(), name="own", code=code)
+        space.ship(
+            path, test.drop(columns="income"), test["income"].to_numpy(), name="own", code=code
+        )
     assert "ratio_of_mine.Ratio" in str(refused.value)
     assert "afterfit trust" in refused.value.fix
     space.trust(path, ("ratio_of_mine.Ratio",))

@@ -88,15 +88,15 @@ def source(tmp_path: Path) -> Path:
 
 
 def test_the_output_is_the_input_and_the_scores(source: Path, tmp_path: Path) -> None:
-    """All input columns as they were, then label and probabilities in the user's words."""
+    """All input columns as they were (text in quotes), then label and probabilities in the user's words."""
     output = tmp_path / "out.csv"
     record = predict_file(Tenth(), source, output)
     assert output.read_text().splitlines() == [
         "id,age,city,label,probability_no,probability_yes",
-        "007,20,x,no,0.8,0.2",
-        "008,150,y,yes,-0.5,1.5",
-        "009,,x,no,1,0",
-        "010,80,z,yes,0.19999999999999996,0.8",
+        '"007",20,"x","no",0.8,0.2',
+        '"008",150,"y","yes",-0.5,1.5',
+        '"009",,"x","no",1,0',
+        '"010",80,"z","yes",0.19999999999999996,0.8',
     ]
     assert (record.rows, record.subject) == (4, "d" * 64)
     assert record.flagged == {"range": 1, "missing": 1, "new_category": 1}

@@ -137,10 +137,15 @@ def inspect_record(hostile: str = "") -> InspectRecord:
         n_train=32561,
         findings=(
             finding("I001", "passed", "Every name in the file is known to the audit"),
-            finding("I007", "tip", "The model was given a positive class by the order of its classes",
-                    severity="low", fix='positive = ">50K" in afterfit.toml'),
+            finding(
+                "I007",
+                "tip",
+                "The model was given a positive class by the order of its classes",
+                severity="low",
+                fix='positive = ">50K" in afterfit.toml',
+            ),
         ),
-    )  # fmt: skip
+    )
 
 
 def assess_record(hostile: str = "") -> AssessRecord:
@@ -170,40 +175,99 @@ def assess_record(hostile: str = "") -> AssessRecord:
         baseline="always the commoner class",
         n_labelled=16281,
         resolved={"seed": 7, "effort": "standard", "metrics": ["roc_auc", "f1"]},
-        confusion=Confusion(labels=("<=50K", hostile or ">50K"), counts=((11228, 1207), (1002, 2844))),
+        confusion=Confusion(
+            labels=("<=50K", hostile or ">50K"), counts=((11228, 1207), (1002, 2844))
+        ),
         curves=(
-            Curve(name="roc", x_title="false positive rate", y_title="true positive rate",
-                  x=tuple(x), y=tuple(x**0.18)),
-            Curve(name="pr", x_title="recall", y_title="precision", x=tuple(x), y=tuple(1 - 0.75 * x**4)),
-            Curve(name=f"calibration{':' + hostile if hostile else ''}", x_title="predicted probability",
-                  y_title="share that was positive", x=tuple(x[::8]), y=tuple(x[::8] ** 1.15)),
+            Curve(
+                name="roc",
+                x_title="false positive rate",
+                y_title="true positive rate",
+                x=tuple(x),
+                y=tuple(x**0.18),
+            ),
+            Curve(
+                name="pr",
+                x_title="recall",
+                y_title="precision",
+                x=tuple(x),
+                y=tuple(1 - 0.75 * x**4),
+            ),
+            Curve(
+                name=f"calibration{':' + hostile if hostile else ''}",
+                x_title="predicted probability",
+                y_title="share that was positive",
+                x=tuple(x[::8]),
+                y=tuple(x[::8] ** 1.15),
+            ),
         ),
         folds=tuple(
-            Fold(fold=i, n_train=26048, n_test=6513, metrics=(metric("roc_auc", 0.92 + i / 500, scope="fold", n=6513),))
+            Fold(
+                fold=i,
+                n_train=26048,
+                n_test=6513,
+                metrics=(metric("roc_auc", 0.92 + i / 500, scope="fold", n=6513),),
+            )
             for i in range(5)
         ),
         findings=(
-            finding("A003", "issue", "Rows of one household are on both sides of the split", severity="high",
-                    where=hostile or "fnlwgt", fix="afterfit assess --group fnlwgt", rows=612),
-            finding("A011", "issue", "Probabilities above 0.8 are too low by 0.06", severity="medium",
-                    where="probability 0.8 to 1.0", fix="Calibrate with isotonic regression on held-out rows."),
-            finding("A021", "tip", "A threshold of 0.38 would raise F1 by 0.004 [0.001, 0.007]", severity="low"),
+            finding(
+                "A003",
+                "issue",
+                "Rows of one household are on both sides of the split",
+                severity="high",
+                where=hostile or "fnlwgt",
+                fix="afterfit assess --group fnlwgt",
+                rows=612,
+            ),
+            finding(
+                "A011",
+                "issue",
+                "Probabilities above 0.8 are too low by 0.06",
+                severity="medium",
+                where="probability 0.8 to 1.0",
+                fix="Calibrate with isotonic regression on held-out rows.",
+            ),
+            finding(
+                "A021",
+                "tip",
+                "A threshold of 0.38 would raise F1 by 0.004 [0.001, 0.007]",
+                severity="low",
+            ),
             finding("A005", "passed", "The model beats the baseline on every metric"),
-            finding("A009", "skipped", "Quality by workclass = Never-worked: too few rows", needed_n=100, n=7),
+            finding(
+                "A009",
+                "skipped",
+                "Quality by workclass = Never-worked: too few rows",
+                needed_n=100,
+                n=7,
+            ),
             finding("A014", "not_applicable", "No time column, so no split by time"),
             finding("A016", "ignored", "Two columns hold the same values", where="education_num"),
         ),
-    )  # fmt: skip
+    )
 
 
 def variant_report(name: str, status: Any, p50: float | None, **more: Any) -> VariantReport:
     """A variant with its measurements."""
-    metrics = () if p50 is None else (
-        metric("latency_p50_us", p50, p50 * 0.97, p50 * 1.05, scope="batch:1", n=2000, unit="us"),
-        metric("latency_p50_us", p50 * 4, scope="batch:64", n=500, unit="us"),
-        metric("size_bytes", 1_482_112 if name == "native" else 912_004, scope="", n=0, unit="bytes"),
-        metric("load_ms", 412.0 if name == "native" else 18.4, scope="", n=5, unit="ms"),
-    )  # fmt: skip
+    metrics = (
+        ()
+        if p50 is None
+        else (
+            metric(
+                "latency_p50_us", p50, p50 * 0.97, p50 * 1.05, scope="batch:1", n=2000, unit="us"
+            ),
+            metric("latency_p50_us", p50 * 4, scope="batch:64", n=500, unit="us"),
+            metric(
+                "size_bytes",
+                1_482_112 if name == "native" else 912_004,
+                scope="",
+                n=0,
+                unit="bytes",
+            ),
+            metric("load_ms", 412.0 if name == "native" else 18.4, scope="", n=5, unit="ms"),
+        )
+    )
     return VariantReport(name=name, status=status, metrics=metrics, **more)
 
 
@@ -212,8 +276,15 @@ def optimize_record(hostile: str = "") -> OptimizeRecord:
     exact = Parity(
         rows="held-out", n=16281, max_difference=3.1e-7, beyond=0, flips=0, tolerance=1e-5
     )
-    worse = Parity(rows="boundary", n=4096, max_difference=0.0831, beyond=211, flips=37, tolerance=1e-5,
-                   message="float32 rounds thresholds")  # fmt: skip
+    worse = Parity(
+        rows="boundary",
+        n=4096,
+        max_difference=0.0831,
+        beyond=211,
+        flips=37,
+        tolerance=1e-5,
+        message="float32 rounds thresholds",
+    )
     return OptimizeRecord(
         subject=MODEL,
         env=ENV,
@@ -246,8 +317,15 @@ def robustness_record(hostile: str = "") -> RobustnessRecord:
         for kind, changed, shift in (("missing", 14, 0.21), ("far_out_of_range", 33, 0.48))
         for column in ("age", "capital_gain", "hours_per_week")
     ]
-    cases.append(Case(case="new_category", column=hostile or "workclass", n=512, outcome="refused",
-                      message="the encoder knows 9 categories"))  # fmt: skip
+    cases.append(
+        Case(
+            case="new_category",
+            column=hostile or "workclass",
+            n=512,
+            outcome="refused",
+            message="the encoder knows 9 categories",
+        )
+    )
     cases.append(
         Case(case="infinity", column="age", n=512, outcome="crashed", message="ValueError: inf")
     )
@@ -257,11 +335,17 @@ def robustness_record(hostile: str = "") -> RobustnessRecord:
         env=ENV,
         cases=tuple(cases),
         findings=(
-            finding("R004", "issue", "An infinite age crashes the model", severity="medium", where="age",
-                    fix="Refuse it at the door: range.age = [0, 120] in afterfit.toml"),
+            finding(
+                "R004",
+                "issue",
+                "An infinite age crashes the model",
+                severity="medium",
+                where="age",
+                fix="Refuse it at the door: range.age = [0, 120] in afterfit.toml",
+            ),
             finding("R001", "passed", "No strange row got an answer that is not a number"),
         ),
-    )  # fmt: skip
+    )
 
 
 def loadtest_record() -> LoadtestRecord:
@@ -279,12 +363,30 @@ def loadtest_record() -> LoadtestRecord:
         quantiles=tuple(zip(quantiles, times, strict=True)),
         settings={"workers": 2, "intra_op": 1, "batch_cap": 64},
         metrics=(
-            metric("latency_p50_ms", 0.61, 0.60, 0.62, scope="", n=47988, unit="ms", method="order statistics"),
-            metric("latency_p99_ms", 2.44, 2.31, 2.60, scope="", n=47988, unit="ms", method="order statistics"),
+            metric(
+                "latency_p50_ms",
+                0.61,
+                0.60,
+                0.62,
+                scope="",
+                n=47988,
+                unit="ms",
+                method="order statistics",
+            ),
+            metric(
+                "latency_p99_ms",
+                2.44,
+                2.31,
+                2.60,
+                scope="",
+                n=47988,
+                unit="ms",
+                method="order statistics",
+            ),
         ),
         status="partial",
         findings=(finding("L006", "skipped", "The greatest rate was not searched: out of time"),),
-    )  # fmt: skip
+    )
 
 
 def package_record(hostile: str = "") -> PackageRecord:
@@ -398,8 +500,16 @@ def monitor_record(hostile: str = "") -> MonitorRecord:
             ("married", 0.01),
         )
     ]
-    distances.append(Distance(column=hostile or "notes", name="total_variation", value=None, n=12, n_ref=4000,
-                              message="too few rows"))  # fmt: skip
+    distances.append(
+        Distance(
+            column=hostile or "notes",
+            name="total_variation",
+            value=None,
+            n=12,
+            n_ref=4000,
+            message="too few rows",
+        )
+    )
     return MonitorRecord(
         subject=BUNDLE,
         env=ENV,
@@ -411,7 +521,9 @@ def monitor_record(hostile: str = "") -> MonitorRecord:
         versions={BUNDLE: {"primary": 2400, "canary": 100}},
         metrics=(metric("infer_p99", 212.0, 199.0, 240.0, n=2500, unit="us", scope="live"),),
         findings=(
-            finding("M003", "issue", "age has moved from the reference", severity="medium", where="age"),
+            finding(
+                "M003", "issue", "age has moved from the reference", severity="medium", where="age"
+            ),
             finding("M007", "skipped", "Too few labels to measure quality", needed_n=500, n=310),
         ),
-    )  # fmt: skip
+    )

@@ -43,7 +43,7 @@ def test_text_says_the_verdict_first(release: Page) -> None:
 
 
 def test_text_tells_not_run_from_passed() -> None:
-    """A step that did not run is in capitals with its reason; a skipped check with what it needs."""
+    """A step that did not run is in capitals with its reason; a skipped check says its need."""
     records = {"assess": samples.stored(samples.assess_record())}
     ship = samples.ship_record(records=records, skipped={"loadtest": "out of time"})
     shown = text.render(release_page(ship, records))

@@ -87,7 +87,7 @@ def people_graph(bias: float = -3.0, *, regression: bool = False) -> bytes:
         [helper.make_tensor_value_info("answer", doubles, column)],
         constants,
     )
-    return _serialized(graph)
+    return serialized(graph)
 
 
 def numbers_graph(columns: int = 2) -> bytes:
@@ -103,10 +103,11 @@ def numbers_graph(columns: int = 2) -> bytes:
         [helper.make_tensor_value_info("answer", TensorProto.FLOAT, [None, 1])],
         [numpy_helper.from_array(np.array([1], np.int64), "axis")],
     )
-    return _serialized(graph)
+    return serialized(graph)
 
 
-def _serialized(graph: Any) -> bytes:
+def serialized(graph: Any) -> bytes:
+    """The bytes of a model around the graph."""
     opsets = [helper.make_opsetid("", 17), helper.make_opsetid("ai.onnx.ml", 3)]
     model: bytes = helper.make_model(graph, opset_imports=opsets, ir_version=9).SerializeToString()
     return model

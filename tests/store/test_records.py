@@ -215,7 +215,7 @@ def test_eight_processes_lose_no_record(tmp_path: Path) -> None:
 
 
 def test_a_killed_writer_leaves_only_whole_records(tmp_path: Path) -> None:
-    """kill -9 at any moment: what was told is there, and no part of a record is read."""
+    """At any moment of a kill -9: what was told is there, and no part of a record is read."""
     told: set[str] = set()
     rng = np.random.default_rng(0)
     for number in range(6):

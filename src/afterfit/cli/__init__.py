@@ -9,6 +9,6 @@ __all__ = ["main"]
 
 def main() -> None:
     """Run the command line of this process and exit with its code."""
-    from afterfit.cli.app import run  # noqa: PLC0415 - keeps `import afterfit.cli` free of work
+    from afterfit.cli.app import run
 
     sys.exit(run(sys.argv[1:]))

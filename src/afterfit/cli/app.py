@@ -14,32 +14,56 @@ from afterfit.cli.output import Answer, as_afterfit_error, print_answer, print_e
 from afterfit.errors import UsageError
 
 COMMANDS: dict[str, tuple[str, str]] = {
-    "demo": ("afterfit.cli.demo:demo", "Make a fraud model and take it all the way, to see how it works."),
+    "demo": (
+        "afterfit.cli.demo:demo",
+        "Make a fraud model and take it all the way, to see how it works.",
+    ),
     "init": ("afterfit.cli.init:init", "Write a commented afterfit.toml."),
-    "ship": ("afterfit.cli.ship:ship", "Walk the whole line: from a model file to a promoted version."),
-    "inspect": ("afterfit.cli.steps:inspect", "Look at a model file, and infer its signature with the data."),
+    "ship": (
+        "afterfit.cli.ship:ship",
+        "Walk the whole line: from a model file to a promoted version.",
+    ),
+    "inspect": (
+        "afterfit.cli.steps:inspect",
+        "Look at a model file, and infer its signature with the data.",
+    ),
     "assess": ("afterfit.cli.steps:assess", "Measure quality, with intervals, beside a baseline."),
     "optimize": ("afterfit.cli.steps:optimize", "Make it faster, and prove that nothing was lost."),
     "robustness": ("afterfit.cli.steps:robustness", "Send strange rows through what would ship."),
     "loadtest": ("afterfit.cli.steps:loadtest", "Measure the latency of what would ship."),
     "package": ("afterfit.cli.package:package", "Write what a place needs to run a version."),
-    "serve": ("afterfit.cli.serve:serve", "Answer over HTTP, and follow promotions and roll-backs."),
+    "serve": (
+        "afterfit.cli.serve:serve",
+        "Answer over HTTP, and follow promotions and roll-backs.",
+    ),
     "predict": ("afterfit.cli.predict:predict", "Score a file, in constant memory."),
     "report": ("afterfit.cli.report:report", "Write the page of a release."),
-    "trust": ("afterfit.cli.trust:trust", "See what a file holds, and let something in on purpose."),
+    "trust": (
+        "afterfit.cli.trust:trust",
+        "See what a file holds, and let something in on purpose.",
+    ),
     "explain": ("afterfit.cli.explain:explain", "What a finding means and how to mend it."),
-    "doctor": ("afterfit.cli.doctor:doctor", "Check the installation, the workspace and the machine."),
+    "doctor": (
+        "afterfit.cli.doctor:doctor",
+        "Check the installation, the workspace and the machine.",
+    ),
 }
 GROUPS: dict[str, tuple[str, dict[str, tuple[str, str]]]] = {
     "version": (
         "List, show, compare, promote, roll back and verify versions.",
         {
             "list": ("afterfit.cli.version:list", "List versions."),
-            "show": ("afterfit.cli.version:show", "One version: digest, aliases, evidence, history."),
+            "show": (
+                "afterfit.cli.version:show",
+                "One version: digest, aliases, evidence, history.",
+            ),
             "diff": ("afterfit.cli.version:diff", "Compare two versions."),
             "promote": ("afterfit.cli.version:promote", "Move an alias, if every gate passes."),
             "rollback": ("afterfit.cli.version:rollback", "Go back to the version before."),
-            "verify": ("afterfit.cli.version:verify", "Hash every byte, and the chain of the audit log."),
+            "verify": (
+                "afterfit.cli.version:verify",
+                "Hash every byte, and the chain of the audit log.",
+            ),
             "log": ("afterfit.cli.version:log", "Who moved what, when and why."),
         },
     ),
@@ -53,7 +77,12 @@ GROUPS: dict[str, tuple[str, dict[str, tuple[str, str]]]] = {
     ),
     "monitor": (
         "See what served versions saw and said.",
-        {"report": ("afterfit.cli.monitor:report", "Counts, latency and distributions of a period.")},
+        {
+            "report": (
+                "afterfit.cli.monitor:report",
+                "Counts, latency and distributions of a period.",
+            )
+        },
     ),
     "config": (
         "See the configuration.",
@@ -65,7 +94,7 @@ RENAMED = {"list": "list_"}
 
 def build() -> App:
     """Return the command line; nothing is imported for a command before it is called."""
-    from afterfit import __version__  # noqa: PLC0415 - the package imports nothing itself
+    from afterfit import __version__
 
     app = App(
         name="afterfit",

@@ -21,7 +21,8 @@ class Common:
     """Options of every command."""
 
     workspace: Annotated[
-        Path, Parameter(name="--workspace", env_var="AFTERFIT_WORKSPACE", help="Folder of the records.")
+        Path,
+        Parameter(name="--workspace", env_var="AFTERFIT_WORKSPACE", help="Folder of the records."),
     ] = Path(".afterfit")
     json: Annotated[
         bool, Parameter(name="--json", negative="", help="One JSON object on stdout.")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -112,15 +114,23 @@ def _train(folder: Path, rows: dict[str, np.ndarray], seed: int) -> None:
 
 
 def _next(folder: Path, name: str, seconds: float) -> str:
-    place = f"--workspace {folder / '.afterfit'}"
+    program = program_path()
     return "\n".join(
         [
             f"Done in {seconds:.0f} s. To go on:",
             f"  cd {folder}",
-            f"  afterfit serve {name}@champion          # http://127.0.0.1:8080",
-            f"  afterfit predict {name}@champion new_payments.csv -o scored.csv",
-            f"  afterfit monitor report {name} --log scored.csv",
-            f"  afterfit version log {name}",
-            f"(from here, add {place})",
+            f"  {program} serve {name}@champion          # http://127.0.0.1:8080",
+            f"  {program} predict {name}@champion new_payments.csv -o scored.csv",
+            f"  {program} monitor report {name} --log scored.csv",
+            f"  {program} version log {name}",
         ]
     )
+
+
+def program_path() -> str:
+    """Return what to type to run Afterfit: its name, or its path where the name finds nothing."""
+    beside = Path(sys.executable).with_name("afterfit")
+    found = shutil.which("afterfit")
+    if found and Path(found).resolve() == beside.resolve():
+        return "afterfit"
+    return str(beside) if beside.exists() else "afterfit"

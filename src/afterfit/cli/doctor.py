@@ -29,7 +29,13 @@ _LOW_DISK_MIB = 500
 
 def doctor(*, common: Common = Common()) -> Answer:  # noqa: B008 - frozen
     """Check the installation, the workspace and the machine."""
-    checks = [_python(), *_frameworks(), _disk(common.workspace), _writable(common.workspace), _git()]
+    checks = [
+        _python(),
+        *_frameworks(),
+        _disk(common.workspace),
+        _writable(common.workspace),
+        _git(),
+    ]
     rows = [(state, name, text) for name, state, text in checks]
     environment = current_environment()
     result = {
@@ -38,7 +44,9 @@ def doctor(*, common: Common = Common()) -> Answer:  # noqa: B008 - frozen
     }
     head = f"Afterfit {environment.afterfit} on {environment.cpu}, {environment.cores} cores"
     failed = any(state == "problem" for _, state, _ in checks)
-    return Answer(result, head + "\n" + table(rows, ("state", "what", "seen")), exit=2 if failed else 0)
+    return Answer(
+        result, head + "\n" + table(rows, ("state", "what", "seen")), exit=2 if failed else 0
+    )
 
 
 def _python() -> tuple[str, str, str]:

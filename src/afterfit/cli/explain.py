@@ -25,7 +25,10 @@ def explain(code: str = "", *, common: Common = Common()) -> Answer:  # noqa: B0
     if not code:
         rows = [(name, check.severity, check.title) for name, check in sorted(checks.items())]
         return Answer(
-            [{"code": name, "severity": severity, "title": title} for name, severity, title in rows],
+            [
+                {"code": name, "severity": severity, "title": title}
+                for name, severity, title in rows
+            ],
             table(rows, ("code", "severity", "title")),
         )
     check = checks.get(code.upper())

@@ -31,4 +31,6 @@ def init(folder: Path = Path(), *, common: Common = Common()) -> Answer:  # noqa
         raise ForbiddenError(
             f"cannot write {FILE_NAME}", where=str(path), why=error.strerror or str(error)
         ) from None
-    return Answer({"path": str(path)}, f"Wrote {path}. Next: afterfit ship MODEL --data … --target …")
+    return Answer(
+        {"path": str(path)}, f"Wrote {path}. Next: afterfit ship MODEL --data … --target …"
+    )

@@ -85,7 +85,11 @@ def _internal(error: BaseException) -> InternalError:
 
 
 def _print_envelope(
-    command: str, *, exit_code: int, answer: Answer | None = None, error: AfterfitError | None = None
+    command: str,
+    *,
+    exit_code: int,
+    answer: Answer | None = None,
+    error: AfterfitError | None = None,
 ) -> None:
     envelope = {
         "schema": JSON_SCHEMA,

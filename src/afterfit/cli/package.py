@@ -19,10 +19,14 @@ def package(
     ref: str,
     *,
     destination: Annotated[str, Parameter(name=["--for", "--destination"])] = "dockerfile",
-    output: Annotated[Path | None, Parameter(name=["--output", "-o"], help="Folder to write.")] = None,
+    output: Annotated[
+        Path | None, Parameter(name=["--output", "-o"], help="Folder to write.")
+    ] = None,
     base: Annotated[str, Parameter(help="Base image, best NAME@sha256:DIGEST.")] = DEFAULT_BASE,
     python: Annotated[str, Parameter(help="X.Y of the base image's Python.")] = DEFAULT_PYTHON,
-    platform: Annotated[tuple[str, ...], Parameter(help="linux/amd64, linux/arm64.")] = ("linux/amd64",),
+    platform: Annotated[tuple[str, ...], Parameter(help="linux/amd64, linux/arm64.")] = (
+        "linux/amd64",
+    ),
     vendor: Annotated[bool, Parameter(negative="", help="Put the wheels into the folder.")] = False,
     index_url: str = "",
     extra_index_url: tuple[str, ...] = (),

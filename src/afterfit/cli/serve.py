@@ -54,12 +54,11 @@ def serve(
         config = _config(space, events, allow_unauthenticated=allow_unauthenticated)
         state = space.folder / "endpoints" / "-".join(sorted(bundles))
         state.mkdir(parents=True, exist_ok=True)
-        with _interruptible() as stop:
-            with start_server(bundles, config, state) as server:
-                _tell(server, bundles, as_json=common.json)
-                _follow(space, server, bundles, followed if follow else {}, stop)
-                _wait(server, stop)
-                code = server.stop()
+        with _interruptible() as stop, start_server(bundles, config, state) as server:
+            _tell(server, bundles, as_json=common.json)
+            _follow(space, server, bundles, followed if follow else {}, stop)
+            _wait(server, stop)
+            code = server.stop()
     return Answer(silent=True, exit=code)
 
 
@@ -120,7 +119,9 @@ def _follow(
             serving=bundles[name].digest,
             say=space.progress.say,
         )
-        threading.Thread(target=follower.run, args=(stop,), name=f"follow {ref}", daemon=True).start()
+        threading.Thread(
+            target=follower.run, args=(stop,), name=f"follow {ref}", daemon=True
+        ).start()
 
 
 def _wait(server: ServerHandle, stop: threading.Event) -> None:
@@ -143,5 +144,3 @@ class _interruptible:  # noqa: N801 - a context manager that reads as a word
     def __exit__(self, *_: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
-
-

@@ -38,7 +38,9 @@ class Tables:
     ] = None
     effort: Annotated[Effort | None, Parameter(help="How much time to take.")] = None
     seed: Annotated[int | None, Parameter(help="Seed of everything random.")] = None
-    folds: Annotated[int | None, Parameter(help="Folds of the cross-validation; 0 for none.")] = None
+    folds: Annotated[int | None, Parameter(help="Folds of the cross-validation; 0 for none.")] = (
+        None
+    )
     fresh: Annotated[bool, Parameter(negative="", help="Reuse no record.")] = False
 
     def overrides(self) -> dict[str, Any]:

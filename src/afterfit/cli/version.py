@@ -163,7 +163,9 @@ def log(name: str = "", *, common: Common = NONE) -> Answer:
     """
     with opened(common) as space:
         entries = space.registry.log(name or None)
-    rows = [(e.seq, e.time, e.who, e.action, e.name, _arrow(e.source, e.to), e.why) for e in entries]
+    rows = [
+        (e.seq, e.time, e.who, e.action, e.name, _arrow(e.source, e.to), e.why) for e in entries
+    ]
     text = table(rows, ("line", "when", "who", "what", "model", "from and to", "why"))
     return Answer(msgspec.to_builtins(entries), text if rows else "the audit log is empty")
 

@@ -14,7 +14,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Literal, TypeVar
 
 import msgspec
@@ -152,6 +152,7 @@ class Bundle:
         if expected is not None and digest != expected:
             raise _changed(path, expected, digest)
         for name, entry in self.manifest.files.items():
+            check_file_name(name, path)
             _check_file(self.folder / name, entry)
         _check_nothing_else(self.folder, self.manifest)
         return digest
@@ -169,6 +170,19 @@ def write_manifest(folder: Path) -> Manifest:
     return manifest
 
 
+def check_file_name(name: str, where: Path) -> None:
+    """Raise IntegrityError for a manifest's path that leads out of its folder or means a drive."""
+    path = PurePosixPath(name)
+    bad = path.is_absolute() or ".." in path.parts or any(c in name for c in "\\:\0")
+    if bad or not name or path.as_posix() != name or name == MANIFEST:
+        raise IntegrityError(
+            f"the manifest names a file that no bundle may have: {name!r}",
+            where=str(where),
+            why="a file of a bundle has a plain path below the bundle's folder",
+            fix="do not use this bundle; register the model again from its source",
+        )
+
+
 def _bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
@@ -184,7 +198,9 @@ def _read(path: Path, kind: type[T]) -> T:
     try:
         return msgspec.json.decode(_bytes(path), type=kind)
     except msgspec.MsgspecError as error:
-        raise IntegrityError(f"{path.name} cannot be read", where=str(path), why=str(error)) from None
+        raise IntegrityError(
+            f"{path.name} cannot be read", where=str(path), why=str(error)
+        ) from None
 
 
 def _check_file(path: Path, entry: BundleFile) -> None:
@@ -197,8 +213,11 @@ def _check_file(path: Path, entry: BundleFile) -> None:
 
 def _check_nothing_else(folder: Path, manifest: Manifest) -> None:
     # A stray __pycache__ counts too: Python would run it in place of the digested source.
+    # A link's bytes are elsewhere, and what it leads to can change after it was looked at.
     for path in folder.rglob("*"):
         name = path.relative_to(folder).as_posix()
+        if path.is_symlink():
+            raise IntegrityError("a link, where a bundle has plain files", where=str(path))
         if path.is_file() and name != MANIFEST and name not in manifest.files:
             raise IntegrityError("a file that the manifest does not name", where=str(path))
 

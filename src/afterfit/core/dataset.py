@@ -84,19 +84,34 @@ def to_label(value: object) -> Label:
 def encode_labels(target: np.ndarray, classes: tuple[Label, ...]) -> np.ndarray:
     """Return each label's index in ``classes``, int64 of [n]; -1 for a label not among them.
 
-    Labels match by value and then by text, so 1, 1.0, "1" and True find the class 1.
+    Labels match by value and then by text, so 1, 1.0, "1" and True find the class 1. A missing
+    label is -1, whatever the classes are called.
     """
     exact = {label: code for code, label in enumerate(classes)}
-    by_text = {str(label): code for code, label in enumerate(classes)}
+    by_text: dict[str, int] = {}
+    for form in range(3):
+        for index, label in enumerate(classes):
+            by_text.setdefault(_texts(label)[form], index)
 
     def code(value: object) -> int:
+        if frames.is_missing(value):
+            return -1
         label = to_label(value)
-        found = exact.get(label)
-        return by_text.get(str(label), -1) if found is None else found
+        found = [exact[label]] if label in exact else []
+        found += [by_text[text] for text in _texts(label) if text in by_text]
+        return found[0] if found else -1
 
     unique, inverse = _unique(target)
     table = np.array([code(value) for value in unique], dtype=np.int64)
     return table[inverse] if len(unique) else np.empty(0, np.int64)
+
+
+def _texts(label: Label) -> tuple[str, str, str]:
+    """Return how a label may be written in a file, its own text first."""
+    plain = to_label(label)
+    if isinstance(plain, bool):
+        return str(plain), str(plain).lower(), str(int(plain))
+    return str(label), str(plain), str(plain)
 
 
 def _unique(values: np.ndarray) -> tuple[list[object], np.ndarray]:

@@ -64,12 +64,13 @@ def new_id(now_ns: int | None = None) -> str:
 def new_ids(count: int) -> list[str]:
     """Return ``count`` distinct version 7 UUIDs of this moment, in ascending order."""
     milliseconds = time.time_ns() // 1_000_000
-    start = int.from_bytes(os.urandom(10), "big") >> 1
+    # The top one of the 74 bits stays 0, so that counting up cannot overflow them.
+    start = int.from_bytes(os.urandom(10), "big") & ((1 << 73) - 1)
     return [format_id(milliseconds, start + offset) for offset in range(count)]
 
 
 def format_id(milliseconds: int, tail: int) -> str:
-    """Return the UUID text of a millisecond stamp and 74 random bits (of the low 80 of ``tail``)."""
+    """Return the UUID text of a millisecond stamp and 74 of the low 80 bits of ``tail``."""
     rand_a = (tail >> 62) & 0xFFF
     rand_b = tail & 0x3FFF_FFFF_FFFF_FFFF
     number = (milliseconds & 0xFFFF_FFFF_FFFF) << 80 | 0x7 << 76 | rand_a << 64 | 0x2 << 62 | rand_b

@@ -28,7 +28,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Check:
-    """A kind of finding: subclass it, set ``code``, ``title`` and ``severity``, write the docstring.
+    """A kind of finding: a subclass sets ``code``, ``title``, ``severity`` and its docstring.
 
     The docstring (what it looks for, why it matters, an example, the fix) is the page that
     ``afterfit explain CODE`` prints. Subclasses register themselves by their code.

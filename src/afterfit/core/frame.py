@@ -51,9 +51,9 @@ class Predictions:
             return self.values
         if self.probabilities is None:
             return self.main.astype(np.float64)
-        if positive is None:
-            return self.probabilities.max(axis=1)
-        return self.probabilities[:, positive]
+        shown = self.probabilities
+        score: np.ndarray = shown.max(axis=1) if positive is None else shown[:, positive]
+        return score
 
     def take(self, rows: np.ndarray | slice) -> Predictions:
         """Return the predictions of some rows."""
@@ -102,7 +102,8 @@ def batches(frame: Frame, size: int) -> Iterator[dict[str, np.ndarray]]:
 def missing_mask(array: np.ndarray) -> np.ndarray:
     """Return which values are missing, bool of [n]: NaN in numbers, None or NaN in objects."""
     if array.dtype.kind == "f":
-        return np.isnan(array)
+        gone: np.ndarray = np.isnan(array)
+        return gone
     if array.dtype.kind != "O":
         return np.zeros(len(array), dtype=bool)
     return np.fromiter((is_missing(value) for value in array), dtype=bool, count=len(array))

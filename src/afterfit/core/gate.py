@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -22,7 +23,8 @@ _OPERATORS: dict[str, Callable[[float, float], bool]] = {
     "==": operator.eq,
 }
 _GRAMMAR = re.compile(
-    r"^\s*(?:(?P<step>[a-z]+)\.)?(?P<metric>[A-Za-z_][\w@%-]*?)(?:\.(?P<bound>low|high))?"
+    r"^\s*(?:(?P<step>[a-z]+)\.)?(?P<metric>(?!(?:low|high)\b)[A-Za-z_][\w@%-]*?)"
+    r"(?:\.(?P<bound>low|high))?"
     r"\s*(?P<op>>=|<=|==|>|<)\s*(?P<limit>[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*$"
 )
 
@@ -40,7 +42,10 @@ class Gate(msgspec.Struct, frozen=True, kw_only=True):
         """Return the gate as one writes it."""
         step = f"{self.step}." if self.step else ""
         bound = "" if self.bound == "value" else f".{self.bound}"
-        return f"{step}{self.metric}{bound} {self.op} {self.limit:g}"
+        limit = f"{self.limit:g}"
+        # Six digits read best, as long as they are all there are.
+        exact = limit if float(limit) == self.limit else repr(self.limit)
+        return f"{step}{self.metric}{bound} {self.op} {exact}"
 
 
 class GateResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -96,7 +101,7 @@ def evaluate(gate: Gate, evidence: Mapping[str, Sequence[Metric]]) -> GateResult
 
 def _judge(gate: Gate, step: str, metric: Metric) -> GateResult:
     value = metric.part(gate.bound)
-    if value is None:
+    if value is None or math.isnan(value):
         why = f"{step}.{metric.name} has no {gate.bound}"
         return GateResult(
             gate=str(gate), outcome="missing", limit=gate.limit, step=step, metric=metric, why=why

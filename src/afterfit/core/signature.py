@@ -90,7 +90,8 @@ class Signature(msgspec.Struct, frozen=True, kw_only=True):
             return predictions.codes
         positive = self.positive_index
         if self.task != "binary" or positive is None:
-            return predictions.probabilities.argmax(axis=1).astype(np.int64)
+            likeliest: np.ndarray = predictions.probabilities.argmax(axis=1)
+            return likeliest.astype(np.int64)
         threshold = 0.5 if self.threshold is None else self.threshold
         hit = predictions.probabilities[:, positive] >= threshold
         return np.where(hit, positive, 1 - positive).astype(np.int64)

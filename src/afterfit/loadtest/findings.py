@@ -22,7 +22,7 @@ class ErrorsUnderLoad(Check):
 class TooFewRequests(Check):
     """Too few requests for the 99th percentile to have an interval.
 
-    What it does: asks for at least 400 answers, below which the upper bound of a 99th percentile
+    What it does: asks for at least 368 answers, below which the upper bound of a 99th percentile
     lies beyond the largest one seen.
     Why it matters: the largest of 100 answers is no 99th percentile.
     Fix: measure longer.

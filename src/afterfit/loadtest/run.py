@@ -14,7 +14,7 @@ from afterfit.core.frame import Frame, is_missing
 from afterfit.core.metric import Metric
 from afterfit.core.progress import SILENT, Progress
 from afterfit.core.signature import Signature
-from afterfit.errors import UnavailableError
+from afterfit.errors import InputError, UnavailableError, UsageError
 from afterfit.loadtest import findings
 from afterfit.loadtest.closed import Samples, run_closed_loop
 from afterfit.loadtest.config import LoadtestConfig
@@ -24,9 +24,11 @@ from afterfit.stats.quantile import quantile_interval
 from afterfit.store.environment import current_environment
 
 DISTINCT_ROWS = 500
+SCOPE = "closed loop"
 QUANTILES = (0.5, 0.9, 0.95, 0.99)
 PLOTTED = (0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.995, 0.999, 1.0)
-ENOUGH = 400
+# Fewer values have no upper bound of their 99th percentile: 0.99 ** 368 is just below 0.025.
+ENOUGH = 368
 
 
 def loadtest(
@@ -41,11 +43,20 @@ def loadtest(
 ) -> LoadtestRecord:
     """Return the latency (ms) and rate (requests/s) of ``POST {url}/predict``, one row a request.
 
-    ``subject`` is the digest that the server runs; ``settings`` what it runs with. Raises
-    UnavailableError where nothing answers.
+    Both are of the requests that were answered with 200; the others are counted. ``subject`` is
+    the digest that the server runs; ``settings`` what it runs with. Raises UnavailableError where
+    nothing answers, InputError for data without rows, UsageError for settings that send nothing.
     """
     progress.step("loadtest")
+    if config.users < 1 or config.requests < 1 or not config.seconds > 0:
+        raise UsageError(
+            "a load test needs at least one user, one request and some time",
+            why=f"users = {config.users}, requests = {config.requests}, "
+            f"seconds = {config.seconds:g}",
+        )
     bodies = request_bodies(data, signature, config.seed)
+    if not bodies:
+        raise InputError("the data has no rows to send", where=data.source)
     samples = run_closed_loop(
         f"{url.rstrip('/')}/predict",
         bodies,
@@ -55,9 +66,12 @@ def loadtest(
         warmup=config.warmup,
         timeout_s=config.timeout_s,
     )
-    if not samples.latencies_ms:
+    if samples.requests == samples.broken:
         raise UnavailableError(
-            "the server answered no request", where=url, why=samples.first_error
+            "the server answered no request",
+            where=url,
+            why=samples.first_error,
+            fix="look at the server's own log",
         )
     return _record(samples, config, subject, data.digest, settings or {})
 
@@ -89,21 +103,24 @@ def _record(
         env=current_environment(),
         inputs={"data": data},
         resolved=msgspec.to_builtins(config),
-        findings=_findings(samples, len(latencies)),
+        status="complete" if len(latencies) else "failed",
+        findings=_findings(samples),
         metrics=_metrics(latencies, samples, rate),
         schedule=f"closed:{config.users}",
-        requests=len(latencies),
+        requests=samples.requests,
         errors=samples.errors,
         duration_s=samples.duration_s,
         rate=rate,
-        quantiles=tuple((q, _quantile(latencies, q)) for q in PLOTTED),
+        quantiles=tuple((q, quantile_of(latencies, q)) for q in PLOTTED if len(latencies)),
         settings=settings,
     )
 
 
-def _quantile(ordered: np.ndarray, level: float) -> float:
-    """Return the smallest value with at least ``level`` of the sample at or below it."""
-    return float(ordered[max(0, math.ceil(level * len(ordered)) - 1)])
+def quantile_of(ordered: np.ndarray, quantile: float) -> float:
+    """Return the smallest value with at least a share ``quantile`` of the sample up to it."""
+    # Rounded first: 0.07 * 100 is a little more than 7.
+    rank = math.ceil(round(quantile * len(ordered), 9))
+    return float(ordered[max(0, rank - 1)])
 
 
 def _known(bound: float) -> float | None:
@@ -111,41 +128,56 @@ def _known(bound: float) -> float | None:
 
 
 def _metrics(latencies: np.ndarray, samples: Samples, rate: float) -> tuple[Metric, ...]:
-    found = []
-    for level in QUANTILES:
-        bounds = quantile_interval(latencies, level)
-        found.append(
-            Metric(
-                name=f"latency_p{level * 100:g}_ms",
-                value=_quantile(latencies, level),
-                low=_known(bounds.low),
-                high=_known(bounds.high),
-                n=len(latencies),
-                method=bounds.method,
-                unit="ms",
-                scope="closed loop",
-            )
-        )
-    sent = len(latencies) + samples.broken
-    errors = wilson(samples.errors, sent)
-    found += [
-        Metric(name="throughput_rps", value=rate, n=len(latencies), unit="requests/s",
-               method="count over time", scope="closed loop"),
-        Metric(name="error_rate", value=samples.errors / sent, low=errors.low,
-               high=errors.high, n=sent, method=errors.method, scope="closed loop"),
-    ]  # fmt: skip
-    return tuple(found)
+    errors = wilson(samples.errors, samples.requests)
+    return (
+        *(_latency(latencies, quantile) for quantile in QUANTILES),
+        Metric(
+            name="throughput_rps",
+            value=rate,
+            n=len(latencies),
+            unit="requests/s",
+            method="count over time",
+            scope=SCOPE,
+        ),
+        Metric(
+            name="error_rate",
+            value=samples.errors / samples.requests,
+            low=errors.low,
+            high=errors.high,
+            n=samples.requests,
+            method=errors.method,
+            scope=SCOPE,
+        ),
+    )
 
 
-def _findings(samples: Samples, n: int) -> tuple[Finding, ...]:
+def _latency(latencies: np.ndarray, quantile: float) -> Metric:
+    bounds = quantile_interval(latencies, quantile)
+    return Metric(
+        name=f"latency_p{quantile * 100:g}_ms",
+        value=quantile_of(latencies, quantile) if len(latencies) else None,
+        low=_known(bounds.low),
+        high=_known(bounds.high),
+        n=len(latencies),
+        method=bounds.method,
+        unit="ms",
+        scope=SCOPE,
+    )
+
+
+def _findings(samples: Samples) -> tuple[Finding, ...]:
+    answered, sent = len(samples.latencies_ms), samples.requests
     found = []
     if samples.errors:
-        text = f"{samples.errors} of {n} requests failed; the first: {samples.first_error}"
-        found.append(findings.ErrorsUnderLoad.issue(text, errors=samples.errors, n=n))
+        text = f"{samples.errors} of {sent} requests failed; the first: {samples.first_error}"
+        fix = "look at the first error's text; send the row by hand with curl"
+        found.append(findings.ErrorsUnderLoad.issue(text, fix=fix, errors=samples.errors, n=sent))
     else:
-        found.append(findings.ErrorsUnderLoad.passed(f"{n} requests, each answered with 200"))
-    if n < ENOUGH:
-        text = f"{n} answers, {ENOUGH} are needed for an interval of the 99th percentile"
+        found.append(findings.ErrorsUnderLoad.passed(f"{sent} requests, each answered with 200"))
+    if answered < ENOUGH:
+        text = f"{answered} answers, {ENOUGH} are needed for an interval of the 99th percentile"
         found.append(findings.TooFewRequests.skipped(text, needed_n=ENOUGH))
+    else:
+        found.append(findings.TooFewRequests.passed(f"{answered} answers"))
     text = "closed loop without think time: the percentiles of a quiet service"
     return (*found, findings.ClosedLoopOnly.tip(text))

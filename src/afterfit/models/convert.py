@@ -145,7 +145,7 @@ def _is_booster(estimator: Any) -> bool:
 
 def _reads_categories(estimator: Any) -> bool:
     """Return whether a HistGradientBoosting model takes categories without a step before it."""
-    return hasattr(estimator, "_predictors") and estimator._preprocessor is not None
+    return hasattr(estimator, "_predictors") and vars(estimator).get("_preprocessor") is not None
 
 
 def _trees_of(estimator: Any) -> Trees | None:

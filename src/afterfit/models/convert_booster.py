@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from afterfit.core.bundle import GraphOutput, TensorInput
+from afterfit.core.frame import is_missing
 from afterfit.core.signature import Signature
 from afterfit.errors import ModelError
 from afterfit.models.convert_graph import ML_OPSET, Graph, finish
+from afterfit.models.convert_steps import look_up
 from afterfit.models.convert_trees import Trees, emit
 from afterfit.models.convert_trees_boosters import read_lightgbm, read_xgboost
-from afterfit.models.convert_steps import look_up
 from afterfit.models.convert_trees_sklearn import read_sklearn
 from afterfit.models.native import NativeModel, family
 
@@ -33,7 +34,7 @@ def read_booster(estimator: Any) -> Trees:
     if not hasattr(estimator, "get_booster"):
         return read_xgboost(estimator)
     hole = getattr(estimator, "missing", np.nan)
-    if hole is not None and hole == hole:
+    if not is_missing(hole):
         raise ModelError(f"an XGBoost model whose missing value is {hole!r}")
     # The estimator stops at its best round, the booster does not.
     rounds = getattr(estimator, "best_iteration", None) if _stopped(estimator) else None
@@ -62,10 +63,10 @@ def booster_to_onnx(
         rows = _truncate(graph, rows, trees.truncated, len(names))
     answer = emit(trees, graph, rows)
     width = len(signature.classes) if trees.classifier else 1
-    output = helper.make_tensor_value_info(answer, DOUBLE, [None, width])
-    data = finish(graph.model(declared, output), answer, ml_opset=ML_OPSET)
-    form = "matrix" if trees.classifier else "value"
-    return Converted(data=data, inputs=inputs, output=GraphOutput(name=answer, form=form))
+    declared_output = helper.make_tensor_value_info(answer, DOUBLE, [None, width])
+    data = finish(graph.model(declared, declared_output), answer, ml_opset=ML_OPSET)
+    output = GraphOutput(name=answer, form="matrix" if trees.classifier else "value")
+    return Converted(data=data, inputs=inputs, output=output)
 
 
 def _columns(native: NativeModel, signature: Signature) -> tuple[str, ...]:
@@ -139,17 +140,16 @@ def _by_library(native: NativeModel, signature: Signature) -> Converted:
     options = {"zipmap": False} if convert is convert_lightgbm else {}
     model = convert(estimator, initial_types=types, target_opset=15, **options)
     output = model.graph.output[-1].name
-    form = "matrix" if signature.classes else "value"
     return Converted(
         data=bytes(model.SerializeToString(deterministic=True)),
         inputs=(TensorInput(name="input", columns=names, dtype="float32"),),
-        output=GraphOutput(name=output, form=form),
+        output=GraphOutput(name=output, form="matrix" if signature.classes else "value"),
         repaired=repaired,
     )
 
 
 def _renamed(estimator: Any) -> tuple[Any, tuple[str, ...]]:
-    """Return an XGBoost model without feature names, in a copy: its converter wants f0, f1 …"""
+    """Return an XGBoost model without feature names, in a copy: its converter wants f0, f1."""
     import copy
 
     if not family(estimator, "xgboost"):

@@ -7,7 +7,16 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["IR_VERSION", "ML", "ML_OPSET", "OPSET", "ConverterContainer", "Graph", "finish"]
+__all__ = [
+    "IR_VERSION",
+    "ML",
+    "ML_OPSET",
+    "OPSET",
+    "ConverterContainer",
+    "Graph",
+    "finish",
+    "texts",
+]
 
 OPSET = 21
 ML_OPSET = 5
@@ -26,12 +35,11 @@ class Graph:
 
     def constant(self, value: np.ndarray) -> str:
         """Return the name of a constant."""
-        from onnx import helper, numpy_helper
+        from onnx import numpy_helper
 
         name = f"constant_{len(self.constants)}"
         if value.dtype.kind in "OU":
-            texts = [str(text).encode() for text in value.ravel()]
-            self.constants.append(helper.make_tensor(name, 8, value.shape, texts))
+            self.constants.append(texts(name, value))
         else:
             self.constants.append(numpy_helper.from_array(np.ascontiguousarray(value), name))
         return name
@@ -128,3 +136,10 @@ def _needed(nodes: Any, output: str) -> list[Any]:
             kept.append(node)
             wanted |= set(node.input)
     return kept[::-1]
+
+
+def texts(name: str, values: np.ndarray) -> Any:
+    """Return a string TensorProto."""
+    from onnx import numpy_helper
+
+    return numpy_helper.from_array(np.asarray(values, dtype=object), name)

@@ -8,11 +8,9 @@ import numpy as np
 
 from afterfit.core.frame import is_missing
 from afterfit.errors import ModelError
-from afterfit.models.convert_graph import ML, ConverterContainer
+from afterfit.models.convert_graph import ML, ConverterContainer, texts
 
 __all__ = ["look_up", "write_imputer", "write_ordinal"]
-
-STRING = 8
 
 
 def write_imputer(scope: Any, operator: Any, container: Any) -> None:
@@ -61,15 +59,14 @@ def write_ordinal(scope: Any, operator: Any, container: Any) -> None:
         default = np.nan if unknown is None else float(unknown)
         columns.append(look_up(out, rows, index, [str(value) for value in known], codes, default))
     operator.outputs[0].type = DoubleTensorType([None, len(columns)])
-    axis = {"axis": 1}
-    out.named("Concat", columns, operator.outputs[0].full_name, **axis)
+    out.named("Concat", columns, operator.outputs[0].full_name, axis=1)
 
 
 def look_up(
     out: Any, rows: str, index: int, keys: list[str], codes: np.ndarray, default: float
 ) -> str:
     """Return the name of [n, 1] doubles: each text of column ``index`` as its code."""
-    from onnx import helper, numpy_helper
+    from onnx import numpy_helper
 
     column = out.node("Gather", [rows, out.constant(np.array([index]))], axis=1)
     return str(
@@ -77,7 +74,7 @@ def look_up(
             "LabelEncoder",
             [column],
             domain=ML,
-            keys_tensor=helper.make_tensor("keys", STRING, [len(keys)], [k.encode() for k in keys]),
+            keys_tensor=texts("keys", np.array(keys, dtype=object)),
             values_tensor=numpy_helper.from_array(np.asarray(codes, dtype=np.float64), "values"),
             default_tensor=numpy_helper.from_array(np.array([default]), "default"),
         )

@@ -34,7 +34,7 @@ def time_beside(
     Both answer the same rows in turn, so that a noisy moment meets both; ``seconds`` bounds the
     whole. Without ``data`` only the native model is timed.
     """
-    from threadpoolctl import threadpool_limits
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
     models: dict[str, Model] = {"native": native}
     if output is not None:

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from afterfit.core.frame import is_missing
 from afterfit.errors import ModelError
-from afterfit.models.convert_trees import LEAF, LEQ, MEMBER, Tree, Trees
+from afterfit.models.convert_trees import LEAF, LEQ, MEMBER, Link, Tree, Trees
 
 __all__ = ["read_sklearn"]
 
@@ -66,7 +67,7 @@ def _gradient(estimator: Any) -> Trees:
     if estimator.init_ != "zero" and "dummy" not in type(estimator.init_).__module__:
         raise ModelError("a GradientBoosting model that starts from another model")
     classifier = hasattr(estimator, "classes_")
-    link = "identity"
+    link: Link = "identity"
     if classifier:
         link = "sigmoid" if n_outputs == 1 else "softmax"
     if type(estimator._loss).__name__ == "ExponentialLoss":
@@ -83,7 +84,7 @@ def _gradient(estimator: Any) -> Trees:
     )
 
 
-_HISTOGRAM_LINKS = {
+_HISTOGRAM_LINKS: dict[str, Link] = {
     "HalfSquaredError": "identity",
     "AbsoluteError": "identity",
     "PinballLoss": "identity",
@@ -99,7 +100,7 @@ def _histogram(estimator: Any) -> Trees:
     if loss not in _HISTOGRAM_LINKS:
         raise ModelError(f"a HistGradientBoosting model with the loss {loss}")
     columns = _Columns(estimator)
-    stages = estimator._predictors
+    stages = estimator._predictors  # noqa: SLF001 - its trees have no other name
     trees = [_grown(t, k, columns) for stage in stages for k, t in enumerate(stage)]
     n_outputs = len(stages[0]) if stages else 1
     classifier = hasattr(estimator, "classes_")
@@ -107,7 +108,7 @@ def _histogram(estimator: Any) -> Trees:
         trees=tuple(trees),
         n_outputs=n_outputs,
         base=np.asarray(estimator._baseline_prediction, dtype=np.float64).ravel(),
-        link=_HISTOGRAM_LINKS[loss],  # type: ignore[arg-type]
+        link=_HISTOGRAM_LINKS[loss],
         binary=classifier and n_outputs == 1,
         classifier=classifier,
     )
@@ -130,7 +131,7 @@ class _Columns:
         self.source = np.concatenate([np.flatnonzero(is_category), np.flatnonzero(~is_category)])
         encoder = preprocessor.named_transformers_["encoder"]
         for feature, known in enumerate(encoder.categories_):
-            present = [value for value in known.tolist() if value is not None and value == value]
+            present = [value for value in known.tolist() if not is_missing(value)]
             numeric = all(isinstance(value, int | float) for value in present)
             # Text reaches the trees as its number: the graph looks it up first.
             self.values[feature] = np.array(present if numeric else range(len(present)), float)
@@ -171,4 +172,6 @@ def _grown(predictor: Any, target: int, columns: _Columns) -> Tree:
 def _bits(words: np.ndarray, count: int) -> np.ndarray:
     """Return the first ``count`` bits of a bitset of 32-bit words, bool of [count]."""
     index = np.arange(count)
-    return (np.asarray(words)[index // 32] >> (index % 32).astype(np.uint32)) & 1 == 1
+    return np.asarray(
+        (np.asarray(words)[index // 32] >> (index % 32).astype(np.uint32)) & 1 == 1, dtype=bool
+    )

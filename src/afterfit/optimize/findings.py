@@ -95,7 +95,8 @@ class SlowerConverted(Check):
 class Repaired(Check):
     """Something was mended in a copy of the model so that it could be converted.
 
-    **What it looks for.** Steps that ONNX cannot express as they are, with an equal form that it can.
+    **What it looks for.** Steps that ONNX cannot express as they are, with an equal form
+    that it can.
     **Why it matters.** You should know what differs between your object and what ships; the
     comparison of answers covers it.
     **Example.** ONNX has no missing text, so a SimpleImputer looks for a marker in place of NaN.

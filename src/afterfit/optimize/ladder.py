@@ -136,12 +136,7 @@ def _why(
     config: OptimizeConfig,
 ) -> str:
     """Return what differs and where, and the columns that explain the worst row where they do."""
-    parts = []
-    for known, judged in zip(answers, judgements, strict=True):
-        if judged.exact:
-            continue
-        parity = judged.parity
-        parts.append(f"{parity.rows}: {parity.message}")
+    parts = [f"{j.parity.rows}: {j.parity.message}" for j in judgements if not j.exact]
     columns = ""
     for known, judged in zip(answers, judgements, strict=True):
         if judged.worst is not None and not columns:

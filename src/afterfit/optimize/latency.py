@@ -16,7 +16,6 @@ from afterfit.models.loaded import LoadedModel
 from afterfit.optimize.config import OptimizeConfig
 from afterfit.stats.interval import normal_quantile
 
-
 __all__ = [
     "Timings",
     "graph_arguments",

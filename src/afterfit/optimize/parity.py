@@ -69,7 +69,7 @@ def answers_of(model: Model, row_set: RowSet) -> Answers:
 def _ask(
     model: Model, row_set: RowSet, cases: np.ndarray
 ) -> tuple[list[tuple[np.ndarray, Predictions]], list[tuple[str, str]]]:
-    """Return [(rows, answers)] and [(case, words)]; halves what was refused until one case is left."""
+    """Return [(rows, answers)] and [(case, words)], halving what is refused."""
     if len(cases) == 0:
         return [], []
     rows = np.flatnonzero(np.isin(row_set.case, cases))
@@ -167,11 +167,14 @@ def blame(
 
 def _in_batches(variant: Model, frame: dict[str, np.ndarray], count: int) -> Predictions:
     """Return the answers asked for in batches of 1, 7 and 1000 rows, one size after the other."""
-    parts, start = [], 0
+    parts: list[Predictions] = []
+    start = 0
     for size, limit in zip(BATCHES, (SINGLES, SINGLES * 8, count), strict=True):
         stop = min(count, limit)
-        for first in range(start, stop, size):
-            parts.append(variant.predict(take(frame, slice(first, min(first + size, stop)))))
+        parts += [
+            variant.predict(take(frame, slice(first, min(first + size, stop))))
+            for first in range(start, stop, size)
+        ]
         start = max(start, stop)
     return concatenate(parts)
 
@@ -179,7 +182,7 @@ def _in_batches(variant: Model, frame: dict[str, np.ndarray], count: int) -> Pre
 def _flips(first: Predictions, second: Predictions, signature: Signature) -> np.ndarray:
     if first.values is not None or first.main.shape != second.main.shape:
         return np.zeros(len(first), dtype=bool)
-    return signature.codes(first) != signature.codes(second)
+    return np.asarray(signature.codes(first) != signature.codes(second))
 
 
 def _largest(difference: np.ndarray) -> float | None:

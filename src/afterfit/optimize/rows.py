@@ -48,7 +48,7 @@ def held_out_rows(data: Dataset, limit: int, seed: int) -> RowSet:
 
 
 def edge_rows(data: Dataset, signature: Signature, seed: int) -> RowSet:
-    """Return real rows with one value changed: missing, unseen, extreme, signed zero, tiny …"""
+    """Return real rows with one value changed: missing, unseen, extreme, tiny, signed zero."""
     base = take(data.frame, _sample(len(data), BASES, seed))
     cases: list[Case] = []
     for column in signature.columns:

@@ -165,7 +165,7 @@ def _metrics(exact: Trial | None, timings: Timings, *, ships_onnx: bool) -> tupl
     for rows, spent in sorted(timings["onnx"].items()):
         ratio = speedup(timings, rows)
         found.append(
-            Metric(name="onnx_speedup", value=ratio, n=len(spent), unit="×", scope=f"batch:{rows}")
+            Metric(name="onnx_speedup", value=ratio, n=len(spent), unit="x", scope=f"batch:{rows}")
         )
     largest = [j.parity.max_difference for j in exact.judgements]
     worst = max((value for value in largest if value is not None), default=None)
@@ -265,7 +265,7 @@ def _speed(exact: Trial, timings: Timings, config: OptimizeConfig, *, ships_onnx
         native, onnx = (float(np.median(timings[form][rows])) for form in (NATIVE, "onnx"))
         unit = "row" if rows == 1 else "rows"
         parts.append(
-            f"{rows} {unit}: {onnx:,.0f} against {native:,.0f} µs (×{ratio:.1f}, n = {calls})"
+            f"{rows} {unit}: {onnx:,.0f} against {native:,.0f} µs ({ratio:.1f} times, n = {calls})"
         )
         evidence[f"speedup_{rows}"] = ratio
     text = f"{exact.attempt.name}, {'; '.join(parts)}"

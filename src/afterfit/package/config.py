@@ -22,6 +22,11 @@ class IndexConfig(msgspec.Struct, frozen=True, kw_only=True):
     wheelhouse: str = ""
     proxy: str = ""
 
+    def __repr__(self) -> str:
+        """Return what was given, without addresses: they may hold credentials."""
+        given = [name for name in self.__struct_fields__ if getattr(self, name)]
+        return f"IndexConfig({', '.join(f'{name}=…' for name in given)})"
+
     @property
     def given(self) -> bool:
         """Whether anything was asked."""

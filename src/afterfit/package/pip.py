@@ -15,7 +15,14 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from afterfit.core.digest import sha256_file
-from afterfit.errors import DependencyError, InputError, UnavailableError, UsageError
+from afterfit.errors import (
+    AfterfitError,
+    DependencyError,
+    ForbiddenError,
+    InputError,
+    UnavailableError,
+    UsageError,
+)
 from afterfit.package.config import IndexConfig, PackageConfig
 
 _SECONDS = 900.0
@@ -24,9 +31,12 @@ _NEWEST_GLIBC, _OLDEST_GLIBC = 36, 17
 _MACHINES = {"linux/amd64": "x86_64", "linux/arm64": "aarch64"}
 _CREDENTIALS = re.compile(r"(\w+://)[^/\s@]+@")
 _NETWORK = re.compile(
-    r"ConnectionError|ConnectTimeout|ReadTimeout|Max retries|Temporary failure|NewConnectionError"
-    r"|getaddrinfo|ProxyError|HTTP error|SSLError|Connection refused|Could not fetch URL"
+    r"connection error: .*|.*ssl certificate.*|timed out.*|5\d\d Server Error.*"
+    r"|.*NewConnectionError.*|.*ProxyError.*|.*Max retries.*"
 )
+"""What pip writes into its log when an index does not answer; on the screen it says nothing."""
+
+_REFUSED = re.compile(r"40[13] Client Error.*|User for .* is needed.*")
 
 
 def report(
@@ -104,7 +114,9 @@ def _run(
     wanted = scratch / "requirements.txt"
     wanted.write_text(requirements, encoding="utf-8")
     tags = [word for tag in platform_tags(platform) for word in ("--platform", tag)]
-    command = [sys.executable, "-m", "pip", verb, "--quiet", "--only-binary", ":all:"]
+    log = scratch / "pip.log"
+    command = [sys.executable, "-m", "pip", verb, "--quiet", "--log", str(log)]
+    command += ["--only-binary", ":all:"]
     command += ["--python-version", config.python, "--implementation", "cp", *tags]
     command += [*options, "--requirement", str(wanted)]
     try:
@@ -120,20 +132,30 @@ def _run(
     except subprocess.TimeoutExpired:
         raise UnavailableError(f"pip did not finish within {_SECONDS:g} s") from None
     if done.returncode:
-        raise _failed(redact(done.stderr))
+        logged = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
+        raise _failed(redact(done.stderr), redact(logged))
 
 
-def _failed(errors: str) -> UnavailableError | InputError | DependencyError:
+def _failed(errors: str, log: str) -> AfterfitError:
     lines = [line.strip() for line in errors.splitlines() if "ERROR" in line or "WARNING" in line]
     why = "; ".join(lines[-4:]) or errors.strip()[-500:]
     if "No module named pip" in errors:
         return DependencyError(
             "pip is not installed beside Afterfit", fix=f"{sys.executable} -m ensurepip"
         )
-    if _NETWORK.search(errors):
+    refused = _REFUSED.search(log)
+    if refused:
+        return ForbiddenError(
+            "the package index refuses",
+            why=refused[0][:500],
+            fix="give it a user and a password or token that may read: --index-url "
+            "https://USER:TOKEN@HOST/simple, or pip's own settings (pip config list)",
+        )
+    network = _NETWORK.search(log)
+    if network:
         return UnavailableError(
             "the package index does not answer",
-            why=why,
+            why=network[0].strip()[:500],
             fix="name one that does (--index-url URL) or a folder of wheels (--wheelhouse FOLDER)",
         )
     return InputError(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -71,7 +73,13 @@ class Writer:
         if form == "arrow":
             return pyarrow.ipc.new_file(self._stream, schema)
         delimiter = "\t" if self._path.suffix.lower() == ".tsv" else ","
-        options = pa_csv.WriteOptions(delimiter=delimiter, quoting_style="needed")
+        # Arrow would put every name of the header in quotes.
+        header = io.StringIO()
+        csv.writer(header, delimiter=delimiter, lineterminator="\n").writerow(schema.names)
+        self._stream.write(header.getvalue().encode())
+        options = pa_csv.WriteOptions(
+            include_header=False, delimiter=delimiter, quoting_style="needed"
+        )
         return pa_csv.CSVWriter(self._stream, schema, write_options=options)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import cache
 from typing import Any, get_args
 
@@ -76,10 +77,8 @@ def decode(data: bytes, *, where: str) -> Stored:
 
 def _unreadable(data: bytes, where: str, error: Exception) -> IntegrityError:
     schema: Any = None
-    try:
+    with suppress(msgspec.MsgspecError, KeyError, TypeError):
         schema = msgspec.json.decode(data)["body"]["schema"]
-    except (msgspec.MsgspecError, KeyError, TypeError):
-        pass
     why = str(error)
     if isinstance(schema, int) and schema > SCHEMA:
         why = f"it has schema {schema}, this Afterfit reads up to {SCHEMA}: {error}"

@@ -38,9 +38,7 @@ def clean(source: str, title: str, description: str) -> str:
     which browsers show when the pointer rests on it.
     """
     root = ET.fromstring(source)  # noqa: S314 - our own renderer wrote it a moment ago
-    prefix = (
-        "c" + sha256_bytes("\0".join((source, title, description)).encode(errors="replace"))[:8]
-    )
+    prefix = "c" + sha256_bytes(f"{source}\0{title}\0{description}".encode(errors="replace"))[:8]
     _strip(root)
     for element in root.iter():
         _tidy(element, prefix)

@@ -7,25 +7,28 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from afterfit.core.frame import Frame, is_missing
+from afterfit.core.frame import Frame, is_missing, row_count
 from afterfit.core.signature import Column, Signature
 from afterfit.errors import AfterfitError
 from afterfit.records.robustness import Case
+from afterfit.runtime.columns import FieldError
 from afterfit.runtime.decode import Decoder
+
+_STAND_IN = {"number": 0.0, "integer": 0, "boolean": False, "category": "", "text": ""}
 
 
 def wrong_type_cases(signature: Signature, rows: Frame) -> list[Case]:
     """Return, for each column, whether a value of the wrong type is refused naming the field."""
-    if not len(next(iter(rows.values()), np.empty(0))):
+    if not row_count(rows):
         return []
-    good = {name: plain(array[0]) for name, array in rows.items()}
+    good = {column.name: _good(column, rows[column.name][0]) for column in signature.columns}
     return [_one(signature, column, good) for column in signature.columns]
 
 
-def plain(value: Any) -> Any:
-    """Return one value of a frame as JSON has it; missing is None."""
+def _good(column: Column, value: Any) -> Any:
+    """Return one value of a frame as JSON has it; only the spoiled field may be wrong."""
     if is_missing(value):
-        return None
+        return None if column.nullable else _STAND_IN[column.kind]
     return value.item() if isinstance(value, np.generic) else value
 
 
@@ -35,9 +38,13 @@ def _one(signature: Signature, column: Column, good: dict[str, Any]) -> Case:
     case = f"wrong type: {'a word' if column.numeric else 'a number'}"
     try:
         Decoder(signature).decode(body)
+    except FieldError as error:
+        if any(problem.path == f"$.rows[0].{column.name}" for problem in error.problems):
+            message = error.message
+            return Case(case=case, column=column.name, n=1, outcome="refused", message=message)
+        message = f"refused without naming the field: {error.message}"
     except AfterfitError as error:
-        named = column.name in f"{error.where} {error.message}"
-        outcome = "refused" if named else "answered"
-        message = error.message if named else f"refused without naming the field: {error.message}"
-        return Case(case=case, column=column.name, n=1, outcome=outcome, message=message)
-    return Case(case=case, column=column.name, n=1, outcome="answered", message="accepted")
+        message = f"refused without naming the field: {error.message}"
+    else:
+        message = "accepted"
+    return Case(case=case, column=column.name, n=1, outcome="answered", message=message)

@@ -32,7 +32,7 @@ LIMITS = HttpLimits(body_bytes=1 << 20, connections=32)
 
 
 class AdminApp:
-    """The handler of the admin server; ``token`` empty means that the socket itself is the guard."""
+    """The handler of the admin server; without a ``token`` the socket itself is the guard."""
 
     def __init__(self, supervisor: Supervisor, token: str = "") -> None:
         self.supervisor = supervisor

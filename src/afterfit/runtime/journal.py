@@ -119,7 +119,7 @@ class Journal:
         return self._waiting == 0
 
     def close(self, timeout: float = 5.0) -> None:
-        """Write what is queued, save the counts and end; a stalled sink is left after ``timeout``."""
+        """Write what is queued, save counts and end; a stalled sink is left after ``timeout``."""
         self._stopping = True
         self._wake.set()
         self._thread.join(timeout)

@@ -10,12 +10,12 @@ import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import BinaryIO
 
 import msgspec
 
-from afterfit.core.bundle import MANIFEST, Bundle, BundleFile, Manifest
+from afterfit.core.bundle import MANIFEST, Bundle, BundleFile, Manifest, check_file_name
 from afterfit.core.digest import CHUNK_BYTES, sha256_bytes, sha256_file
 from afterfit.errors import IntegrityError, NotFoundError
 from afterfit.store.files import (
@@ -62,7 +62,7 @@ class BlobStore:
         manifest = bundle.manifest
         bundle.verify(manifest.digest)
         for name, entry in manifest.files.items():
-            _check_name(name, folder / MANIFEST)
+            check_file_name(name, folder / MANIFEST)
             self.put_file(folder / name, entry.sha256)
         return self.put_bytes(manifest.encode())
 
@@ -146,7 +146,7 @@ class BlobStore:
     def _fill(self, manifest: Manifest, folder: Path) -> None:
         folder.mkdir()
         for name, entry in manifest.files.items():
-            _check_name(name, folder / MANIFEST)
+            check_file_name(name, folder / MANIFEST)
             source = self.path(entry.sha256)
             _check_blob(source, entry)
             target = folder / name
@@ -215,19 +215,6 @@ def _swap(temporary: Path, folder: Path, manifest: Manifest) -> None:
                 raise
     finally:
         remove_tree(old)
-
-
-def _check_name(name: str, where: Path) -> None:
-    """Raise IntegrityError for a path that leads out of its folder or means a drive."""
-    path = PurePosixPath(name)
-    bad = path.is_absolute() or ".." in path.parts or "\\" in name or ":" in name or "\0" in name
-    if bad or not name or path.as_posix() != name or name == MANIFEST:
-        raise IntegrityError(
-            f"the manifest names a file that no bundle may have: {name!r}",
-            where=str(where),
-            why="a file of a bundle has a plain path below the bundle's folder",
-            fix="do not use this bundle; register the model again from its source",
-        )
 
 
 def _check_blob(path: Path, entry: BundleFile) -> None:

@@ -9,7 +9,6 @@ Dates stay text. A column of whole numbers with leading zeros (a zip code, ``021
 from __future__ import annotations
 
 import csv
-import mmap
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -53,7 +52,9 @@ MISSING_WORDS = (
 _TRUE = ["true", "True", "TRUE"]
 _FALSE = ["false", "False", "FALSE"]
 _BLOCK_BYTES = 4 << 20
+_STREAM_BYTES = 1 << 20
 _LEADING_ZERO = re.compile(rb"[,;\t|\"\r\n ][+-]?0[0-9]")
+_LONGEST_MATCH = 4
 _QUOTE = re.compile(rb'"')
 _ROW = re.compile(r"Row #(\d+)")
 _EXPECTED = re.compile(r"Expected (\d+) columns, got (\d+)")
@@ -125,7 +126,7 @@ def check_names(names: list[str], where: str) -> None:
 
 
 def csv_batches(layout: Layout, signature: Signature | None) -> Iterator[pa.RecordBatch]:
-    """Yield the file in blocks of some megabytes, in constant memory.
+    """Yield the file in blocks of a megabyte, in constant memory.
 
     The signature's columns have its types, the others are text; without one all are text. Raises
     pyarrow.ArrowInvalid for a word that does not fit its column, InputError for all else.
@@ -134,6 +135,9 @@ def csv_batches(layout: Layout, signature: Signature | None) -> Iterator[pa.Reco
     if signature is not None:
         types |= {c.name: arrow_type(c) for c in signature.columns if c.name in types}
     read, parse, convert = _options(layout, types)
+    # Arrow reads some 40 blocks ahead, which is what the memory of a stream amounts to.
+    read.block_size = _STREAM_BYTES
+    read.use_threads = False
     convert.true_values = [*_TRUE, "1"]
     convert.false_values = [*_FALSE, "0"]
     try:
@@ -184,11 +188,13 @@ def _delimiter(header: str) -> str:
 
 def _holds(path: Path, pattern: re.Pattern[bytes]) -> bool:
     """Return whether the bytes of the file match the pattern somewhere, in constant memory."""
+    tail = b""
     with os_errors(path, "read"), path.open("rb") as stream:
-        if not path.stat().st_size:
-            return False
-        with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as view:
-            return pattern.search(view) is not None
+        while chunk := stream.read(_BLOCK_BYTES):
+            if pattern.search(chunk) or pattern.search(tail + chunk[:_LONGEST_MATCH]):
+                return True
+            tail = chunk[-_LONGEST_MATCH:]
+    return False
 
 
 def _zeros_lead(texts: Any) -> bool:

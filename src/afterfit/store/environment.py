@@ -94,7 +94,7 @@ def _git(folder: Path) -> tuple[str, bool]:
 
 def _run_git(folder: Path, *arguments: str) -> str:
     try:
-        done = subprocess.run(  # noqa: S603 - fixed program, no shell, no user text
+        done = subprocess.run(
             ["git", "-C", str(folder), *arguments],  # noqa: S607 - git is found on PATH as usual
             capture_output=True,
             text=True,

@@ -289,7 +289,7 @@ def opened_line(space: Workspace, sources: Sources, name: str, *, fresh: bool) -
         yield Line(space, sources, data, train, model, name, fresh=fresh)
 
 
-def ship(
+def ship(  # noqa: PLR0913 - see afterfit.ship
     space: Workspace,
     model: Any,
     data: Any,

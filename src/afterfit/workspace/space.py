@@ -109,12 +109,17 @@ class Workspace:
             when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
             grant(self.trust_book, digest, names, self.who, when)
             self.registry.note(
-                "trust", who=self.who, to=digest, details={"allow": sorted(names), "file": file.name}
+                "trust",
+                who=self.who,
+                to=digest,
+                details={"allow": sorted(names), "file": file.name},
             )
         allowed = load_allow(self.trust_book, digest)
         return audit(file, allow=allowed), allowed
 
-    def open_model(self, source: Any, *, code: Path | None = None, hints: Hints | None = None) -> LoadedModel:
+    def open_model(
+        self, source: Any, *, code: Path | None = None, hints: Hints | None = None
+    ) -> LoadedModel:
         """Return the model behind its adapter, audited with what was let in for its digest."""
         path = Path(source) if isinstance(source, str | Path) else None
         allowed: frozenset[str] = frozenset()
@@ -139,9 +144,7 @@ class Workspace:
         fresh: bool = False,
     ) -> Stored:
         """Return the step's record: one that was made of the same inputs, or a new one."""
-        key = reuse_key(
-            step, subject, inputs, resolved, current_environment(), measured=measured
-        )
+        key = reuse_key(step, subject, inputs, resolved, current_environment(), measured=measured)
         found = None if fresh else self.records.find(key)
         if found is not None:
             self.reused.append(step)
@@ -205,7 +208,9 @@ class Workspace:
             expected=found.digest,
         )
 
-    def predict(self, ref: str, source: Path, output: Path, config: PredictConfig | None = None) -> Stored:
+    def predict(
+        self, ref: str, source: Path, output: Path, config: PredictConfig | None = None
+    ) -> Stored:
         """Return the record of scoring a file with a version."""
         started = time.monotonic()
         bundle = self.version(ref)
