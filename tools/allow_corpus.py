@@ -6,6 +6,7 @@ import collections
 import datetime as dt
 import itertools
 import re
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -79,7 +80,7 @@ def estimators() -> Iterator[Any]:
             if fitted == FITS_EACH:
                 break
         if not fitted:
-            print("never fitted", kind.__name__)
+            sys.stdout.write(f"never fitted {kind.__name__}\n")
 
 
 def _fitted(kind: type, nth: int, rows: Any, target: Any) -> Any:

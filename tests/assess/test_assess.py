@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from afterfit.models.loaded import LoadedModel
     from afterfit.records.assess import AssessRecord
 
-Opened = "Callable[..., LoadedModel]"
 QUICK = AssessConfig(effort="quick", folds=0)
 NAMES = {"roc_auc", "pr_auc", "f1", "precision", "recall", "accuracy", "balanced_accuracy",
          "mcc", "log_loss", "brier"}  # fmt: skip
@@ -154,9 +153,7 @@ def test_a_constant_answer_has_no_interval_of_zero_width(
     opened: Callable[..., LoadedModel], binary: Signature, rows: dict[str, Any]
 ) -> None:
     """MCC of a constant is 0 without an interval; the constant is not better than itself."""
-    record = run(
-        opened(DummyClassifier()), binary, Dataset(frame=rows, target=labels(table()))
-    )
+    record = run(opened(DummyClassifier()), binary, Dataset(frame=rows, target=labels(table())))
     mcc = find(record.metrics, "mcc", "held-out")
     assert mcc is not None
     assert (mcc.value, mcc.low, mcc.high) == (0.0, None, None)
@@ -167,10 +164,9 @@ def test_a_constant_answer_has_no_interval_of_zero_width(
         assert metric.low is None or metric.low < metric.high  # type: ignore[operator]
 
 
-def test_one_class_of_held_out_rows_has_no_auc_and_says_why(binary: Signature) -> None:
+def test_one_class_of_held_out_rows_has_no_auc_and_says_why() -> None:
     """What needs two classes is not computed, what does not is."""
     signature = number_signature("binary", classes=(0, 1), positive=1, threshold=0.5)
-    assert binary.task == signature.task
     shares = np.linspace(0.1, 0.9, 30)
     model = Told(Predictions(probabilities=np.column_stack([1 - shares, shares])))
     record = run(model, signature, Dataset(frame={"x": shares}, target=np.zeros(30)))
@@ -183,7 +179,7 @@ def test_one_class_of_held_out_rows_has_no_auc_and_says_why(binary: Signature) -
     assert {finding(record, code).outcome for code in ("A001", "A002", "A007")} == {"skipped"}
 
 
-def test_a_regression_with_a_constant_target_has_no_r2(rows: dict[str, Any]) -> None:
+def test_a_regression_with_a_constant_target_has_no_r2() -> None:
     """R² is undefined, errors are not; a perfect constant claims no interval."""
     x = np.linspace(0, 1, 60)
     data = Dataset(frame={"x": x}, target=np.full(60, 3.0), target_name="price")
@@ -193,7 +189,6 @@ def test_a_regression_with_a_constant_target_has_no_r2(rows: dict[str, Any]) -> 
     assert r2.value is None
     assert mae is not None
     assert (mae.value, mae.low, mae.unit) == (0.0, None, "price")
-    assert rows
 
 
 def test_a_regression_is_compared_with_the_mean_and_a_ridge(
@@ -228,24 +223,28 @@ def test_rows_without_a_label_are_left_out_and_none_at_all_is_told(
         assert record.status == "partial"
 
 
-@pytest.mark.parametrize("n", [1, 2, 3, 8])
 def test_a_handful_of_rows_is_never_an_exception_nor_a_verdict(
-    n: int, opened: Callable[..., LoadedModel], binary: Signature, rows: dict[str, Any]
+    opened: Callable[..., LoadedModel], binary: Signature, rows: dict[str, Any]
 ) -> None:
     """What cannot be said of few rows is skipped; a good model is not called a bad one."""
-    data = Dataset(frame=rows, target=labels(table())).take(slice(0, n))
-    record = run(opened(LogisticRegression()), binary, data)
-    assert record.n_labelled == n
-    assert finding(record, "A001").outcome in {"skipped", "passed"}
-    assert finding(record, "A006").outcome == "skipped"
+    data = Dataset(frame=rows, target=labels(table()))
+    model = opened(LogisticRegression())
+    for n in (1, 2, 3, 8):
+        record = run(model, binary, data.take(slice(0, n)))
+        assert record.n_labelled == n
+        assert finding(record, "A001").outcome in {"skipped", "passed"}
+        assert finding(record, "A006").outcome == "skipped"
 
 
 def test_infinite_answers_are_no_numbers_in_the_record() -> None:
     """NaN of a model becomes "not computed" with the reason, in every metric."""
     values = np.linspace(0, 1, 60)
     data = Dataset(frame={"x": values}, target=values)
-    record = run(Told(Predictions(values=np.where(values > 0.5, np.nan, 1))), number_signature(), data)
-    held = [m for m in record.metrics if m.scope == "held-out" and m.name != "quantile"]
+    record = run(
+        Told(Predictions(values=np.where(values > 0.5, np.nan, 1))), number_signature(), data
+    )
+    held = [m for m in record.metrics if m.scope == "held-out"]
+    assert held
     assert all(m.value is None and m.method.startswith("undefined: ") for m in held)
 
 
@@ -280,7 +279,7 @@ def test_huge_integers_gaps_and_booleans_do_not_stop_the_linear_baseline() -> No
 
 
 def test_text_alone_has_no_linear_baseline_and_the_check_is_skipped(binary: Signature) -> None:
-    """"Not compared" never reads as "passed"."""
+    """ "Not compared" never reads as "passed"."""
     signature = msgspec.structs.replace(binary, columns=(Column(name="note", kind="text"),))
     shares = np.linspace(0, 1, 60)
     frame = {"note": np.array([f"text {i}" for i in range(60)], dtype=object)}

@@ -426,3 +426,15 @@ def test_every_finding_explains_itself() -> None:
     for check in mine:
         text = check.__doc__ or ""
         assert all(word in text for word in ("Looks ", "Why it matters:", "Example:", "Fix:"))
+
+
+def test_a_record_survives_its_file(reference: Reference) -> None:
+    """What is written is what is read, digest included."""
+    from afterfit.records.codec import Stored, decode, encode
+    from afterfit.records.record import Envelope
+
+    frame, scores = rows(1, 400, shift=1.0)
+    events = served(frame, scores, inputs=True)
+    record = report(events + labels_for(events), reference)
+    stored = Stored(envelope=Envelope(digest=record.digest), body=record)
+    assert decode(encode(stored), where="test").digest == record.digest

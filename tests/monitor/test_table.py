@@ -104,7 +104,7 @@ def test_a_column_that_is_not_there_is_named() -> None:
 
 
 def test_two_named_classes_need_a_positive_one() -> None:
-    """ "good" and "bad" do not say which of them a score is about."""
+    """The words good and bad do not say which of them a score is about."""
     frame = {"label": np.array(["good", "bad"], dtype=object)}
     with pytest.raises(InputError, match="positive class"):
         infer_signature(frame, {"y": "label"})
@@ -119,3 +119,16 @@ def test_a_reference_may_be_nothing() -> None:
     record = monitor_report(log, Reference("x", signature), env=Environment(afterfit="0"))
     assert record.distances == ()
     assert [f.outcome for f in record.findings if f.code == "M010"] == ["skipped"]
+
+
+def test_a_table_of_answers_says_nothing_of_failures() -> None:
+    """Failures and flags that a table cannot hold are not passed, and no time is no period."""
+    after = table(1, 400)
+    del after["time"]
+    signature = infer_signature(after, {"score": "prob", "y": "label"})
+    log = log_from_table(after, {"score": "prob", "y": "label"}, signature)
+    record = monitor_report(log, Reference("x", signature), env=Environment(afterfit="0"))
+    outcomes = {f.code: f.outcome for f in record.findings}
+    assert (outcomes["M004"], outcomes["M005"]) == ("not_applicable", "not_applicable")
+    assert find(record.metrics, "unanswered_share") is None
+    assert record.period is None

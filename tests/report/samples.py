@@ -172,7 +172,7 @@ def assess_record(hostile: str = "") -> AssessRecord:
         subject=MODEL,
         env=ENV,
         metrics=metrics,
-        baseline="always the commoner class",
+        baseline="prior",
         n_labelled=16281,
         resolved={"seed": 7, "effort": "standard", "metrics": ["roc_auc", "f1"]},
         confusion=Confusion(
@@ -180,21 +180,21 @@ def assess_record(hostile: str = "") -> AssessRecord:
         ),
         curves=(
             Curve(
-                name="roc",
+                name="ROC",
                 x_title="false positive rate",
                 y_title="true positive rate",
                 x=tuple(x),
                 y=tuple(x**0.18),
             ),
             Curve(
-                name="pr",
+                name="precision-recall",
                 x_title="recall",
                 y_title="precision",
                 x=tuple(x),
                 y=tuple(1 - 0.75 * x**4),
             ),
             Curve(
-                name=f"calibration{':' + hostile if hostile else ''}",
+                name=f"reliability{':' + hostile if hostile else ''}",
                 x_title="predicted probability",
                 y_title="share that was positive",
                 x=tuple(x[::8]),
@@ -355,7 +355,7 @@ def loadtest_record() -> LoadtestRecord:
     return LoadtestRecord(
         subject=BUNDLE,
         env=ENV,
-        schedule="open:800",
+        schedule="closed:4",
         requests=47_988,
         errors=0,
         duration_s=60.0,

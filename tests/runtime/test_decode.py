@@ -71,7 +71,7 @@ def test_integers_may_be_written_with_a_point() -> None:
         ('{"rows":[{}],"extra":1}', "$.extra"),
         ('{"columns":3}', "$.columns"),
         ('{"columns":{}}', "$.columns.*"),
-        ('{"columns":{"age":[1,2],"hours":[1],"job":["a"]}}', "$.columns.hours"),
+        ('{"columns":{"age":[1,2],"hours":[1],"job":["a","b"]}}', "$.columns.hours"),
         ('{"columns":{"age":[1],"hours":1,"job":["a"]}}', "$.columns.hours"),
         ('{"columns":{"age":[1],"job":["a"]}}', "$.columns.hours"),
         ('{"columns":{"age":[1],"hours":[1],"job":["a"],"x":[1]}}', "$.columns.x"),

@@ -20,7 +20,6 @@ from afterfit.records.assess import AssessRecord
 from afterfit.records.codec import Stored
 from afterfit.records.predict import PredictRecord
 from afterfit.records.record import Environment
-from afterfit.store import files
 from afterfit.store.records import RecordStore, make_envelope
 
 WRITER = Path(__file__).with_name("record_writer.py")
@@ -192,7 +191,7 @@ def test_a_read_only_workspace_is_an_error_with_nothing_half_written(
     def refuse(_: int) -> None:
         raise OSError(30, "Read-only file system")
 
-    monkeypatch.setattr(files.os, "fsync", refuse)
+    monkeypatch.setattr(os, "fsync", refuse)
     with pytest.raises(ForbiddenError, match="read-only"):
         store.put(record("after"))
     assert [path.stem for path in store.folder.iterdir()] == [kept.digest]

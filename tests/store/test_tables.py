@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -65,9 +66,8 @@ def test_a_csv_column_has_the_kind_that_holds_all_its_words(
 
 def test_the_words_for_missing_are_those_of_pandas(read: ReadText, tmp_path: Path) -> None:
     """Every word that pandas takes for missing is missing here, and no other."""
-    from pandas._libs.parsers import STR_NA_VALUES
-
-    assert set(MISSING_WORDS) == STR_NA_VALUES
+    parsers = importlib.import_module("pandas._libs.parsers")
+    assert set(MISSING_WORDS) == parsers.STR_NA_VALUES
     rows = [*MISSING_WORDS, "?", "na", "-", "missing", "NONE"]
     read("a,b\n" + "".join(f"{word},1\n" for word in rows))
     ours = [value is None for value in read_frame(tmp_path / "t.csv")["a"]]
@@ -219,7 +219,7 @@ def test_columns_of_pandas_that_csv_has_not() -> None:
                 "category": pd.Categorical(["u", None, "u"]),
                 "codes": pd.Categorical([1, 2, 1]),
                 "nullable": pd.array([1, None, 3], dtype="Int64"),
-                "day": pd.to_datetime(["2020-01-31", None, "2020-02-01"]),
+                "day": pd.Series(["2020-01-31", None, "2020-02-01"], dtype="datetime64[us]"),
                 "mixed": [1, "a", None],
                 7: [np.float32(0.5), np.float32(1), np.float32(2)],
             }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import pairwise
 
 import numpy as np
 
@@ -73,9 +74,8 @@ def _forward(time: np.ndarray, folds: int, group: np.ndarray | None) -> Iterator
         return
     member = None if group is None else _members(group)
     starts = np.unique(known[[len(known) * k // (folds + 1) for k in range(1, folds + 1)]])
-    starts = starts[starts > known[0]]
-    ends = np.append(starts[1:], np.inf)
-    for fold, (start, end) in enumerate(zip(starts, ends, strict=True)):
+    edges = np.append(starts[starts > known[0]], np.inf)
+    for fold, (start, end) in enumerate(pairwise(edges)):
         earlier = moments < start
         tested = (moments >= start) & (moments < end)
         if member is not None:

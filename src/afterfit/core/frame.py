@@ -118,15 +118,24 @@ def column_digest(array: np.ndarray) -> bytes:
     """Return the SHA-256 of one column's values and dtype; all NaN are one NaN."""
     hasher = hashlib.sha256(array.dtype.str.encode())
     if array.dtype.kind == "O":
-        for value in array:
-            text = b"\xff" if is_missing(value) else f"{type(value).__name__}:{value}".encode()
-            hasher.update(len(text).to_bytes(4, "little") + text)
-    else:
-        values = array
-        if array.dtype.kind == "f":
-            values = np.where(np.isnan(array), np.array(np.nan, array.dtype), array)
-        hasher.update(np.ascontiguousarray(values).tobytes())
+        values = array.tolist()
+        # Text repeats; other values are rare, and 1, 1.0 and True would be one key of a dict.
+        texts = {value: _digest_part(value) for value in set(filter(_is_text, values))}
+        hasher.update(b"".join([texts[v] if _is_text(v) else _digest_part(v) for v in values]))
+        return hasher.digest()
+    if array.dtype.kind == "f":
+        array = np.where(np.isnan(array), np.array(np.nan, array.dtype), array)
+    hasher.update(np.ascontiguousarray(array).tobytes())
     return hasher.digest()
+
+
+def _is_text(value: object) -> bool:
+    return type(value) is str
+
+
+def _digest_part(value: object) -> bytes:
+    text = b"\xff" if is_missing(value) else f"{type(value).__name__}:{value}".encode()
+    return len(text).to_bytes(4, "little") + text
 
 
 def frame_digest(frame: Frame) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
-__all__ = ["Uses", "allowed_uses", "danger", "table"]
+__all__ = ["Uses", "allowed_uses", "danger", "methods", "table"]
 
 Uses = frozenset[str]
 
@@ -76,6 +76,15 @@ def table() -> dict[tuple[str, str], Uses]:
     lines = Path(__file__).with_name("allow.txt").read_text("utf-8").splitlines()
     rows = (line.split() for line in lines if line and not line.startswith("#"))
     return {(module, name): frozenset(uses.split(",")) for module, name, uses in rows}
+
+
+@cache
+def methods() -> frozenset[str]:
+    """Return the names of methods that no state of an object may put a callable under.
+
+    ``module.Class:name`` is an attribute of that class which honest files fill in.
+    """
+    return frozenset(Path(__file__).with_name("methods.txt").read_text("utf-8").splitlines())
 
 
 _TENSORS = "Float Double Half BFloat16 Long Int Short Char Byte Bool"

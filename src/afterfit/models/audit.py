@@ -4,7 +4,10 @@ The bytes are followed, never run: no import, no unpickling, no framework. A ver
 says that loading the file with its own loader (``joblib.load`` for ``joblib``, ``pickle.load`` for
 ``pickle``, ``skops.io.load`` with ``Audit.globals`` as trusted types, …) imports and calls nothing
 but the names of ``allow.txt`` and of ``allow``. It says nothing about the quality of the model, and
-does not bound the memory accesses of a framework that is given hostile arrays.
+does not bound the memory accesses of a framework that is given hostile arrays or trees. What the
+allowed classes call on each other when the model predicts is not followed: methods that a state
+would replace are refused, but attributes that honest models fill are the file's own choice. So a
+clean file still belongs into a child process without a network.
 """
 
 from __future__ import annotations

@@ -127,7 +127,7 @@ def _truncate(graph: Graph, rows: str, columns: tuple[int, ...], width: int) -> 
 
 
 def _by_library(native: NativeModel, signature: Signature) -> Converted:
-    """Return what onnxmltools makes of the model: single precision, its own reading of the trees."""
+    """Return what onnxmltools makes of the model, in single precision."""
     from onnxmltools import convert_lightgbm, convert_xgboost
     from onnxmltools.convert.common.data_types import FloatTensorType
 

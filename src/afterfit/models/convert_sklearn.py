@@ -131,7 +131,7 @@ def _inputs(
     return tuple(tensors)
 
 
-def _positions(chooser: Any, columns: Any, names: tuple[str, ...]) -> list[int]:
+def _positions(columns: Any, names: tuple[str, ...]) -> list[int]:
     """Return the positions that a ColumnTransformer's entry selects, whatever way it says it."""
     if isinstance(columns, slice):
         if isinstance(columns.start, str) or isinstance(columns.stop, str):
@@ -151,16 +151,20 @@ def _positions(chooser: Any, columns: Any, names: tuple[str, ...]) -> list[int]:
 
 def _number_columns(chooser: Any, names: tuple[str, ...], order: tuple[str, ...]) -> None:
     """Make a ColumnTransformer's copy select by position in ``order``."""
+    # The data may call the columns otherwise than the training did: they agree by position.
+    trained = tuple(getattr(chooser, "feature_names_in_", names))
     chooser.transformers_ = [
-        (name, step, [order.index(names[p]) for p in _positions(chooser, columns, names)])
+        (name, step, [order.index(names[p]) for p in _positions(columns, trained)])
         for name, step, columns in chooser.transformers_
     ]
 
 
 def _name_columns(chooser: Any, names: tuple[str, ...]) -> None:
     """Make a ColumnTransformer's copy select by name."""
+    # The data may call the columns otherwise than the training did: they agree by position.
+    trained = tuple(getattr(chooser, "feature_names_in_", names))
     chooser.transformers_ = [
-        (name, step, [names[p] for p in _positions(chooser, columns, names)])
+        (name, step, [names[p] for p in _positions(columns, trained)])
         for name, step, columns in chooser.transformers_
     ]
 
@@ -181,7 +185,7 @@ def _registered(*, exact: bool) -> Iterator[None]:
     """Hold skl2onnx's table of converters so that trees are written as asked."""
     from skl2onnx.common import _registration
 
-    pool = _registration._converter_pool
+    pool = _registration._converter_pool  # noqa: SLF001 - the registry has no other door
     before = dict(pool)
     _register_boosters(exact=exact)
     ours = dict.fromkeys(_TREE_ALIASES, _write_trees)

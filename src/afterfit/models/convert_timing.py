@@ -18,6 +18,7 @@ __all__ = ["load_ms", "time_beside"]
 
 WARM_UP = 3
 MIN_CALLS = 5
+LOADS = 3
 
 
 def time_beside(
@@ -44,26 +45,28 @@ def time_beside(
 
 
 def load_ms(
-    native: NativeModel,
+    _native: NativeModel,
     form: str,
     path: str,
-    trusted: Any = (),
+    digest: str,
     data: bytes = b"",
     inputs: Any = (),
     output: GraphOutput | None = None,
-    repeats: int = 3,
 ) -> dict[str, float]:
-    """Return the least time to load each form once its library is imported, ms."""
+    """Return the least of three times to load each form once its library is imported, ms.
+
+    ``digest`` is that of the audited file: other bytes are never loaded.
+    """
     loaders: dict[str, Any] = {}
     if output is not None:
         loaders["onnx"] = lambda: _graph(data, tuple(inputs), output, ())
     if path and Path(path).is_file():
-        source = Source(format=form, path=path, trusted=tuple(trusted))
+        source = Source(format=form, path=path, digest=digest)
         loaders["native"] = lambda: adapter_for_format(form).load(source)
     found: dict[str, float] = {}
     for name, load in loaders.items():
         spent = []
-        for _ in range(repeats):
+        for _ in range(LOADS):
             start = time.perf_counter()
             load()
             spent.append(time.perf_counter() - start)

@@ -78,9 +78,9 @@ class Container(Protocol):
 
 
 def emit(trees: Trees, out: Container, rows: str) -> str:
-    """Return the name of the answers, float64 of [n, classes] or [n, 1], for ``rows`` [n, features].
+    """Return the name of the answers, float64 of [n, classes] or [n, 1].
 
-    ``rows`` is of double precision.
+    ``rows`` is of double precision, [n, features].
     """
     if trees.single:
         rows = out.node("Cast", [out.node("Cast", [rows], to=_FLOAT)], to=_DOUBLE)

@@ -66,16 +66,17 @@ def _gradient(estimator: Any) -> Trees:
     rows = np.zeros((1, estimator.n_features_in_), dtype=np.float32)
     if estimator.init_ != "zero" and "dummy" not in type(estimator.init_).__module__:
         raise ModelError("a GradientBoosting model that starts from another model")
+    start = estimator._raw_predict_init(rows)  # noqa: SLF001 - no public name
     classifier = hasattr(estimator, "classes_")
     link: Link = "identity"
     if classifier:
         link = "sigmoid" if n_outputs == 1 else "softmax"
-    if type(estimator._loss).__name__ == "ExponentialLoss":
+    if type(estimator._loss).__name__ == "ExponentialLoss":  # noqa: SLF001 - no public name
         raise ModelError("a GradientBoosting model with exponential loss")
     return Trees(
         trees=tuple(_tree(t.tree_, target=k) for stage in stages for k, t in enumerate(stage)),
         n_outputs=n_outputs,
-        base=np.asarray(estimator._raw_predict_init(rows), dtype=np.float64).ravel(),
+        base=np.asarray(start, dtype=np.float64).ravel(),
         link=link,
         scale=float(estimator.learning_rate),
         single=True,
@@ -96,10 +97,11 @@ _HISTOGRAM_LINKS: dict[str, Link] = {
 
 
 def _histogram(estimator: Any) -> Trees:
-    loss = type(estimator._loss).__name__
+    loss = type(estimator._loss).__name__  # noqa: SLF001 - no public name
     if loss not in _HISTOGRAM_LINKS:
         raise ModelError(f"a HistGradientBoosting model with the loss {loss}")
     columns = _Columns(estimator)
+    start = estimator._baseline_prediction  # noqa: SLF001 - no public name
     stages = estimator._predictors  # noqa: SLF001 - its trees have no other name
     trees = [_grown(t, k, columns) for stage in stages for k, t in enumerate(stage)]
     n_outputs = len(stages[0]) if stages else 1
@@ -107,7 +109,7 @@ def _histogram(estimator: Any) -> Trees:
     return Trees(
         trees=tuple(trees),
         n_outputs=n_outputs,
-        base=np.asarray(estimator._baseline_prediction, dtype=np.float64).ravel(),
+        base=np.asarray(start, dtype=np.float64).ravel(),
         link=_HISTOGRAM_LINKS[loss],
         binary=classifier and n_outputs == 1,
         classifier=classifier,

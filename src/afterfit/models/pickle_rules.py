@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from afterfit.models.allow import Uses, allowed_uses, danger
+from afterfit.models.allow import Uses, allowed_uses, danger, methods
+from afterfit.models.call_guards import check_arguments
 from afterfit.models.numpy_arrays import check_dtype_flags
 from afterfit.models.pickle_values import (
     DictValue,
@@ -35,13 +37,13 @@ ARRAYS = frozenset(
         (f"{module}.numeric", "_frombuffer"),
     )
 )
-METHODS = frozenset({"append", "extend", "add", "items"})
 RECONSTRUCTOR = ("copyreg", "_reconstructor")
 ENCODE = ("_codecs", "encode")
 PLAIN_BASES = frozenset(
     {"object", "dict", "list", "tuple", "set", "frozenset", "int", "float", "str"}
 )
 EVERYTHING: Uses = frozenset({"call", "new", "fill", "name"})
+MOST_PARTS = 100_000
 STORAGE = ("torch", "torch.storage")
 
 
@@ -57,6 +59,7 @@ class Rules:
     dangerous: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     versions: dict[str, str] = field(default_factory=dict)
+    keys: set[str] = field(default_factory=set)
     uses: set[tuple[str, str, str]] = field(default_factory=set)
     names: dict[tuple[str, str], Global] = field(default_factory=dict)
     sights: Counter[str] = field(default_factory=Counter)
@@ -130,11 +133,7 @@ class Rules:
         if target.pair == ENCODE:
             return self._encoded(target, args)
         self.require(target, "call", "called")
-        if target.module == "numpy.random._pickle" and isinstance(args, tuple):
-            # these call their second argument on their first
-            for argument in args:
-                if isinstance(argument, Global) and not argument.module.startswith("numpy.random"):
-                    self.condemn(argument, "called by numpy.random")
+        check_arguments(target, args)
         return Made(target, args)
 
     def _named(self, target: Global, args: Value) -> Global | None:
@@ -186,28 +185,32 @@ class Rules:
         """Set the state of an instance."""
         if not isinstance(target, Made):
             raise RefusedError("sets the state of something that is not a fresh instance")
-        parts = state if isinstance(state, tuple) and len(state) == 2 else (state,)
-        for part in parts:
+        for part in _parts(state):
             if isinstance(part, DictValue):
                 self._check_keys(target, part)
-            elif isinstance(part, Global) or (isinstance(part, Made) and not _no_mapping(part)):
+        slots = state if isinstance(state, tuple) and len(state) == 2 else (state,)
+        for part in slots:
+            if isinstance(part, Global) or (isinstance(part, Made) and not _no_mapping(part)):
                 raise RefusedError(f"the state of {target.maker.full} is computed")
         target.states.append(state)
         if target.maker.pair == ("numpy", "dtype"):
             check_dtype_flags(target)
 
     def _check_keys(self, target: Made, state: DictValue) -> None:
-        # pickle looks ``__setstate__``, ``append`` … up on the instance, so a state that brings
-        # its own could have any allowed name called with any argument
+        # Pickle and the classes themselves look methods up on the instance while it is loaded, so
+        # a state that brings its own could have any allowed name called with any argument.
         for key, value in state.items:
             if isinstance(key, Made | Global):
                 raise RefusedError(f"the state of {target.maker.full} has a computed key")
             if not isinstance(key, str):
                 continue
-            if (key.startswith("__") and key.endswith("__")) or key in METHODS:
-                self.dangerous.setdefault(
-                    f"{target.maker.full}:{key}", "a state that replaces a method of its object"
-                )
+            special = key.startswith("__") and key.endswith("__")
+            full = f"{target.maker.full}:{key}"
+            if _callable(value):
+                self.keys.add(full)
+                special = special or (key in methods() and full not in methods())
+            if special:
+                self.dangerous.setdefault(full, "a state that replaces a method of its object")
             if key == "_sklearn_version" and isinstance(value, str):
                 self.versions.setdefault("scikit-learn", value)
 
@@ -258,3 +261,25 @@ def _no_mapping(state: Made) -> bool:
         or name.startswith("__pyx_unpickle_")
         or (module.split(".")[0] == "pandas" and name.endswith("Dtype"))
     )
+
+
+def _parts(state: Value) -> Iterator[Value]:
+    # some classes read a dict that lies inside of a tuple as their attributes
+    waiting = [state]
+    seen = 0
+    while waiting:
+        part = waiting.pop()
+        seen += 1
+        if seen > MOST_PARTS:
+            raise RefusedError("a state with too many parts")
+        if isinstance(part, tuple):
+            waiting.extend(part)
+        else:
+            yield part
+
+
+def _callable(value: Value) -> bool:
+    # arrays, scalars and dtypes cannot be called
+    if isinstance(value, Made):
+        return not _no_mapping(value) and value.maker.name != "scalar"
+    return isinstance(value, Global)

@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from afterfit.models.allow import methods
 from afterfit.models.opcodes import looks_like_pickle, starts_pickle
 from afterfit.models.pickle_rules import Rules
 from afterfit.models.pickle_values import Global, RefusedError
@@ -56,6 +57,11 @@ NODES: dict[str, str] = {
 CONTAINERS = frozenset(
     {f"builtins.{n}" for n in ("dict", "list", "set", "tuple", "frozenset", "bytes", "bytearray")}
     | {"collections.OrderedDict", "collections.defaultdict", "sklearn.utils._bunch.Bunch"}
+)
+# nodes that make something which could be called
+CALLABLE = frozenset(
+    {"FunctionNode", "TypeNode", "ObjectNode", "ConstructorFromReduceNode", "MethodNode"}
+    | {"PartialNode", "OperatorFuncNode", "LossNode", "TreeNode", "CachedNode"}
 )
 Node = dict[str, Any]
 
@@ -163,9 +169,11 @@ def _state_version(node: Node, rules: Rules) -> None:
     state = content.get("content") if isinstance(content, dict) else None
     if not isinstance(state, dict):
         return
-    for key in state:
-        if key.startswith("__") and key.endswith("__"):
-            full = f"{node['__module__']}.{node['__class__']}:{key}"
+    for key, value in state.items():
+        full = f"{node['__module__']}.{node['__class__']}:{key}"
+        loader = value.get("__loader__") if isinstance(value, dict) else ""
+        replaces = loader in CALLABLE and key in methods() and full not in methods()
+        if replaces or (key.startswith("__") and key.endswith("__")):
             rules.dangerous[full] = "a state that replaces a method of its object"
     version = state.get("_sklearn_version")
     if isinstance(version, dict) and isinstance(version.get("content"), str):

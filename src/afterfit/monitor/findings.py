@@ -114,7 +114,7 @@ class Alarm(Check):
 
     Why it matters: what a version had to prove before release must stay true in service.
     Example: recall.low >= 0.70 held at release and is 0.61 this week.
-    Fix: ``afterfit rollback NAME`` if the version before was better, else train on recent rows.
+    Fix: ``afterfit version rollback NAME`` if the version before was better; else train again.
     """
 
     code = "M009"

@@ -98,6 +98,9 @@ def _too_few(
 
 
 def _flags(log: Log, config: MonitorConfig) -> Iterator[Finding]:
+    if log.answers_only:
+        yield checks.RowsFlagged.not_applicable("this log carries no flags")
+        return
     if len(log) < config.min_rows:
         yield checks.RowsFlagged.skipped(
             "insufficient data on flagged rows", needed_n=config.min_rows, n=len(log)
@@ -118,6 +121,9 @@ def _flags(log: Log, config: MonitorConfig) -> Iterator[Finding]:
 
 
 def _failures(log: Log, config: MonitorConfig) -> Iterator[Finding]:
+    if log.answers_only:
+        yield checks.Failures.not_applicable("this log holds answered rows only")
+        return
     bad = log.counts["refused"] + log.counts["failed"]
     asked = bad + len(log)
     if not asked:
@@ -182,6 +188,6 @@ def _alarms(metrics: Sequence[Metric], config: MonitorConfig) -> Iterator[Findin
             yield checks.Alarm.issue(
                 f"{text} no longer holds: {shown}",
                 where=text,
-                fix="afterfit rollback NAME, if the version before was better",
+                fix="afterfit version rollback NAME, if the version before was better",
                 value=result.value,
             )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -28,7 +28,8 @@ class Log:
     probability. ``probabilities`` float64 of [n, classes] or None; ``codes`` int64 of [n], -1
     where unknown; ``truth`` object of [n], None without a label. ``waits`` maps ``queue`` and
     ``infer`` to microseconds. ``frame`` holds captured inputs, which may be fewer rows.
-    ``rows`` is the row number that each event carried.
+    ``rows`` is the row number that each event carried. ``answers_only`` says that the log could
+    hold neither failures nor flags, so that their absence means nothing.
     """
 
     counts: dict[str, int]
@@ -44,6 +45,7 @@ class Log:
     frame: Frame
     rows: np.ndarray
     unknown: tuple[str, ...] = ()
+    answers_only: bool = False
 
     def __len__(self) -> int:
         """Return the number of answered predictions."""
@@ -137,7 +139,7 @@ def _add_label(tally: _Tally, event: Event) -> None:
 def _log(tally: _Tally, signature: Signature) -> Log:
     served = list(tally.served.values())
     truth, joined, unknown = _join(tally, served)
-    times = [event.ts for event in served]
+    times = [event.ts for event in served if event.ts]
     kinds = Counter(tally.others.values())
     counts = {
         "served": len(served),
@@ -266,9 +268,3 @@ def _number(value: Any) -> float:
         return float("nan") if value is None else float(value)
     except (TypeError, ValueError):
         return float("nan")
-
-
-def flatten(parts: Iterable[Iterable[Event]]) -> Iterator[Event]:
-    """Yield the events of several segments as one stream."""
-    for part in parts:
-        yield from part

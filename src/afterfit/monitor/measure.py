@@ -75,7 +75,9 @@ def share_metric(name: str, part: int, whole: int, level: float) -> Metric:
 
 
 def shares(log: Log, level: float) -> list[Metric]:
-    """Return the shares of requests without an answer and of answered rows by flag."""
+    """Return the shares of requests without an answer and of rows by flag, where known."""
+    if log.answers_only:
+        return []
     unanswered = log.counts["refused"] + log.counts["failed"]
     found = [share_metric("unanswered_share", unanswered, unanswered + len(log), level)]
     found += [

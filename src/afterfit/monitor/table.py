@@ -72,7 +72,8 @@ def log_from_table(
     log = collect(_events(frame, mapping, signature), signature, since=since, until=until)
     used = set(mapping.values())
     names = [c.name for c in signature.columns if c.name in frame and c.name not in used]
-    return replace(log, frame=take({name: frame[name] for name in names}, log.rows))
+    inputs = take({name: frame[name] for name in names}, log.rows)
+    return replace(log, frame=inputs, answers_only=True)
 
 
 def _events(frame: Frame, mapping: Mapping[str, str], signature: Signature) -> Iterator[Event]:

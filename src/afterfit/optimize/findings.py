@@ -40,7 +40,7 @@ class NotEqual(Check):
     would be served.
     **Example.** LightGBM with ``linear_tree`` converts without a word, and 96 % of its answers are
     other numbers.
-    **Fix.** Nothing is needed: the model ships as it is. The message names what is known to cause it.
+    **Fix.** Nothing is needed: the model ships as it is. The message names known causes.
     """
 
     code = "O002"
@@ -54,7 +54,7 @@ class ProvenEqual(Check):
     **What it looks for.** No row beyond the tolerance and no other label, on held-out rows, on
     rows with missing, unseen and extreme values, and beside the trees' thresholds.
     **Why it matters.** It is the reason why a converted model may be served in place of yours.
-    **Example.** 4,000 held-out rows, 620 edge rows and 3,500 threshold rows: largest difference 2e-16.
+    **Example.** 4,000 held-out, 620 edge and 3,500 threshold rows: largest difference 2e-16.
     **Fix.** None needed.
     """
 

@@ -40,7 +40,7 @@ ARG BASE={base}
 
 FROM ${{BASE}} AS install
 WORKDIR /build
-ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_NO_INPUT=1
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_NO_INPUT=1 PYTHONHASHSEED=0
 RUN python3 -m venv /opt/afterfit
 COPY requirements.lock afterfit.lock ./
 COPY wheels ./wheels

@@ -63,7 +63,13 @@ def _theme() -> dict[str, Any]:
         "background": "transparent",
         "font": "sans-serif",
         "axis": axis,
-        "legend": {**legend, "labelLimit": 150, "columns": 3, "symbolStrokeWidth": 2.5},
+        "legend": {
+            **legend,
+            "labelLimit": 150,
+            "columns": 2,
+            "columnPadding": 28,
+            "symbolStrokeWidth": 2.5,
+        },
         "view": {"stroke": None},
         "padding": {"left": 16, "right": 12, "top": 4, "bottom": 4},
     }
@@ -116,9 +122,10 @@ def _intervals(drawing: Intervals) -> Any:
 
 
 def _series_colours(series: list[str]) -> list[str]:
-    """Return the accent for what is judged and grey for the baseline, whichever are there."""
-    known = {"baseline": COLOURS["reference"], "cross-validation": COLOURS["series3"]}
-    return [known.get(name, SERIES[0]) for name in series]
+    """Return the accent for what is judged, and other colours for what it is compared with."""
+    spare = iter([COLOURS["reference"], COLOURS["series4"], COLOURS["series5"]] * len(series))
+    known = {"held out": COLOURS["accent"], "cross-validation": COLOURS["series3"]}
+    return [known.get(name) or next(spare) for name in series]
 
 
 def _heat(drawing: Heat) -> Any:

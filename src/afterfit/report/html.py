@@ -75,4 +75,4 @@ def drawing(chart: Chart) -> Markup:
 
 def is_command(text: str) -> bool:
     """Return whether a fix is a command to paste rather than a sentence."""
-    return text.startswith(("afterfit ", "pip ", "git ", "python "))
+    return text.startswith(("afterfit ", "pip ", "git ", "python ", "--"))

@@ -13,14 +13,9 @@ NOTHING = "\N{EN DASH}"
 MINUS = "\N{MINUS SIGN}"
 HARD_SPACE = "\N{NO-BREAK SPACE}"
 
-_TIMES = {"us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0}
+_UNITS = frozenset({"us", "ms", "s", "rps", "bytes"})
 _WORDS = {"us": "µs", "requests_per_s": "requests/s", "rps": "requests/s"}
-_TITLES = {
-    "p50": "median",
-    "latency": "latency",
-    "rps": "requests/s",
-    "cv": "cross-validation",
-}
+_TITLES = {"p50": "median", "onnx": "ONNX"}
 
 
 def count(value: int) -> str:
@@ -101,13 +96,6 @@ def seconds(value: float) -> str:
     return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
-def micro(value: float | None, unit: str) -> float | None:
-    """Return a time in microseconds; None where there is none or ``unit`` is no time."""
-    if value is None or unit not in _TIMES:
-        return None
-    return value * _TIMES[unit] / 1e-6
-
-
 def metric_text(metric: Metric | None, *, n: bool = False) -> str:
     """Return a metric as one reads it: ``0.812 [0.801, 0.823]``, with n where asked."""
     if metric is None or metric.value is None:
@@ -171,6 +159,6 @@ def metric_title(name: str) -> str:
     if name in FORMULAE:
         return FORMULAE[name].title
     words = [_TITLES.get(word, word) for word in name.split("_")]
-    if words and words[-1] in _TIMES:
+    if len(words) > 1 and words[-1] in _UNITS:
         words.pop()
     return " ".join(words)

@@ -24,6 +24,8 @@ from afterfit.report.page import (
 from afterfit.report.parts import cell, metric_value, metrics_table, note, table
 
 HELD_OUT = "held-out"
+BASELINE = "baseline"
+AHEAD, CLOSE = "ahead", "close"
 MOST_LINES = 5
 MOST_CLASSES = 20
 _DIAGONAL = ("roc", "calibration", "reliability")
@@ -46,53 +48,58 @@ def quality(record: AssessRecord) -> tuple[Block, ...]:
 
 
 def headline(record: AssessRecord, wanted: Sequence[str] = ()) -> Metric | None:
-    """Return the metric to show first: the first of ``wanted`` that is held-out, else the first."""
-    for name in wanted:
-        if metric := find(record.metrics, name, HELD_OUT):
+    """Return the metric to show first: held-out, of ``wanted`` where possible."""
+    held = [m for m in record.metrics if m.scope == HELD_OUT and m.value is not None]
+    known = [metric for metric in held if metric.name in FORMULAE]
+    asked = [metric for metric in known if metric.name in wanted]
+    return next(iter([*asked, *known, *held]), None)
+
+
+def baseline_of(record: AssessRecord, name: str, scope: str = "") -> Metric | None:
+    """Return a baseline's value of a metric: of ``scope``, else of the first that has it."""
+    for metric in record.metrics:
+        if metric.name == name and metric.scope.startswith(scope or BASELINE):
             return metric
-    return next((m for m in record.metrics if m.scope == HELD_OUT and m.value is not None), None)
-
-
-def baseline_of(record: AssessRecord, name: str) -> Metric | None:
-    """Return the baseline's value of a metric."""
-    return next(
-        (m for m in record.metrics if m.name == name and m.scope.startswith("baseline")), None
-    )
+    return None
 
 
 def _comparison(record: AssessRecord) -> Table:
     held = [metric for metric in record.metrics if metric.scope == HELD_OUT]
     if not held:
         return metrics_table(record.metrics, caption="Metrics")
-    rows = []
+    scopes = list(dict.fromkeys(m.scope for m in record.metrics if m.scope.startswith(BASELINE)))
+    rows: list[list[Cell]] = []
     for metric in held:
         folds = find(record.metrics, metric.name, "cv")
         rows.append(
             [
-                _title(metric.name),
+                cell(_title(metric.name)),
                 metric_value(metric),
-                number.interval_text(metric) or None,
-                number.count(metric.n) if metric.n else None,
-                _against(metric, baseline_of(record, metric.name)),
+                cell(number.interval_text(metric) or None),
+                cell(metric.n or None),
+                *(_against(metric, baseline_of(record, metric.name, scope)) for scope in scopes),
                 Cell(number.metric_text(folds), "" if folds else "muted"),
             ]
         )
-    columns = (
-        "Metric",
-        "Held out",
-        f"{_level(held)} interval",
-        "n",
-        "Baseline",
-        "Cross-validation",
-    )
-    baseline = f"The baseline: {record.baseline}. " if record.baseline else ""
+    beside = [_series(scope).capitalize() for scope in scopes]
+    level = f"{held[0].level * 100:g} % interval"
+    columns = ("Metric", "Held out", level, "n", *beside, "Cross-validation")
     return table(
         columns,
         rows,
         caption="Metrics on rows that the model has not seen",
-        numeric=(1, 2, 3, 4, 5),
-        note=baseline + _methods(held),
+        numeric=range(1, len(columns)),
+        note=_remarks(held, {item.text.rpartition(", ")[2] for row in rows for item in row[4:-1]}),
     )
+
+
+def _remarks(held: Sequence[Metric], marks: set[str]) -> str:
+    parts = ["↓: lower is better."] if any(_lower(metric.name) for metric in held) else []
+    if AHEAD in marks:
+        parts.append(f"{AHEAD}: the baseline is better than the model.")
+    if CLOSE in marks:
+        parts.append(f"{CLOSE}: the model's interval holds the baseline's value.")
+    return " ".join([*parts, _methods(held)])
 
 
 def _methods(held: Sequence[Metric]) -> str:
@@ -104,14 +111,13 @@ def _methods(held: Sequence[Metric]) -> str:
     return " ".join(parts + [f"{text}." for text in missing])
 
 
-def _level(metrics: Sequence[Metric]) -> str:
-    return f"{metrics[0].level * 100:g} %"
-
-
 def _title(name: str) -> str:
+    return number.metric_title(name) + (" ↓" if _lower(name) else "")
+
+
+def _lower(name: str) -> bool:
     formula = FORMULAE.get(name)
-    lower = formula is not None and not formula.bigger_is_better
-    return number.metric_title(name) + (" (lower is better)" if lower else "")
+    return formula is not None and not formula.bigger_is_better
 
 
 def _against(metric: Metric, baseline: Metric | None) -> Cell:
@@ -119,13 +125,15 @@ def _against(metric: Metric, baseline: Metric | None) -> Cell:
     if baseline is None or baseline.value is None:
         return metric_value(baseline)
     formula = FORMULAE.get(metric.name)
-    text = number.metric_text(baseline)
+    text = number.number(baseline.value, baseline.unit)
     if formula is None or metric.low is None or metric.high is None:
         return Cell(text)
-    better = (
-        metric.low > baseline.value if formula.bigger_is_better else metric.high < baseline.value
-    )
-    return Cell(text) if better else Cell(f"{text} not clearly worse", "warn")
+    sign = 1 if formula.bigger_is_better else -1
+    worst = metric.low if formula.bigger_is_better else metric.high
+    if sign * worst > sign * baseline.value:
+        return Cell(text)
+    ahead = metric.value is not None and sign * baseline.value > sign * metric.value
+    return Cell(f"{text}, {AHEAD if ahead else CLOSE}", "warn")
 
 
 def _interval_charts(record: AssessRecord) -> list[Chart]:
@@ -141,7 +149,7 @@ def _interval_charts(record: AssessRecord) -> list[Chart]:
         low = metric.value if metric.low is None else metric.low
         high = metric.value if metric.high is None else metric.high
         label = formula.title + ("" if formula.bigger_is_better else " ↓")
-        group = formula.unit if formula.tasks & {"regression"} else "classification"
+        group = formula.unit if "regression" in formula.tasks else "classification"
         if group == "classification" and not formula.bigger_is_better:
             continue
         groups.setdefault(group, []).append(Range(label, series, metric.value, low, high))
@@ -151,9 +159,14 @@ def _interval_charts(record: AssessRecord) -> list[Chart]:
 def _series(scope: str) -> str:
     if scope == HELD_OUT:
         return "held out"
-    if scope.startswith("baseline"):
-        return "baseline"
+    if scope.startswith(BASELINE):
+        name = scope.removeprefix(BASELINE).strip(": ")
+        return f"{name} baseline" if name else "baseline"
     return "cross-validation" if scope == "cv" else ""
+
+
+def _place(series: str) -> int:
+    return {"held out": 0, "cross-validation": 1}.get(series, 2)
 
 
 def _interval_chart(ranges: list[Range]) -> Chart:
@@ -162,8 +175,7 @@ def _interval_chart(ranges: list[Range]) -> Chart:
         [r.label, r.series, number.plain(r.value), number.plain(r.low), number.plain(r.high)]
         for r in ranges
     ]
-    order = ["held out", "cross-validation", "baseline"]
-    ranges.sort(key=lambda r: (labels.index(r.label), order.index(r.series)))
+    ranges.sort(key=lambda r: (labels.index(r.label), _place(r.series)))
     arrow = " ↓: lower is better." if any("↓" in label for label in labels) else ""
     return Chart(
         title="How sure each number is",
@@ -240,7 +252,13 @@ def _curve_name(curve: Curve) -> str:
 
 def _curve_title(name: str) -> str:
     stem = name.partition(":")[0].strip().replace("_", " ")
-    known = {"roc": "ROC curve", "pr": "Precision and recall", "calibration": "Calibration"}
+    known = {
+        "roc": "ROC curve",
+        "pr": "Precision and recall",
+        "precision-recall": "Precision and recall",
+        "calibration": "Calibration",
+        "reliability": "Calibration",
+    }
     return known.get(stem.lower(), stem[:1].upper() + stem[1:])
 
 

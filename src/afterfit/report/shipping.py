@@ -132,12 +132,15 @@ def default_commands(name: str, version: int, previous: str) -> Commands:
     )
     items = [
         ("Serve what is promoted", f"afterfit serve {champion}"),
-        ("Score a file", f"afterfit predict {champion} rows.csv"),
-        ("See this version", f"afterfit show {numbered}"),
+        ("Score a file", f"afterfit predict {champion} rows.csv -o scored.csv"),
+        ("See this version", f"afterfit version show {numbered}"),
     ]
     if previous:
         items.append(
-            ("Go back to the version before", f"afterfit rollback {shlex.quote(printable(name))}")
+            (
+                "Go back to the version before",
+                f"afterfit version rollback {shlex.quote(printable(name))}",
+            )
         )
     return Commands(tuple(items))
 

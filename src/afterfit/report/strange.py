@@ -76,6 +76,8 @@ def _verdict(counts: dict[CaseOutcome, int], total: int) -> Cell:
         for outcome, value in counts.items()
         if value and outcome != "not_applicable"
     ]
+    if len(parts) == 1:
+        parts = [next(OUTCOME_WORDS[o][0] for o, value in counts.items() if value)]
     bad = any(counts[outcome] for outcome in counts if outcome in _BAD)
     return Cell(", ".join(parts), "bad" if bad else "good")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 from afterfit.core.fingerprint import OUTPUT, ColumnCounts, Fingerprint
@@ -12,6 +12,8 @@ from afterfit.report.page import Block, Cell, Chart, Details, Histogram, Table
 from afterfit.report.parts import code, key_values, metrics_table, note, table, when
 
 MOST_CHARTS = 6
+_NAMES = {"jensen_shannon": "Jensen-Shannon"}
+FIRST = ("served", "refused", "failed", "label")
 FEW_BINS = 8
 MOST_BINS = 24
 
@@ -40,28 +42,39 @@ def _counts(record: MonitorRecord) -> Block:
     period = " to ".join(when(moment) for moment in record.period) if record.period else ""
     tones = {"failed": "bad", "refused": "warn"}
     items: list[tuple[str, Cell | str]] = [("Period", period)]
-    for name, value in record.counts.items():
+    for name in sorted(record.counts, key=lambda name: FIRST.index(name) if name in FIRST else 9):
+        value = record.counts[name]
         tone = tones.get(name, "") if value else ""
         items.append((_words(name), Cell(number.count(value), tone)))  # type: ignore[arg-type]
     return key_values(*items)
 
 
 def _distances(distances: Sequence[Distance]) -> Table:
-    order = sorted(distances, key=lambda item: -(item.value if item.value is not None else -1.0))
-    rows = [
-        [
-            _column(item.column),
-            _words(item.name),
-            Cell("not compared", "muted") if item.value is None else number.plain(item.value),
-            item.n,
-            item.n_ref,
-            item.message,
-        ]
-        for item in order
-    ]
-    columns = ("Column", "Distance", "Value", "Rows", "Reference rows", "Remark")
+    """Return one row a column, the farthest first; those that were not compared stand last."""
+    kinds = list(dict.fromkeys(item.name for item in distances))
+    by_column: dict[str, dict[str, Distance]] = {}
+    for item in distances:
+        by_column.setdefault(item.column, {})[item.name] = item
+    order = sorted(by_column.values(), key=lambda found: -_greatest(found))
+    rows = []
+    for found in order:
+        one = next(iter(found.values()))
+        values = [_distance(found.get(kind)) for kind in kinds]
+        rows.append([_column(one.column), *values, one.n, one.n_ref, one.message])
+    columns = ("Column", *(_words(kind) for kind in kinds), "Rows", "Reference rows", "Remark")
     caption = "How far the live rows are from the reference, 0 (alike) to 1 (disjoint)"
-    return table(columns, rows, caption=caption, numeric=(2, 3, 4))
+    return table(columns, rows, caption=caption, numeric=range(1, len(columns) - 1))
+
+
+def _greatest(found: Mapping[str, Distance]) -> float:
+    values = [item.value for item in found.values() if item.value is not None]
+    return values[0] if values else -1.0
+
+
+def _distance(item: Distance | None) -> Cell:
+    if item is None or item.value is None:
+        return Cell("not compared", "muted")
+    return Cell(number.plain(item.value))
 
 
 def _column(name: str) -> Cell:
@@ -190,5 +203,5 @@ def _pairs(value: object) -> list[tuple[str, object]]:
 
 
 def _words(name: str) -> str:
-    text = name.replace("_", " ")
+    text = _NAMES.get(name, name).replace("_", " ")
     return text[:1].upper() + text[1:]

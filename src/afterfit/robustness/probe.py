@@ -140,7 +140,8 @@ def same(case: str, expected: Predictions, found: Predictions, n: int) -> Case:
         return Case(case=case, column="", n=n, outcome="crashed", message=message)
     with np.errstate(invalid="ignore"):
         difference = np.abs(first - second)
-    alike = (difference <= SAME * np.maximum(1.0, np.abs(first))) | (first == second)
+    both = np.isfinite(first) & np.isfinite(second)
+    alike = both & (difference <= SAME * np.maximum(1.0, np.abs(first))) | (first == second)
     alike |= np.isnan(first) & np.isnan(second)
     return Case(
         case=case,

@@ -1,0 +1,140 @@
+"""Conversions that succeed and answer otherwise: seen, rejected, and either done right or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from afterfit.core.dataset import Dataset
+from afterfit.core.frame import Frame
+from afterfit.core.progress import SILENT
+from afterfit.core.signature import Signature
+from afterfit.models.convert import Attempt
+from afterfit.models.convert_known import known_traps
+from afterfit.optimize.config import OptimizeConfig
+from afterfit.optimize.ladder import Trial, climb, evidence_rows, missing_marker, try_attempt
+from afterfit.optimize.parity import answers_of
+
+QUICK = OptimizeConfig(effort="quick")
+LIBRARY = Attempt(name="library", precision="float32", trees="library")
+Fit = Callable[..., tuple[Any, Signature]]
+
+
+def trials_of(model: Any, signature: Signature, frame: Frame) -> tuple[Trial, list[Trial]]:
+    """What the common converters' way came to, and the whole ladder."""
+    data = Dataset(frame=dict(frame))
+    answers = [answers_of(model, rows) for rows in evidence_rows(model, signature, data, QUICK)]
+    marker = missing_marker(data)
+    library = try_attempt(model, signature, LIBRARY, answers, marker, QUICK)
+    return library, climb(model, signature, data, QUICK, SILENT)
+
+
+def numbers(rows: int = 1500, seed: int = 0) -> dict[str, np.ndarray]:
+    """Four columns of numbers."""
+    rng = np.random.default_rng(seed)
+    return {f"x{index}": rng.normal(size=rows) * 10.0**index for index in range(4)}
+
+
+def test_categories_of_histogram_boosting(fitted: Fit) -> None:
+    """The common converter reads categories as numbers; our trees ask for membership."""
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
+    frame = numbers()
+    frame["kind"] = np.random.default_rng(1).integers(0, 9, 1500).astype(np.float64)
+    truth = (np.isin(frame["kind"], [1, 3, 6, 8]) ^ (frame["x0"] > 0)).astype(int)
+    estimator = HistGradientBoostingClassifier(max_iter=20, categorical_features=[4])
+    model, signature = fitted(estimator, frame, truth, "binary")
+    library, ladder = trials_of(model, signature, frame)
+    assert library.status in ("rejected", "not_available")
+    assert ladder[-1].status == "exact"
+    assert any("categories" in reason for reason in known_traps(model.native))
+
+
+def test_forest_trained_with_missing_values(fitted: Fit) -> None:
+    """The common converter forgets which way NaN goes; labels flip, and it is rejected."""
+    from sklearn.ensemble import RandomForestClassifier
+
+    frame = numbers()
+    truth = (frame["x0"] > 0).astype(int)
+    frame["x0"] = np.where(np.arange(1500) % 4 == 0, np.nan, frame["x0"])
+    model, signature = fitted(RandomForestClassifier(20, random_state=0), frame, truth, "binary")
+    library, ladder = trials_of(model, signature, frame)
+    assert library.status == "rejected"
+    assert sum(judgement.parity.flips for judgement in library.judgements) > 0
+    assert ladder[-1].status == "exact"
+
+
+def test_linear_trees_of_lightgbm_ship_as_they_are(fitted: Fit) -> None:
+    """linear_tree cannot be said in ONNX's trees: the silent conversion is rejected, none is exact."""
+    lightgbm = pytest.importorskip("lightgbm")
+    frame = numbers()
+    truth = (frame["x0"] + frame["x1"] / 10 > 0).astype(int)
+    estimator = lightgbm.LGBMClassifier(n_estimators=15, linear_tree=True, verbose=-1)
+    model, signature = fitted(estimator, frame, truth, "binary")
+    library, ladder = trials_of(model, signature, frame)
+    assert library.status == "rejected"
+    assert {trial.status for trial in ladder} == {"rejected", "not_available"}
+    assert "rows beyond the tolerance" in library.why
+    assert any("linear_tree" in reason for reason in known_traps(model.native))
+
+
+def test_scaled_integers_on_the_thresholds_of_a_forest(fitted: Fit) -> None:
+    """After a scaler, integers fall on thresholds: single precision goes the other way."""
+    from sklearn.ensemble import RandomForestClassifier
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    rng = np.random.default_rng(0)
+    frame = {f"k{index}": rng.integers(0, 60, 1500).astype(np.float64) for index in range(5)}
+    truth = (frame["k0"] + frame["k1"] + rng.normal(size=1500) * 10 > 60).astype(int)
+    estimator = make_pipeline(StandardScaler(), RandomForestClassifier(30, random_state=0))
+    model, signature = fitted(estimator, frame, truth, "binary")
+    library, ladder = trials_of(model, signature, frame)
+    assert library.status == "rejected"
+    assert ladder[-1].status == "exact"
+    assert ladder[-1].attempt.precision == "float64"
+
+
+def test_isotonic_calibration_over_a_forest(fitted: Fit) -> None:
+    """Whatever is made of the staircase, only an exact one may ship."""
+    from sklearn.calibration import CalibratedClassifierCV
+    from sklearn.ensemble import RandomForestClassifier
+
+    frame = numbers()
+    truth = np.digitize(frame["x0"] + frame["x1"] / 20, [-0.5, 0.5])
+    forest = RandomForestClassifier(10, random_state=0)
+    estimator = CalibratedClassifierCV(forest, method="isotonic", cv=2)
+    model, signature = fitted(estimator, frame, truth, "multiclass")
+    library, ladder = trials_of(model, signature, frame)
+    assert library.status == "rejected"
+    assert all(trial.status != "exact" or trial.attempt.trees == "exact" for trial in ladder)
+    assert any("isotonic" in reason for reason in known_traps(model.native))
+
+
+def test_binary_discriminant_analysis(fitted: Fit) -> None:
+    """skl2onnx applies softmax where the model has a sigmoid: every row differs."""
+    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+
+    frame = numbers(400)
+    truth = (frame["x0"] + np.random.default_rng(2).normal(size=400) > 0).astype(int)
+    model, signature = fitted(LinearDiscriminantAnalysis(), frame, truth, "binary")
+    _, ladder = trials_of(model, signature, frame)
+    assert [trial.status for trial in ladder] == ["rejected", "rejected"]
+
+
+def test_a_plain_booster_in_single_precision_fails_beside_its_thresholds(fitted: Fit) -> None:
+    """Held-out rows cannot show it: the threshold rows do."""
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
+    frame = numbers()
+    truth = (frame["x0"] > 0).astype(int)
+    model, signature = fitted(HistGradientBoostingClassifier(max_iter=20), frame, truth, "binary")
+    library, ladder = trials_of(model, signature, frame)
+    held_out, _, thresholds = library.judgements
+    assert held_out.exact
+    assert thresholds.parity.beyond > 0
+    assert library.status == "rejected"
+    assert ladder[0].status == "exact"

@@ -1,0 +1,317 @@
+"""``robustness`` on models in child processes: planted defects are found, a sound model passes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.compose import make_column_transformer
+from sklearn.ensemble import HistGradientBoostingRegressor
+from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
+from sklearn.svm import LinearSVC
+
+from afterfit.core.dataset import Dataset
+from afterfit.core.frame import Predictions, row_count
+from afterfit.core.signature import Column, Signature
+from afterfit.errors import InputError, ModelError
+from afterfit.models.loaded import open_model
+from afterfit.robustness.cases import planned_cases
+from afterfit.robustness.config import RobustnessConfig
+from afterfit.robustness.probe import same
+from afterfit.robustness.run import robustness
+from afterfit.testing.samples import frame_of, labels, pipeline, table
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from afterfit.core.finding import Finding
+    from afterfit.core.frame import Frame
+    from afterfit.records.robustness import RobustnessRecord
+
+QUICK = RobustnessConfig(rows=30)
+COLUMNS = (
+    Column(name="amount", kind="number", nullable=True, low=-4.0, high=4.0),
+    Column(name="visits", kind="integer", low=0.0, high=8.0),
+    Column(name="city", kind="category", nullable=True, categories=("Bonn", "Kiel", "Ulm")),
+)
+BINARY = Signature(
+    task="binary", columns=COLUMNS, classes=("no", "yes"), positive="yes", threshold=0.5
+)
+REGRESSION = Signature(task="regression", columns=COLUMNS[:2])
+
+
+class Answering:
+    """A model in this process, made of one function from a frame to the shares of class 1."""
+
+    def __init__(self, function: Callable[[Frame], Any]) -> None:
+        self.function = function
+
+    def predict(self, frame: Frame) -> Predictions:
+        """Return the function's answer as values."""
+        return Predictions(values=np.asarray(self.function(frame), dtype=np.float64))
+
+
+def issues(record: RobustnessRecord) -> dict[str, list[Finding]]:
+    """The issues by code; the record must survive its own JSON."""
+    assert msgspec.json.decode(record.encode(), type=type(record)).digest == record.digest
+    found: dict[str, list[Finding]] = {}
+    for finding in record.issues:
+        found.setdefault(finding.code, []).append(finding)
+    return found
+
+
+def outcomes(record: RobustnessRecord) -> dict[str, str]:
+    """The outcome of each check that has no issue."""
+    return {f.code: f.outcome for f in record.findings if f.outcome != "issue"}
+
+
+def examined(fitted: Any, signature: Signature, folder: Path, **asked: Any) -> RobustnessRecord:
+    """The record of an estimator in a child process."""
+    data = Dataset(frame=frame_of(table()))
+    with open_model(fitted, workdir=folder) as model:
+        return robustness(model, signature, data, QUICK, subject="m", **asked)
+
+
+def test_a_sound_model_passes_every_check(tmp_path: Path) -> None:
+    """Imputed, scaled, and words in their normal spelling: no issue, and every case ran."""
+    data = table(missing=False)
+    normal = FunctionTransformer(
+        lambda words: words.fillna("").apply(lambda word: word.str.strip().str.lower())
+    )
+    words = make_pipeline(normal, OneHotEncoder(handle_unknown="ignore"))
+    numbers = pipeline(None).steps[0][1].transformers[0][1]
+    branches = make_column_transformer((numbers, ["amount", "visits"]), (words, ["city"]))
+    fitted = make_pipeline(branches, LogisticRegression()).fit(data, labels(data))
+    record = examined(fitted, BINARY, tmp_path)
+    assert issues(record) == {}
+    assert set(outcomes(record).values()) == {"passed"}
+    assert record.status == "complete"
+    assert len(record.cases) == 1 + 1 + 2 + 3 + len(planned_cases(BINARY))
+    assert (record.metrics[0].name, record.metrics[0].value) == ("failed_cases", 0.0)
+    refused = [case.column for case in record.cases if case.case == "missing"
+               and case.outcome == "refused"]  # fmt: skip
+    assert refused == ["visits"]
+
+
+def test_a_crash_on_an_unseen_category_is_found_in_its_column(tmp_path: Path) -> None:
+    """One issue for the column, with the cases and the library's own words."""
+    data = table(missing=False)
+    branches = make_column_transformer(
+        (OneHotEncoder(handle_unknown="error"), ["city"]), ("passthrough", ["visits"])
+    )
+    fitted = make_pipeline(branches, LogisticRegression()).fit(data, labels(data))
+    signature = msgspec.structs.replace(
+        BINARY, columns=tuple(msgspec.structs.replace(c, nullable=False) for c in COLUMNS)
+    )
+    data_set = Dataset(frame=frame_of(data))
+    with open_model(fitted, workdir=tmp_path) as model:
+        record = robustness(model, signature, data_set, QUICK, subject="m")
+    (crash,) = issues(record)["R001"]
+    assert crash.where == "column 'city'"
+    assert "unseen category" in crash.evidence["cases"]
+    assert "unknown categories" in crash.message
+    assert "handle_unknown" in crash.fix
+    assert record.metrics[0].value == len(crash.evidence["cases"])
+
+
+def test_nan_for_nan_is_found(tmp_path: Path) -> None:
+    """A regression without an imputer that lets NaN through to its answer."""
+    data = table(missing=False)
+    linear = LinearRegression().fit(data[["amount", "visits"]], data["visits"])
+    coefficient = linear.coef_.copy()
+
+    class Careless(LinearRegression):
+        def predict(self, rows: Any) -> Any:
+            return np.asarray(rows, float) @ coefficient
+
+    fitted = Careless().fit(data[["amount", "visits"]], data["visits"])
+    frame = {name: array for name, array in frame_of(data).items() if name != "city"}
+    with open_model(fitted, workdir=tmp_path) as model:
+        record = robustness(model, REGRESSION, Dataset(frame=frame), QUICK, subject="m")
+    (bad,) = issues(record)["R002"]
+    assert bad.where == "column 'amount'"
+    assert "30 of 30 rows" in bad.message
+
+
+def test_an_answer_that_depends_on_its_batch_is_found(tmp_path: Path) -> None:
+    """A step that scales by the batch's own mean is another model in every batch."""
+    data = table(missing=False)[["amount", "visits"]]
+    scale = FunctionTransformer(lambda rows: rows - rows.mean())
+    fitted = make_pipeline(scale, LogisticRegression()).fit(data, labels(table(missing=False)))
+    signature = msgspec.structs.replace(
+        BINARY, columns=tuple(msgspec.structs.replace(c, nullable=False) for c in COLUMNS[:2])
+    )
+    frame = {name: array for name, array in frame_of(data).items() if name != "city"}
+    with open_model(fitted, workdir=tmp_path) as model:
+        record = robustness(model, signature, Dataset(frame=frame), QUICK, subject="m")
+    (batch,) = issues(record)["R004"]
+    assert batch.evidence["cases"] == ["one row at a time"]
+
+
+def test_spelling_that_changes_decisions_is_an_issue_of_low_severity(tmp_path: Path) -> None:
+    """Every word that is spelled otherwise is unseen to a plain one-hot encoder."""
+    data = table(missing=False)
+    truth = np.where(data["city"] == "Ulm", "yes", "no")
+    fitted = pipeline(LogisticRegression()).fit(data, truth)
+    record = examined(fitted, BINARY, tmp_path)
+    (spelling,) = issues(record)["R003"]
+    assert (spelling.severity, spelling.where) == ("low", "column 'city'")
+    assert set(spelling.evidence["cases"]) == {"stray space", "other case"}
+
+
+def test_labels_alone_have_decisions_but_no_shift(tmp_path: Path) -> None:
+    """LinearSVC: batches are compared by label, and no score is made up."""
+    data = table()
+    signature = msgspec.structs.replace(BINARY, probabilities=False, threshold=None)
+    record = examined(pipeline(LinearSVC()).fit(data, labels(data)), signature, tmp_path)
+    assert outcomes(record)["R004"] == "passed"
+    assert any(case.changed for case in record.cases)
+    assert all(case.max_shift is None for case in record.cases)
+
+
+def test_gaps_in_booleans_and_big_integers_are_spoiled_like_the_rest() -> None:
+    """Booleans with gaps, integers near 2**63, floats near the largest: every case has its rows."""
+    columns = (
+        Column(name="flag", kind="boolean", nullable=True),
+        Column(name="sure", kind="boolean"),
+        Column(name="big", kind="integer", low=-(2.0**63), high=2.0**63),
+        Column(name="vast", kind="number", nullable=True, low=-1e308, high=1.7e308),
+        Column(name="blank", kind="number", nullable=True),
+    )
+    frame = {
+        "flag": np.array([True, None, False, True], dtype=object),
+        "sure": np.array([True, False, True, True]),
+        "big": np.array([2**63 - 1, -(2**63), 0, 7]),
+        "vast": np.array([1e308, -1e308, np.nan, 0.0]),
+        "blank": np.full(4, np.nan),
+    }
+    signature = Signature(task="regression", columns=columns)
+    for spoiled in planned_cases(signature):
+        if spoiled.change is None:
+            assert spoiled.column == "blank"
+            assert "no range" in spoiled.why
+            continue
+        for name in [spoiled.column] if spoiled.column else frame:
+            values = spoiled.change(frame[name])
+            assert len(values) == 4
+            assert not (values.dtype.kind == "f" and np.isinf(values).any())
+    seen: list[Any] = []
+    model = Answering(lambda rows: seen.append(rows["flag"]) or np.ones(row_count(rows)))
+    record = robustness(model, signature, Dataset(frame=frame), QUICK, subject="m")
+    assert issues(record) == {}
+    assert any(list(flag) == [False, None, True, False] for flag in seen if len(flag) == 4)
+    none = [case for case in record.cases if case.outcome == "not_applicable"]
+    assert {case.column for case in none} == {"blank"}
+    assert record.metrics[0].n == len(record.cases) - len(none)
+
+
+def test_a_model_that_fails_on_the_rows_as_they_are_is_an_issue_and_the_rest_is_skipped() -> None:
+    """Nothing else is claimed to have passed."""
+
+    def fail(_rows: Any) -> Any:
+        raise ModelError("the model failed on these rows", why="ZeroDivisionError: division")
+
+    frame = {"amount": np.arange(5.0), "visits": np.arange(5)}
+    record = robustness(Answering(fail), REGRESSION, Dataset(frame=frame), QUICK, subject="m")
+    (crash,) = issues(record)["R001"]
+    assert "rows as they are" in crash.message
+    assert "ZeroDivisionError" in crash.message
+    assert set(outcomes(record).values()) == {"skipped"}
+    assert record.status == "partial"
+
+
+def test_a_crash_on_a_single_row_or_a_wrong_count_is_found() -> None:
+    """A transformer that needs two rows, and one that drops rows with missing values."""
+    frame = {"amount": np.arange(5.0), "visits": np.arange(5)}
+
+    def needs_two(rows: Any) -> Any:
+        if row_count(rows) == 1:
+            raise ValueError("Found array with 1 sample(s) while a minimum of 2 is required")
+        return np.ones(row_count(rows))
+
+    def drops(rows: Any) -> Any:
+        return rows["visits"][~np.isnan(rows["amount"])]
+
+    first = robustness(Answering(needs_two), REGRESSION, Dataset(frame=frame), QUICK, subject="m")
+    assert issues(first)["R001"][0].evidence["cases"] == ["one row at a time"]
+    second = robustness(Answering(drops), REGRESSION, Dataset(frame=frame), QUICK, subject="m")
+    assert "5 rows gave 0 answers" in issues(second)["R001"][0].message
+
+
+def test_a_refusal_by_name_is_no_crash() -> None:
+    """A model that names the column that it cannot take has answered as it should."""
+
+    def picky(rows: Any) -> Any:
+        if np.isnan(rows["amount"]).any():
+            raise InputError("column 'amount' has a gap", where="amount")
+        return np.ones(row_count(rows))
+
+    frame = {"amount": np.arange(5.0), "visits": np.arange(5)}
+    record = robustness(Answering(picky), REGRESSION, Dataset(frame=frame), QUICK, subject="m")
+    assert issues(record) == {}
+    assert any(c.case == "missing" and c.outcome == "refused" for c in record.cases)
+
+
+def test_cases_out_of_time_are_skipped_and_their_checks_have_not_passed() -> None:
+    """No time at all: what compares columns is skipped, and the record is partial."""
+    frame = {"amount": np.arange(5.0), "visits": np.arange(5)}
+    config = RobustnessConfig(rows=5, seconds=-1.0)
+    model = Answering(lambda rows: np.ones(row_count(rows)))
+    record = robustness(model, REGRESSION, Dataset(frame=frame), config, subject="m")
+    told = outcomes(record)
+    assert {told[code] for code in ("R001", "R002", "R003", "R007")} == {"skipped"}
+    assert {told[code] for code in ("R004", "R005", "R006")} == {"passed"}
+    assert record.status == "partial"
+
+
+def test_no_rows_are_refused() -> None:
+    """There is nothing to spoil."""
+    empty = {"amount": np.empty(0), "visits": np.empty(0, int)}
+    model = Answering(lambda rows: np.ones(row_count(rows)))
+    with pytest.raises(InputError, match="no rows"):
+        robustness(model, REGRESSION, Dataset(frame=empty), QUICK, subject="m")
+
+
+def test_a_moved_value_of_a_regression_counts_as_another_decision() -> None:
+    """A word in another case moves the value by more than 1 % of the answers' spread."""
+    frame = frame_of(table(missing=False))
+    signature = Signature(task="regression", columns=COLUMNS)
+
+    def by_city(rows: Any) -> Any:
+        ulm = np.array([city == "Ulm" for city in rows["city"]])
+        return np.nan_to_num(rows["visits"]) + 5.0 * ulm
+
+    record = robustness(Answering(by_city), signature, Dataset(frame=frame), QUICK, subject="m")
+    assert issues(record)["R003"][0].where == "column 'city'"
+
+
+def test_batches_are_compared_by_row_whatever_the_kind_of_answer() -> None:
+    """NaN twice is the same, one infinity is not; codes and probabilities compare by row."""
+    values = np.array([1.0, np.nan, 2.0, np.inf])
+    alike = same("x", Predictions(values=values), Predictions(values=values.copy()), 4)
+    assert (alike.changed, alike.max_shift) == (0, 0.0)
+    other = Predictions(values=np.array([1.0, 0.0, 2.0, -np.inf]))
+    assert same("x", Predictions(values=values), other, 4).changed == 2
+    codes = Predictions(codes=np.array([0, 1, 2]))
+    assert same("x", codes, Predictions(codes=np.array([0, 2, 2])), 3).changed == 1
+    matrix = Predictions(probabilities=np.array([[0.5, 0.5], [1.0, 0.0]]))
+    moved = Predictions(probabilities=np.array([[0.5, 0.5], [0.9, 0.1]]))
+    assert same("x", matrix, moved, 2).changed == 1
+    assert same("x", matrix, Predictions(values=np.ones(2)), 2).outcome == "crashed"
+
+
+def test_boosting_with_gaps_passes_in_a_child(tmp_path: Path) -> None:
+    """A regression that takes NaN by itself, in its own process."""
+    data = table()[["amount", "visits"]]
+    target = data["visits"] + pd.Series(np.linspace(0, 1, len(data)))
+    fitted = HistGradientBoostingRegressor(max_iter=10).fit(data, target)
+    with open_model(fitted, workdir=tmp_path) as model:
+        record = robustness(model, REGRESSION, Dataset(frame=frame_of(data)), QUICK, subject="m")
+    assert set(issues(record)) <= {"R003"}
+    assert outcomes(record)["R001"] == "passed"
