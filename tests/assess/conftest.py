@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from sklearn.linear_model import LogisticRegression
 
 from afterfit.core.signature import Column, Signature
 from afterfit.models.loaded import Hints, LoadedModel, open_model
@@ -50,3 +51,12 @@ def binary() -> Signature:
 def rows() -> dict[str, Any]:
     """The sample table as a frame."""
     return frame_of(table())
+
+
+@pytest.fixture(scope="session")
+def logistic(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoadedModel]:
+    """A logistic regression on the sample table, in one child process for all tests."""
+    data = table()
+    fitted = pipeline(LogisticRegression()).fit(data, labels(data))
+    with open_model(fitted, workdir=tmp_path_factory.mktemp("logistic")) as model:
+        yield model

@@ -95,14 +95,13 @@ def test_metrics_are_those_of_scikit_learn_with_intervals_and_folds(
 
 
 def test_a_time_column_makes_the_folds_go_forward(
-    opened: Callable[..., LoadedModel], binary: Signature, rows: dict[str, Any]
+    logistic: LoadedModel, binary: Signature, rows: dict[str, Any]
 ) -> None:
     """Each fold trains on more rows than the one before, and the method says how."""
-    model = opened(LogisticRegression())
     days = np.array([f"2026-01-{1 + i // 10:02d}" for i in range(240)], dtype=object)
     data = Dataset(frame=rows, target=labels(table()), time=days)
     config = AssessConfig(effort="quick", folds=3, jobs=1)
-    record = assess(model, binary, data, data, config, subject="m", refittable=True)
+    record = assess(logistic, binary, data, data, config, subject="m", refittable=True)
     assert [fold.n_train for fold in record.folds] == [60, 120, 180]
     metric = find(record.metrics, "roc_auc", "cv")
     assert metric is not None
@@ -210,27 +209,25 @@ def test_a_regression_is_compared_with_the_mean_and_a_ridge(
 
 
 def test_rows_without_a_label_are_left_out_and_none_at_all_is_told(
-    opened: Callable[..., LoadedModel], binary: Signature, rows: dict[str, Any]
+    logistic: LoadedModel, binary: Signature, rows: dict[str, Any]
 ) -> None:
     """Half of the labels are missing; then all; then there is no target column."""
-    model = opened(LogisticRegression())
     target = labels(table())
     target[::2] = None
-    assert run(model, binary, Dataset(frame=rows, target=target)).n_labelled == 120
+    assert run(logistic, binary, Dataset(frame=rows, target=target)).n_labelled == 120
     for nothing in (np.full(240, None, dtype=object), None):
-        record = run(model, binary, Dataset(frame=rows, target=nothing))
+        record = run(logistic, binary, Dataset(frame=rows, target=nothing))
         assert [f.outcome for f in record.findings] == ["skipped"]
         assert record.status == "partial"
 
 
 def test_a_handful_of_rows_is_never_an_exception_nor_a_verdict(
-    opened: Callable[..., LoadedModel], binary: Signature, rows: dict[str, Any]
+    logistic: LoadedModel, binary: Signature, rows: dict[str, Any]
 ) -> None:
     """What cannot be said of few rows is skipped; a good model is not called a bad one."""
     data = Dataset(frame=rows, target=labels(table()))
-    model = opened(LogisticRegression())
     for n in (1, 2, 3, 8):
-        record = run(model, binary, data.take(slice(0, n)))
+        record = run(logistic, binary, data.take(slice(0, n)))
         assert record.n_labelled == n
         assert finding(record, "A001").outcome in {"skipped", "passed"}
         assert finding(record, "A006").outcome == "skipped"
@@ -279,7 +276,7 @@ def test_huge_integers_gaps_and_booleans_do_not_stop_the_linear_baseline() -> No
 
 
 def test_text_alone_has_no_linear_baseline_and_the_check_is_skipped(binary: Signature) -> None:
-    """ "Not compared" never reads as "passed"."""
+    """What was not compared never reads as passed."""
     signature = msgspec.structs.replace(binary, columns=(Column(name="note", kind="text"),))
     shares = np.linspace(0, 1, 60)
     frame = {"note": np.array([f"text {i}" for i in range(60)], dtype=object)}
@@ -307,20 +304,19 @@ def test_unknown_labels_and_a_target_of_words_are_refused_with_the_column(
 
 
 def test_a_fit_that_takes_too_long_is_ended_and_the_model_still_answers(
-    opened: Callable[..., LoadedModel], binary: Signature, rows: dict[str, Any]
+    logistic: LoadedModel, binary: Signature, rows: dict[str, Any]
 ) -> None:
     """The time is over before the first fold: nothing is claimed, no process is left broken."""
-    model = opened(LogisticRegression())
     data = Dataset(frame=rows, target=labels(table()))
     config = AssessConfig(effort="quick", folds=3, jobs=2, seconds=0.001)
-    record = assess(model, binary, data, data, config, subject="m", refittable=True)
+    record = assess(logistic, binary, data, data, config, subject="m", refittable=True)
     assert finding(record, "A006").outcome == "skipped"
     assert len(record.folds) < 3
-    assert len(model.predict(rows)) == 240
+    assert len(logistic.predict(rows)) == 240
 
 
 def test_the_users_own_function_fits_the_folds(
-    tmp_path: Any, opened: Callable[..., LoadedModel], binary: Signature, rows: dict[str, Any]
+    tmp_path: Any, logistic: LoadedModel, binary: Signature, rows: dict[str, Any]
 ) -> None:
     """--refit gets a table and the user's labels; a function that is not there is told."""
     (tmp_path / "refit_here.py").write_text(
@@ -330,11 +326,10 @@ def test_the_users_own_function_fits_the_folds(
         "    assert set(target) == {'yes', 'no'}\n"
         "    return pipeline(LogisticRegression()).fit(table, target)\n"
     )
-    model = opened(LogisticRegression())
     data = Dataset(frame=rows, target=labels(table()))
     for name, outcome in (("refit_here:again", "passed"), ("refit_here:absent", "skipped")):
         config = AssessConfig(effort="quick", folds=2, jobs=1, refit=name, code=str(tmp_path))
-        record = assess(model, binary, data, data, config, subject="m")
+        record = assess(logistic, binary, data, data, config, subject="m")
         assert finding(record, "A006").outcome == outcome, finding(record, "A006").message
     assert "absent" in finding(record, "A006").message
 

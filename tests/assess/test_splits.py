@@ -18,7 +18,10 @@ seeds = st.integers(0, 1000)
 
 @given(codes, folds, seeds, st.booleans())
 def test_every_row_is_tested_exactly_once_when_shuffled(
-    truth: np.ndarray, k: int, seed: int, stratify: bool
+    truth: np.ndarray,
+    k: int,
+    seed: int,
+    stratify: bool,  # noqa: FBT001  # hypothesis hands it over
 ) -> None:
     """The tests part the rows, both sides part each fold, and no fold is empty."""
     found = list(splits(truth, k, stratify=stratify, group=None, seed=seed))

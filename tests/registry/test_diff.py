@@ -58,10 +58,10 @@ def with_more(signature: Signature, *columns: Column) -> Signature:
 def test_each_change_of_the_signature_is_told_once(
     change: Callable[[Signature], Signature],
     where: str,
-    breaking: bool,
-    signature: Signature,  # noqa: FBT001 - a table of cases
+    breaking: bool,  # noqa: FBT001 - a table of cases
+    signature: Signature,
 ) -> None:
-    """Where it is, and whether a request that was right before is refused or means another thing."""
+    """Where it is, and whether a request that was right before is refused or means another."""
     (found,) = signature_changes(signature, change(signature))
     assert (found.where, found.breaking) == (where, breaking)
     assert list(signature_changes(signature, signature)) == []
@@ -102,10 +102,10 @@ def test_a_diff_of_two_versions_tells_bytes_and_numbers(
     assert [change.where for change in diff.signature] == ["columns.age.range"]
     (model,) = (change for change in diff.files if change.path == "model/model.onnx")
     assert (model.state, model.old_size, model.new_size) == ("changed", 3, 6)
-    (f1,) = diff.metrics
-    assert f1.old is not None
-    assert f1.new is not None
-    assert (f1.old.value, f1.new.low, f1.paired) == (0.8, pytest.approx(0.8), False)
+    (pair,) = diff.metrics
+    assert pair.old is not None
+    assert pair.new is not None
+    assert (pair.old.value, pair.new.low, pair.paired) == (0.8, pytest.approx(0.8), False)
     assert [text.partition(":")[0] for text in diff.skipped] == ["loadtest", "loadtest"]
     assert registry.diff("churn@1", "churn@1").same_bytes
     assert registry.diff("churn@1", "churn@2").skipped == ("metrics: no records were given",)

@@ -138,8 +138,9 @@ def test_what_is_not_there_is_answered_with_what_is(
     for text in ("churn@9", "churn@challenger", "churn@abcdef0123"):
         with pytest.raises(NotFoundError, match="champion → 2"):
             registry.resolve(text)
-    with pytest.raises(UsageError, match="nothing after the @"):
-        registry.resolve("churn@")
+    for text in ("churn@", "churn@../fraud", "churn@A b", "churn@@"):
+        with pytest.raises(UsageError, match="@"):
+            registry.resolve(text)
     with pytest.raises(NotFoundError, match="fraud"):
         registry.list("fraud")
 

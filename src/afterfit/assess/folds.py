@@ -47,6 +47,10 @@ class Refittable(Protocol):
         """Return the same model in a second process, a context manager."""
         ...
 
+    def close(self) -> None:
+        """End the process; it starts anew when next asked."""
+        ...
+
 
 def plan(
     signature: Signature, train: Dataset, truth: np.ndarray, config: AssessConfig
@@ -112,8 +116,10 @@ def cross_validate(
 @contextmanager
 def _ended_after(seconds: float, pool: list[Refittable]) -> Iterator[None]:
     """End the processes of the pool when the time is over; each starts anew when next asked."""
+    ended = threading.Event()
 
     def end() -> None:
+        ended.set()
         for host in pool:
             if host.pid is not None:
                 with contextlib.suppress(ProcessLookupError):
@@ -123,12 +129,16 @@ def _ended_after(seconds: float, pool: list[Refittable]) -> Iterator[None]:
         yield
         return
     timer = threading.Timer(seconds, end)
-    timer.daemon = True
     timer.start()
     try:
         yield
     finally:
         timer.cancel()
+        timer.join()
+        if ended.is_set():
+            # A process that is still dying would look alive to the next request.
+            for host in pool:
+                host.close()
 
 
 def _fit(

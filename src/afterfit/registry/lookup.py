@@ -17,15 +17,15 @@ class Lookup:
     def resolve(self, reference: str) -> Version:
         """Return the version meant; raises UsageError, or NotFoundError listing what there is."""
         wanted = parse_reference(reference)
+        alias = self._shelf.alias(wanted.name, wanted.selector or CHAMPION)
+        if alias is not None:
+            return self._aliased(wanted.name, alias)
+        file = self._shelf.version(wanted.name, wanted.number or 0)
+        if file is not None:
+            return self.version(file)
         versions = self.files(wanted.name)
         if not wanted.selector:
-            return self._default(wanted.name, versions)
-        for alias in self._shelf.aliases(wanted.name):
-            if alias.alias == wanted.selector:
-                return self._aliased(wanted.name, alias)
-        for file in versions:
-            if file.number == wanted.number:
-                return self.version(file)
+            return self._only(wanted.name, versions)
         return self._by_digest(wanted, versions)
 
     def files(self, name: str) -> list[VersionFile]:
@@ -64,9 +64,9 @@ class Lookup:
         return None if found is None else found.number
 
     def _aliased(self, name: str, alias: AliasFile) -> Version:
-        for file in self.files(name):
-            if file.number == alias.number and file.digest == alias.digest:
-                return self.version(file)
+        file = self._shelf.version(name, alias.number)
+        if file is not None and file.digest == alias.digest:
+            return self.version(file)
         raise IntegrityError(
             f"{name}@{alias.alias} points to a version that is not there",
             where=str(self._shelf.alias_path(name, alias.alias)),
@@ -74,10 +74,7 @@ class Lookup:
             fix="restore registry/ from a copy of the workspace",
         )
 
-    def _default(self, name: str, versions: list[VersionFile]) -> Version:
-        champion = self._shelf.alias(name, CHAMPION)
-        if champion is not None:
-            return self._aliased(name, champion)
+    def _only(self, name: str, versions: list[VersionFile]) -> Version:
         if len(versions) == 1:
             return self.version(versions[0])
         raise NotFoundError(

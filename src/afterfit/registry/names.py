@@ -13,6 +13,7 @@ MAX_NAME = 100
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 _ALIAS = re.compile(r"[a-z][a-z0-9_-]*")
 _DIGEST = re.compile(r"(?:sha256:)?([0-9a-f]{6,64})")
+_SELECTOR = re.compile(r"[a-z0-9_:-]{1,100}")
 _NUMBER = re.compile(r"[1-9][0-9]{0,8}")
 
 
@@ -69,6 +70,12 @@ def parse_reference(text: str) -> Reference:
         raise UsageError(
             f"nothing after the @ of {text[:MAX_NAME]!r}",
             why="a reference is NAME, NAME@ALIAS, NAME@NUMBER or NAME@DIGEST",
+            fix=f"write, for example: {_suggestion(name)}@{CHAMPION}",
+        )
+    if selector and not _SELECTOR.fullmatch(selector):
+        raise UsageError(
+            f"not a version: {text[:MAX_NAME]!r}",
+            why="after the @ stands an alias, a number, or a digest",
             fix=f"write, for example: {_suggestion(name)}@{CHAMPION}",
         )
     return Reference(check_name(name), selector)

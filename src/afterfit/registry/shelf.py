@@ -75,6 +75,11 @@ class Shelf:
         """Return every version of a name by its number; raises IntegrityError."""
         return [_read(path, VersionFile) for path in _files(self.folder / name / "versions")]
 
+    def version(self, name: str, number: int) -> VersionFile | None:
+        """Return one version of a name, None where there is no such number."""
+        path = self.version_path(name, number)
+        return _read(path, VersionFile) if path.exists() else None
+
     def next_number(self, name: str) -> int:
         """Return the number after the highest."""
         numbers = [int(path.stem) for path in _files(self.folder / name / "versions")]

@@ -1,0 +1,5 @@
+"""``python -m afterfit`` is the command line."""
+
+from afterfit.cli import main
+
+main()
