@@ -40,7 +40,7 @@ check: $(STAMP) ## lint, format, types and the import rules
 	$(BIN)/lint-imports
 
 bench: $(STAMP) ## the hot paths; results as JSON with the machine noted
-	@set -e; for script in bench/bench_*.py; do \
+	@set -e; for script in bench/*.py; do \
 		test -e "$$script" || { echo "no benchmark in bench/" >&2; exit 2; }; \
 		echo "$$script"; $(BIN)/python "$$script"; done
 

@@ -303,15 +303,21 @@ def test_unknown_labels_and_a_target_of_words_are_refused_with_the_column(
         run(model, number_signature(), replace(data, target=np.full(240, np.inf)))
 
 
-def test_a_fit_that_takes_too_long_is_ended_and_the_model_still_answers(
-    logistic: LoadedModel, binary: Signature, rows: dict[str, Any]
+def test_a_fit_that_never_ends_is_ended_and_the_model_still_answers(
+    tmp_path: Any, logistic: LoadedModel, binary: Signature, rows: dict[str, Any]
 ) -> None:
-    """The time is over before the first fold: nothing is claimed, no process is left broken."""
+    """The time is over: nothing is claimed, and no process is left broken."""
+    (tmp_path / "refit_stuck.py").write_text(
+        "import threading\ndef again(table, target):\n    threading.Event().wait()\n"
+    )
     data = Dataset(frame=rows, target=labels(table()))
-    config = AssessConfig(effort="quick", folds=3, jobs=2, seconds=0.001)
-    record = assess(logistic, binary, data, data, config, subject="m", refittable=True)
+    config = AssessConfig(
+        folds=3, jobs=2, seconds=1.0, refit="refit_stuck:again", code=str(tmp_path)
+    )
+    record = assess(logistic, binary, data, data, config, subject="m")
     assert finding(record, "A006").outcome == "skipped"
-    assert len(record.folds) < 3
+    assert "0 of 3 folds" in finding(record, "A006").message
+    assert (record.status, record.folds) == ("partial", ())
     assert len(logistic.predict(rows)) == 240
 
 

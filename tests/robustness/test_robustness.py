@@ -126,7 +126,7 @@ def test_nan_for_nan_is_found(tmp_path: Path) -> None:
     linear = LinearRegression().fit(data[["amount", "visits"]], data["visits"])
     coefficient = linear.coef_.copy()
 
-    class Careless(LinearRegression):
+    class Careless(LinearRegression):  # type: ignore[misc]  # scikit-learn has no types
         def predict(self, rows: Any) -> Any:
             return np.asarray(rows, float) @ coefficient
 
@@ -202,8 +202,12 @@ def test_gaps_in_booleans_and_big_integers_are_spoiled_like_the_rest() -> None:
             assert len(values) == 4
             assert not (values.dtype.kind == "f" and np.isinf(values).any())
     seen: list[Any] = []
-    model = Answering(lambda rows: seen.append(rows["flag"]) or np.ones(row_count(rows)))
-    record = robustness(model, signature, Dataset(frame=frame), QUICK, subject="m")
+
+    def look(rows: Any) -> Any:
+        seen.append(rows["flag"])
+        return np.ones(row_count(rows))
+
+    record = robustness(Answering(look), signature, Dataset(frame=frame), QUICK, subject="m")
     assert issues(record) == {}
     assert any(list(flag) == [False, None, True, False] for flag in seen if len(flag) == 4)
     none = [case for case in record.cases if case.outcome == "not_applicable"]

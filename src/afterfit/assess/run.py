@@ -62,7 +62,7 @@ def assess(
     classifies = signature.task != "regression"
     return AssessRecord(
         **shared,
-        status="partial" if folds and about_folds.outcome == "skipped" else "complete",
+        status="partial" if config.folds > 1 and about_folds.outcome == "skipped" else "complete",
         findings=(
             findings.NoLabels.passed(f"{len(labelled)} of {len(data)} rows have a label"),
             *about_quality(rows, others),

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 HELD_OUT = 0.25
 MODEL = "fraud.skops"
-THRESHOLD = 0.08
 GATES = """\
 # What the demo asks of its model before it may serve. See: afterfit explain, afterfit config show
 gates = [
@@ -30,7 +29,7 @@ gates = [
 [model]
 name = "fraud"
 positive = "yes"
-threshold = 0.08
+threshold = 0.2
 
 [data]
 data = "test.csv"
