@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,8 @@ from afterfit.cli.app import COMMANDS, GROUPS, run
 ALL = [(name,) for name in COMMANDS] + [
     (group, member) for group, (_, members) in GROUPS.items() for member in members
 ]
+# A command in quotes, in back-quotes, after a prompt or after "fix:"; prose is not meant.
+NAMED = re.compile(r"""["'`$(]\s?afterfit ([a-z]+)(?: ([a-z]+)\b(?![=/.@-]))?""")
 ENVELOPE = {"schema", "ok", "command", "exit", "result", "error", "warnings"}
 
 
@@ -110,3 +113,17 @@ def test_the_template_is_a_valid_configuration(tmp_path: Path) -> None:
     assert run(["init", str(tmp_path)]) == 0
     assert load_config(tmp_path, environ={}).config.gates == ("baseline_lift > 0",)
     assert run(["init", str(tmp_path)]) == 2
+
+
+def test_every_command_that_a_message_names_exists(project_root: Path) -> None:
+    """A fix to paste must work: each ``afterfit WORD`` in the sources and pages is a command."""
+    wrong = []
+    pages = [project_root / "README.md", project_root / "CONTRIBUTING.md"]
+    for path in [*project_root.glob("src/**/*.py"), *project_root.glob("docs/**/*.md"), *pages]:
+        text = path.read_text(encoding="utf-8")
+        for word, member in NAMED.findall(text):
+            group = GROUPS.get(word)
+            known = word in COMMANDS or (group and (not member or member in group[1]))
+            if not known:
+                wrong.append(f"{path.relative_to(project_root)}: afterfit {word} {member}")
+    assert wrong == []

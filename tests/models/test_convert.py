@@ -79,7 +79,8 @@ def beside(native: NativeModel, signature: Signature, frame: Frame) -> dict[str,
     found = thresholds(native, signature)
     rng = np.random.default_rng(1)
     rows: dict[str, list[np.ndarray]] = {name: [] for name in frame}
-    for name, splits in found.items():
+    for name, every in found.items():
+        splits = every[np.isfinite(every)]
         chosen = rng.choice(splits, min(len(splits), 80), replace=False)
         single = chosen.astype(np.float32)
         ends = (np.float32(np.inf), np.float32(-np.inf))

@@ -256,7 +256,7 @@ def test_nothing_to_roll_back_to_says_what_to_do(
         NotFoundError, match="1 is the only version that was ever champion"
     ) as caught:
         registry.rollback("churn", who="ana", why="?")
-    assert "afterfit promote" in caught.value.fix
+    assert "afterfit version promote" in caught.value.fix
 
 
 class Stack:

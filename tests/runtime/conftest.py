@@ -13,10 +13,11 @@ _ROOT = str(Path(__file__).resolve().parents[2])
 if _ROOT not in sys.path:
     sys.path.insert(0, _ROOT)
 
+from tests.runtime.bundles import numbers_bundle, people_bundle  # noqa: E402
+
 from afterfit.runtime.decode import Limits  # noqa: E402 - after the path is set
 from afterfit.serve.config import ServeConfig  # noqa: E402
 from afterfit.serve.run import ServedBundle, ServerHandle, start_server  # noqa: E402
-from tests.runtime.bundles import numbers_bundle, people_bundle  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

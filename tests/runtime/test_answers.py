@@ -192,7 +192,7 @@ def test_paths_and_methods_that_do_not_exist(
 
 
 def test_any_content_type_is_taken_but_another_charset_is_not(client: Client) -> None:
-    """curl sends a form's type; a charset that contradicts JSON is a 415."""
+    """Curl sends a form's type; a charset that contradicts JSON is a 415."""
     body = row().encode()
     for kind in ("application/x-www-form-urlencoded", "text/plain; charset=UTF-8", ""):
         assert client.request("POST", "/predict/churn", body, content_type=kind).status == 200

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from tests.runtime.bundles import people, people_bundle
 
 from afterfit.runtime.columns import FieldError
 from afterfit.runtime.embed import EmbeddedModel
 from afterfit.runtime.events import read_segments
-from tests.runtime.bundles import people, people_bundle
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,7 +30,7 @@ def test_every_form_of_rows_gives_the_same_answers(folder: Path) -> None:
     """A list of objects, an object of columns, a DataFrame, numpy arrays, and one object."""
     model = EmbeddedModel(folder, name="churn", version=3)
     table = pd.DataFrame(ROWS)
-    forms = [
+    forms: list[Any] = [
         ROWS,
         {name: [row[name] for row in ROWS] for name in ROWS[0]},
         table,

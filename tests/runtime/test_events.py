@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import msgspec
 import numpy as np
 import pytest
+from tests.runtime.bundles import people, people_bundle, people_signature
 
 from afterfit.core.event import Event, new_ids
 from afterfit.core.fingerprint import Fingerprint, build
@@ -22,7 +23,6 @@ from afterfit.runtime.journal import Capture, Journal, refusal
 from afterfit.runtime.live import LiveModel, Service
 from afterfit.runtime.metrics import Metrics
 from afterfit.runtime.predict import load_bundle
-from tests.runtime.bundles import people, people_bundle, people_signature
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -71,14 +71,14 @@ class Stalled:
         """Nothing is kept."""
 
 
-def service(folder: Path, **options: Any) -> tuple[Service, LiveModel, Journal]:
-    """A service with one people model and a journal that writes into ``folder/events``."""
-    people_bundle(folder / "bundle")
+def service(base: Path, **options: Any) -> tuple[Service, LiveModel, Journal]:
+    """A service with one people model and a journal that writes into ``base/events``."""
+    people_bundle(base / "bundle")
     metrics = Metrics()
-    events = folder / "events"
+    events = base / "events"
     settings: dict[str, Any] = {"sink": SegmentWriter(events, "0"), "folder": events, **options}
     journal = Journal(metrics, endpoint="e", **settings)
-    model = LiveModel("churn", 2, load_bundle(folder / "bundle"))
+    model = LiveModel("churn", 2, load_bundle(base / "bundle"))
     return Service(metrics, journal), model, journal
 
 
@@ -316,7 +316,7 @@ def test_counters_of_all_workers_are_summed_and_outlive_their_worker() -> None:
     second.request("predict", 418)
     again = Metrics(descriptor, 0)
     again.request("predict", 200, 99.0)
-    text = again.text([("a\"b", 1, "d")])
+    text = again.text([('a"b', 1, "d")])
     os.close(descriptor)
     assert 'afterfit_requests_total{route="predict",status="200"} 3' in text
     assert 'afterfit_requests_total{route="predict",status="other"} 1' in text

@@ -45,7 +45,8 @@ def talk(*pieces: bytes, limits: HttpLimits = LIMITS, pause: float = 0.03) -> by
         writer.close()
         return answer
 
-    return with_server(exchange, limits)
+    answer: bytes = with_server(exchange, limits)
+    return answer
 
 
 def with_server(talker: Callable[[int], Any], limits: HttpLimits = LIMITS) -> Any:
@@ -235,8 +236,8 @@ def test_closing_finishes_what_is_in_flight() -> None:
         port = listener.sockets[0].getsockname()[1]
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(b"GET /slow HTTP/1.1\r\n\r\n")
-        while not any(connection.pending for connection in server.connections):
-            await asyncio.sleep(0.001)
+        while not any(connection.pending for connection in server.connections):  # noqa: ASYNC110
+            await asyncio.sleep(0)
         cut = await server.close(5)
         answer = await reader.read()
         writer.close()

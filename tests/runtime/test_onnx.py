@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 from onnx import TensorProto, helper
+from tests.runtime.bundles import PEOPLE_INPUTS, numbers_graph, people, people_graph, serialized
 
 from afterfit.core.bundle import GraphOutput, TensorInput
 from afterfit.errors import InputError, ModelError
 from afterfit.runtime.onnx import OnnxModel, feed
-from tests.runtime.bundles import PEOPLE_INPUTS, numbers_graph, people, people_graph, serialized
 
 SUM = TensorInput(name="input", columns=("a", "b"), dtype="float32")
 

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 import pytest
+from tests.runtime.bundles import numbers_bundle, people, people_bundle
 
 from afterfit.core.bundle import Bundle, write_manifest
 from afterfit.errors import DependencyError, IntegrityError, ModelError, NotFoundError
 from afterfit.runtime.predict import load_bundle, open_variant
-from tests.runtime.bundles import numbers_bundle, people, people_bundle
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,7 +32,8 @@ def test_a_regression_bundle_gives_values(tmp_path: Path) -> None:
     people_bundle(tmp_path / "bundle", regression=True)
     values = load_bundle(tmp_path / "bundle").predict(people(3)).values
     assert values is not None
-    assert (values.shape, values.dtype) == ((3,), np.float64)
+    assert values.shape == (3,)
+    assert values.dtype == np.float64
 
 
 def test_one_changed_byte_is_an_integrity_error(tmp_path: Path) -> None:

@@ -10,10 +10,12 @@ import subprocess
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
 import pytest
+from tests.runtime.bundles import store_bundle
 
 from afterfit.errors import (
     AfterfitError,
@@ -29,12 +31,11 @@ from afterfit.runtime.events import read_segments
 from afterfit.runtime.settings import check_bind
 from afterfit.serve.config import ServeConfig
 from afterfit.serve.run import ServedBundle, ServerHandle, start_server
-from tests.runtime.bundles import store_bundle
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
+EVERYWHERE = "0.0.0.0"  # noqa: S104 - refused, which is what the tests show
 ROW = {"age": 39.5, "hours": 40, "job": "nurse"}
 
 
@@ -73,7 +74,7 @@ class Load:
         self._stop = threading.Event()
         self._threads = [threading.Thread(target=self._ask) for _ in range(clients)]
 
-    def __enter__(self) -> Load:
+    def __enter__(self) -> Self:
         for thread in self._threads:
             thread.start()
         return self
@@ -170,7 +171,7 @@ def changed(endpoint: Endpoint, **route: Any) -> Endpoint:
 
 
 def test_the_admin_api_refuses_what_it_cannot_do(server: ServerHandle) -> None:
-    """A stale generation, an unknown digest, a canary, a new name: each in words, nothing changed."""
+    """A stale generation, an unknown digest, a canary, a new name: nothing is changed."""
     now = server.admin.get()
     with pytest.raises(ConflictError, match="generation 1, not 7"):
         server.admin.put(now, 7)
@@ -195,8 +196,8 @@ def test_the_admin_api_refuses_what_it_cannot_do(server: ServerHandle) -> None:
 
 def test_the_admin_socket_is_for_its_owner_alone(server: ServerHandle) -> None:
     """Mode 0600, and not on the public port."""
-    path = server.admin.address.removeprefix("unix:")
-    assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
+    path = Path(server.admin.address.removeprefix("unix:"))
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
     with server.client() as client:
         assert client.get("/admin/v1/endpoint").status == 404
 
@@ -278,13 +279,13 @@ def run_module(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 def test_another_machine_is_served_only_on_purpose(bundles: list[ServedBundle]) -> None:
     """Beyond loopback without keys is a usage error that names the way out."""
-    done = run_module("--bundle", f"churn={bundles[0].folder}", "--host", "0.0.0.0", "--port", "0")
+    done = run_module("--bundle", f"churn={bundles[0].folder}", "--host", EVERYWHERE, "--port", "0")
     assert done.returncode == 2
     assert "--allow-unauthenticated" in done.stderr
     assert "Traceback" not in done.stderr
     for host in ("127.0.0.1", "::1", "localhost"):
         check_bind(host, allow_unauthenticated=False)
-    check_bind("0.0.0.0", allow_unauthenticated=True)
+    check_bind(EVERYWHERE, allow_unauthenticated=True)
 
 
 @pytest.mark.parametrize(

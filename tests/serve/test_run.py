@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.runtime.bundles import people_bundle
 
 from afterfit.errors import ConflictError, IntegrityError, UsageError
 from afterfit.serve.config import ServeConfig
 from afterfit.serve.run import ServedBundle, link_bundle, start_server
-from tests.runtime.bundles import people_bundle
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -55,8 +55,9 @@ def test_a_public_address_is_refused_before_anything_starts(
     bundle: ServedBundle, tmp_path: Path
 ) -> None:
     """No state is written."""
+    config = ServeConfig(host="0.0.0.0")  # noqa: S104 - refused, which is what this shows
     with pytest.raises(UsageError, match="other machines"):
-        start_server({"churn": bundle}, ServeConfig(host="0.0.0.0"), tmp_path / "state")
+        start_server({"churn": bundle}, config, tmp_path / "state")
     assert not (tmp_path / "state").exists()
 
 

@@ -70,11 +70,13 @@ def _shuffled(
 def _forward(time: np.ndarray, folds: int, group: np.ndarray | None) -> Iterator[Split]:
     moments = seconds_of(time)
     known = np.sort(moments[~np.isnan(moments)])
-    if not len(known):
+    distinct = np.unique(known)
+    if len(distinct) < 2:
         return
     member = None if group is None else _members(group)
-    starts = np.unique(known[[len(known) * k // (folds + 1) for k in range(1, folds + 1)]])
-    edges = np.append(starts[starts > known[0]], np.inf)
+    starts = known[[len(known) * k // (folds + 1) for k in range(1, folds + 1)]]
+    # Where many rows share the earliest moment, the first test starts at the second one.
+    edges = np.append(np.unique(np.maximum(starts, distinct[1])), np.inf)
     for fold, (start, end) in enumerate(pairwise(edges)):
         earlier = moments < start
         tested = (moments >= start) & (moments < end)

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 DIGITS = 15
+LARGEST = math.nextafter(1.0, 0.0)
 
 
 class Choice(NamedTuple):
@@ -31,7 +32,8 @@ def best_threshold(hits: np.ndarray, scores: np.ndarray) -> Choice | None:
     row is positive, or no score is above 0.
     """
     order = np.argsort(-scores, kind="stable")
-    ordered = scores[order]
+    # No threshold is 1 or above: scores that only such a one would part are decided alike.
+    ordered = np.minimum(scores[order], LARGEST)
     ends = np.flatnonzero(np.append(ordered[1:] != ordered[:-1], True))
     ends = ends[ordered[ends] > 0.0]
     if not hits.any() or not len(ends):
@@ -45,7 +47,6 @@ def best_threshold(hits: np.ndarray, scores: np.ndarray) -> Choice | None:
 
 def _shortest(above: float, upto: float) -> float:
     """Return a number of few digits in (above, upto], and below 1."""
-    upto = min(upto, math.nextafter(1.0, 0.0))
     for digits in range(1, DIGITS):
         candidate = math.floor(upto * 10.0**digits) / 10.0**digits
         if above < candidate <= upto:

@@ -10,7 +10,7 @@ from afterfit.core.bundle import GraphOutput, TensorInput
 from afterfit.core.frame import is_missing
 from afterfit.core.signature import Signature
 from afterfit.errors import ModelError
-from afterfit.models.convert_graph import ML_OPSET, Graph, finish
+from afterfit.models.convert_graph import ML_OPSET, Graph, column_names, finish
 from afterfit.models.convert_steps import look_up
 from afterfit.models.convert_trees import Trees, emit
 from afterfit.models.convert_trees_boosters import read_lightgbm, read_xgboost
@@ -56,7 +56,7 @@ def booster_to_onnx(
     from afterfit.models.convert import Converted
 
     trees = read_booster(native.estimator)
-    names = _columns(native, signature)
+    names = column_names(native, signature)
     graph = Graph()
     rows, inputs, declared = _inputs(native, signature, names, missing, graph)
     if trees.truncated:
@@ -67,10 +67,6 @@ def booster_to_onnx(
     data = finish(graph.model(declared, declared_output), answer, ml_opset=ML_OPSET)
     output = GraphOutput(name=answer, form="matrix" if trees.classifier else "value")
     return Converted(data=data, inputs=inputs, output=output)
-
-
-def _columns(native: NativeModel, signature: Signature) -> tuple[str, ...]:
-    return tuple(native.description.features or signature.names)
 
 
 def _inputs(
@@ -112,7 +108,7 @@ def _inputs(
 
 def _look_up(graph: Graph, native: NativeModel, name: str, index: int) -> str:
     """Return the name of [n, 1]: the number of each text among the categories, NaN for others."""
-    known = list(native.description.categorical[name])
+    known = np.array(native.description.categorical[name])
     return look_up(graph, "strings", index, known, np.arange(len(known)), np.nan)
 
 
@@ -133,7 +129,7 @@ def _by_library(native: NativeModel, signature: Signature) -> Converted:
 
     from afterfit.models.convert import Converted
 
-    names = _columns(native, signature)
+    names = column_names(native, signature)
     estimator, repaired = _renamed(native.estimator)
     convert = convert_lightgbm if family(estimator, "lightgbm") else convert_xgboost
     types = [("input", FloatTensorType([None, len(names)]))]

@@ -7,6 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from afterfit.core.signature import Signature
+from afterfit.models.native import NativeModel
+
 __all__ = [
     "IR_VERSION",
     "ML",
@@ -14,6 +17,7 @@ __all__ = [
     "OPSET",
     "ConverterContainer",
     "Graph",
+    "column_names",
     "finish",
     "texts",
 ]
@@ -24,6 +28,12 @@ IR_VERSION = 10
 """What ONNX Runtime 1.20 and later run; fixed, so that equal models give equal bytes."""
 
 ML = "ai.onnx.ml"
+
+
+def column_names(native: NativeModel, signature: Signature) -> tuple[str, ...]:
+    """Return the columns in the model's order, by the names that the data gives them."""
+    known = native.description.features or ()
+    return tuple(known) if known and set(known) <= set(signature.names) else signature.names
 
 
 class Graph:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from afterfit.core.signature import Signature
+from afterfit.models.convert_graph import column_names
 from afterfit.models.native import NativeModel
 
 __all__ = ["mapped"]
@@ -21,7 +22,7 @@ def mapped(
     ``scale * x + shift`` turns its thresholds back; what is not such a line is left out.
     """
     estimator = native.estimator
-    names = tuple(native.description.features or signature.names)
+    names = column_names(native, signature)
     columns = {name: index for index, name in enumerate(names) if signature.column(name).numeric}
     if not hasattr(estimator, "steps") or len(estimator.steps) == 1:
         return {

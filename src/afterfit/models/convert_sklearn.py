@@ -13,9 +13,15 @@ from afterfit.core.bundle import GraphOutput, TensorInput
 from afterfit.core.signature import Signature
 from afterfit.errors import ModelError
 from afterfit.models.convert_booster import read_booster
-from afterfit.models.convert_graph import ML_OPSET, OPSET, ConverterContainer, finish
+from afterfit.models.convert_graph import (
+    ML_OPSET,
+    OPSET,
+    ConverterContainer,
+    column_names,
+    finish,
+)
 from afterfit.models.convert_repair import repair
-from afterfit.models.convert_steps import write_imputer, write_ordinal
+from afterfit.models.convert_steps import write_imputer, write_one_hot, write_ordinal
 from afterfit.models.convert_trees import emit
 from afterfit.models.convert_trees_sklearn import read_sklearn
 from afterfit.models.native import NativeModel, family
@@ -59,7 +65,7 @@ def sklearn_to_onnx(
 
     estimator = copy.deepcopy(_unwrapped(native.estimator))
     repaired = repair(estimator, missing)
-    names = tuple(native.description.features or signature.names)
+    names = column_names(native, signature)
     inputs = _inputs(estimator, names, signature, attempt, missing)
     exact = attempt.trees == "exact"
     types = [(tensor.name, _tensor_type(tensor)) for tensor in inputs]
@@ -189,7 +195,11 @@ def _registered(*, exact: bool) -> Iterator[None]:
     before = dict(pool)
     _register_boosters(exact=exact)
     ours = dict.fromkeys(_TREE_ALIASES, _write_trees)
-    ours |= {"SklearnSimpleImputer": write_imputer, "SklearnOrdinalEncoder": write_ordinal}
+    ours |= {
+        "SklearnOneHotEncoder": write_one_hot,
+        "SklearnOrdinalEncoder": write_ordinal,
+        "SklearnSimpleImputer": write_imputer,
+    }
     for alias, write in ours.items() if exact else ():
         if alias in pool:
             options = pool[alias].get_allowed_options()

@@ -10,7 +10,9 @@ from afterfit.core.frame import is_missing
 from afterfit.errors import ModelError
 from afterfit.models.convert_graph import ML, ConverterContainer, texts
 
-__all__ = ["look_up", "write_imputer", "write_ordinal"]
+__all__ = ["look_up", "write_imputer", "write_one_hot", "write_ordinal"]
+
+INT64, DOUBLE = 7, 11
 
 
 def write_imputer(scope: Any, operator: Any, container: Any) -> None:
@@ -57,15 +59,65 @@ def write_ordinal(scope: Any, operator: Any, container: Any) -> None:
         codes[[value == marker for value in known]] = float(estimator.encoded_missing_value)
         unknown = estimator.unknown_value
         default = np.nan if unknown is None else float(unknown)
-        columns.append(look_up(out, rows, index, [str(value) for value in known], codes, default))
+        columns.append(look_up(out, rows, index, np.array([str(value) for value in known]), codes, default))
     operator.outputs[0].type = DoubleTensorType([None, len(columns)])
     out.named("Concat", columns, operator.outputs[0].full_name, axis=1)
 
 
+def write_one_hot(scope: Any, operator: Any, container: Any) -> None:
+    """Write a OneHotEncoder: each value's row in a table; drops and rare categories included.
+
+    A value that the encoder refuses has no row, so the graph refuses it too.
+    """
+    from skl2onnx.common.data_types import DoubleTensorType, StringTensorType
+
+    estimator = operator.raw_operator
+    text = all(isinstance(variable.type, StringTensorType) for variable in operator.inputs)
+    out = ConverterContainer(scope, container)
+    rows = _joined(operator, out)
+    if not text:
+        rows = out.node("Cast", [rows], to=DOUBLE)
+    parts = []
+    for index, known in enumerate(estimator.categories_):
+        values = np.array([str(value) for value in known] if text else known.astype(np.float64))
+        codes = np.arange(len(known), dtype=np.float64)
+        code = look_up(out, rows, index, values, codes, float(len(known)))
+        whole = out.node("Cast", [code], to=INT64)
+        table = out.constant(_one_hot_rows(estimator, index))
+        found = out.node("Gather", [table, whole], axis=0)
+        parts.append(out.node("Squeeze", [found, out.constant(np.array([1]))]))
+    width = sum(len(columns) for columns in _outputs(estimator))
+    operator.outputs[0].type = DoubleTensorType([None, width])
+    out.named("Concat", parts, operator.outputs[0].full_name, axis=1)
+
+
+def _outputs(estimator: Any) -> list[np.ndarray]:
+    return [_one_hot_rows(estimator, i)[0] for i in range(len(estimator.categories_))]
+
+
+def _one_hot_rows(estimator: Any, index: int) -> np.ndarray:
+    """Return [categories (+ 1 for an unknown one), columns]: what each category becomes."""
+    known = estimator.categories_[index]
+    mapping = np.arange(len(known))
+    rare = getattr(estimator, "infrequent_categories_", None)
+    folded = rare is not None and rare[index] is not None
+    if folded:
+        mapping = estimator._default_to_infrequent_mappings[index]  # noqa: SLF001 - no public name
+    width = int(mapping.max()) + 1
+    rows = np.eye(width)[mapping]
+    unknown = np.zeros((1, width))
+    if folded and estimator.handle_unknown == "infrequent_if_exist":
+        unknown[0, -1] = 1.0
+    if estimator.handle_unknown != "error":
+        rows = np.concatenate([rows, unknown])
+    dropped = None if estimator.drop_idx_ is None else estimator.drop_idx_[index]
+    return rows if dropped is None else np.delete(rows, mapping[int(dropped)], axis=1)
+
+
 def look_up(
-    out: Any, rows: str, index: int, keys: list[str], codes: np.ndarray, default: float
+    out: Any, rows: str, index: int, keys: np.ndarray, codes: np.ndarray, default: float
 ) -> str:
-    """Return the name of [n, 1] doubles: each text of column ``index`` as its code."""
+    """Return the name of [n, 1] doubles: each value of column ``index`` as its code."""
     from onnx import numpy_helper
 
     column = out.node("Gather", [rows, out.constant(np.array([index]))], axis=1)
@@ -74,11 +126,19 @@ def look_up(
             "LabelEncoder",
             [column],
             domain=ML,
-            keys_tensor=texts("keys", np.array(keys, dtype=object)),
+            keys_tensor=_tensor("keys", keys),
             values_tensor=numpy_helper.from_array(np.asarray(codes, dtype=np.float64), "values"),
             default_tensor=numpy_helper.from_array(np.array([default]), "default"),
         )
     )
+
+
+def _tensor(name: str, values: np.ndarray) -> Any:
+    from onnx import numpy_helper
+
+    if values.dtype.kind in "OU":
+        return texts(name, values)
+    return numpy_helper.from_array(np.asarray(values, dtype=np.float64), name)
 
 
 def _joined(operator: Any, out: ConverterContainer) -> str:

@@ -37,6 +37,9 @@ def read_lightgbm(booster: Any) -> Trees:
     )
 
 
+_ZERO = float(np.float32(1e-35))
+"""LightGBM's kZeroThreshold."""
+
 _EXPONENTIAL = {"poisson", "gamma", "tweedie"}
 _LINEAR = {"regression", "regression_l1", "huber", "fair", "quantile", "mape"}
 
@@ -118,6 +121,9 @@ def _lightgbm_split(source: dict[str, Any], nodes: _Nodes) -> int:
     split = float(source["threshold"])
     # Trained without missing values, LightGBM reads NaN as 0.
     side = bool(source["default_left"]) if missing == "NaN" else split >= 0.0
+    if abs(split) <= _ZERO:
+        # LightGBM reads every value this near to zero as zero, so all of them go one way.
+        split = _ZERO if split >= 0.0 else float(np.nextafter(-_ZERO, -np.inf))
     nodes.rows.append([LEQ, feature, split, 0, 0, side, 0.0])
     return number
 

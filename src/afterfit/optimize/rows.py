@@ -18,7 +18,7 @@ BASES = 4
 """Real rows that each change is tried on."""
 
 MAX_CATEGORIES = 30
-UNSEEN = "afterfit unseen"
+UNSEEN = "afterfit-unseen"
 Case = tuple[str, Frame]
 
 

@@ -79,8 +79,8 @@ def optimize(
         subject=model.digest,
         env=current_environment(),
         inputs={"data": data.digest},
-        args=msgspec.to_builtins(config),
-        resolved=msgspec.to_builtins(config)
+        args=msgspec.json.decode(msgspec.json.encode(config)),
+        resolved=msgspec.json.decode(msgspec.json.encode(config))
         | {"rows": config.rows, "probes": config.probes, "seconds": config.seconds},
         findings=tuple(_findings(model, trials, exact, timings, config, ships_onnx=ships_onnx)),
         metrics=_metrics(exact, timings, ships_onnx=ships_onnx),

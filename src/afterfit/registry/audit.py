@@ -5,7 +5,7 @@ JSON without that field, and its ``prev`` is the hash of the line before, so a l
 edited, removed or put in between breaks the chain. ``registry/head`` holds the number and the
 hash of the last line, so that cutting lines from the end is noticed too. The chain shows damage
 and careless edits; somebody who may write every file can rebuild all of it, so keep the head hash
-(``afterfit log --verify`` prints it) where they cannot.
+(``afterfit version verify`` prints it) where they cannot.
 
 A line reaches the disk before anything that it announces is done. What a crash left half-written
 at the end of the file was therefore never acted upon, and is cut off with a note.

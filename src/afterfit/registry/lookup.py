@@ -37,7 +37,7 @@ class Lookup:
                 f"no model is registered as {name!r}",
                 where=str(self._shelf.folder),
                 why=f"registered are: {known}" if known else "nothing is registered yet",
-                fix=f"afterfit register MODEL --name {name}",
+                fix=f"afterfit ship MODEL --name {name}",
             )
         return versions
 
@@ -81,7 +81,7 @@ class Lookup:
             f"{name} has no {CHAMPION} and {len(versions)} versions: which one?",
             where=str(self._shelf.folder / name),
             why=self._listing(name, versions),
-            fix=f"write {name}@{versions[-1].number}, or: afterfit promote "
+            fix=f"write {name}@{versions[-1].number}, or: afterfit version promote "
             f"{name}@{versions[-1].number}",
         )
 
@@ -100,7 +100,7 @@ class Lookup:
             f"{wanted} does not exist",
             where=str(self._shelf.folder / wanted.name),
             why=self._listing(wanted.name, versions),
-            fix=f"afterfit versions {wanted.name}",
+            fix=f"afterfit version list {wanted.name}",
         )
 
     def _listing(self, name: str, versions: list[VersionFile]) -> str:

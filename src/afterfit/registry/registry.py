@@ -291,14 +291,14 @@ def _moved(name: str, alias: str, expected: int | None, found: int | None) -> Co
     return ConflictError(
         f"{name}@{alias} was moved by somebody else",
         why=f"it pointed to {expected or 'no version'}, now it points to {found or 'no version'}",
-        fix=f"look at what happened (afterfit log {name}), then run the same command again",
+        fix=f"look at what happened (afterfit version log {name}), then run the same command again",
     )
 
 
 def _nothing_before(name: str, alias: str, history: Sequence[Move]) -> NotFoundError:
     if not history:
         why = f"{name} never had a {alias}"
-        fix = f"afterfit promote {name}@NUMBER"
+        fix = f"afterfit version promote {name}@NUMBER"
     else:
         tried = ", ".join(str(number) for number in dict.fromkeys(move.to for move in history))
         why = (
@@ -306,5 +306,5 @@ def _nothing_before(name: str, alias: str, history: Sequence[Move]) -> NotFoundE
             if len({move.to for move in history}) > 1
             else f"{history[-1].to} is the only version that was ever {alias}"
         )
-        fix = f"choose one: afterfit versions {name}, then afterfit promote {name}@NUMBER"
+        fix = f"choose one: afterfit version list {name}, then afterfit version promote {name}@NUMBER"
     return NotFoundError(f"nothing to roll {name}@{alias} back to", why=why, fix=fix)
