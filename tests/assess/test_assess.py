@@ -21,7 +21,9 @@ from afterfit.core.frame import Predictions
 from afterfit.core.metric import find
 from afterfit.core.signature import Column, Signature
 from afterfit.errors import InputError
-from afterfit.testing.samples import labels, table
+from afterfit.models.native import Hints
+from afterfit.models.sklearn import SklearnModel
+from afterfit.testing.samples import labels, pipeline, table
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,6 +46,11 @@ class Told:
     def predict(self, _frame: Any) -> Predictions:
         """Return the answer."""
         return self.answer
+
+
+def here(final: Any, target: Any) -> SklearnModel:
+    """A pipeline that is fitted on the sample table, behind its adapter, in this process."""
+    return SklearnModel(pipeline(final).fit(table(), target), Hints())
 
 
 def finding(record: AssessRecord, code: str) -> Finding:
@@ -149,10 +156,14 @@ def test_a_classifier_of_labels_alone_is_measured_by_labels(
 
 
 def test_a_constant_answer_has_no_interval_of_zero_width(
-    opened: Callable[..., LoadedModel], binary: Signature, rows: dict[str, Any]
+    binary: Signature, rows: dict[str, Any]
 ) -> None:
     """MCC of a constant is 0 without an interval; the constant is not better than itself."""
-    record = run(opened(DummyClassifier()), binary, Dataset(frame=rows, target=labels(table())))
+    record = run(
+        here(DummyClassifier(), labels(table())),
+        binary,
+        Dataset(frame=rows, target=labels(table())),
+    )
     mcc = find(record.metrics, "mcc", "held-out")
     assert mcc is not None
     assert (mcc.value, mcc.low, mcc.high) == (0.0, None, None)
@@ -353,14 +364,12 @@ def test_the_same_seed_gives_the_same_record(
     assert first.digest == second.digest
 
 
-def test_ridge_is_as_good_as_itself(
-    opened: Callable[..., LoadedModel], binary: Signature, rows: dict[str, Any]
-) -> None:
+def test_ridge_is_as_good_as_itself(binary: Signature, rows: dict[str, Any]) -> None:
     """A linear model is told that a linear model would do: a tip, not an issue."""
     target = np.nan_to_num(rows["amount"]) + rows["visits"]
     signature = msgspec.structs.replace(
         binary, task="regression", classes=(), positive=None, threshold=None
     )
-    record = run(opened(Ridge(), target), signature, Dataset(frame=rows, target=target))
+    record = run(here(Ridge(), target), signature, Dataset(frame=rows, target=target))
     assert finding(record, "A001").outcome == "passed"
     assert finding(record, "A002").outcome in {"tip", "passed"}

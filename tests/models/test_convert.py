@@ -15,6 +15,7 @@ import pytest
 
 from afterfit.core.frame import Frame
 from afterfit.core.signature import Column, Signature, Task
+from afterfit.errors import InputError
 from afterfit.models.convert import Attempt, attempts, brief, thresholds, to_onnx
 from afterfit.models.native import Hints, NativeModel, adapter_for_object
 from afterfit.models.tables import to_pandas
@@ -99,8 +100,8 @@ def families() -> dict[str, tuple[Callable[[], Any], Task, bool]]:
     import xgboost as xgb
     from sklearn import ensemble, tree
 
-    quiet = {"n_estimators": 8, "verbose": -1}
-    rf = {"boosting_type": "rf", "bagging_freq": 1, "bagging_fraction": 0.6}
+    quiet: dict[str, Any] = {"n_estimators": 8, "verbose": -1}
+    rf: dict[str, Any] = {"boosting_type": "rf", "bagging_freq": 1, "bagging_fraction": 0.6}
     return {
         "tree": (lambda: tree.DecisionTreeClassifier(max_depth=5), "multiclass", True),
         "tree value": (lambda: tree.DecisionTreeRegressor(max_depth=5), "regression", True),
@@ -131,7 +132,11 @@ def families() -> dict[str, tuple[Callable[[], Any], Task, bool]]:
             True,
         ),
         "lightgbm rf": (lambda: lgb.LGBMClassifier(**rf, **quiet), "multiclass", True),
-        "lightgbm gamma": (lambda: lgb.LGBMRegressor(objective="gamma", **quiet), "regression", True),
+        "lightgbm gamma": (
+            lambda: lgb.LGBMRegressor(objective="gamma", **quiet),
+            "regression",
+            True,
+        ),
         "lightgbm sqrt": (lambda: lgb.LGBMRegressor(reg_sqrt=True, **quiet), "regression", True),
         "xgboost": (lambda: xgb.XGBClassifier(n_estimators=8), "binary", True),
         "xgboost 3": (lambda: xgb.XGBClassifier(n_estimators=8), "multiclass", True),
@@ -222,7 +227,9 @@ def test_an_early_stopped_xgboost_answers_with_its_best_round() -> None:
     rows, label = to_pandas(frame, tuple(frame)), truth(frame, "binary")
     noise = np.random.default_rng(5).integers(0, 2, N)
     estimator = xgb.XGBClassifier(n_estimators=60, early_stopping_rounds=3, learning_rate=0.5)
-    estimator.fit(rows, label ^ (noise & (frame["x0"] > 1)), eval_set=[(rows, noise)], verbose=False)
+    estimator.fit(
+        rows, label ^ (noise & (frame["x0"] > 1)), eval_set=[(rows, noise)], verbose=False
+    )
     assert estimator.best_iteration < estimator.get_booster().num_boosted_rounds() - 1
     native, signature = wrap(estimator, frame, "binary")
     assert gap(native, signature, frame) < 1e-6
@@ -248,7 +255,7 @@ def test_a_converted_model_is_not_changed() -> None:
     made = to_onnx(native, signature, EXACT, MARKER)
     fitted_imputer = estimator[0].named_transformers_["i"][0]
     assert len(made.repaired) == 2
-    assert fitted_imputer.missing_values is np.nan or np.isnan(fitted_imputer.missing_values)
+    assert np.isnan(fitted_imputer.missing_values)
     assert MARKER not in estimator[0].named_transformers_["e"].categories_[0].tolist()
     assert gap(native, signature, frame) < 1e-6
 
@@ -336,3 +343,91 @@ def test_the_same_model_gives_the_same_bytes_in_every_process(project_root: Path
     assert first.count("onnx-") == 4
     assert "Error" not in first
     assert digests("2") == first
+
+
+@pytest.mark.parametrize("numeric", [False, True])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"handle_unknown": "ignore"},
+        {"handle_unknown": "infrequent_if_exist", "min_frequency": 60},
+        {"handle_unknown": "ignore", "max_categories": 3},
+        {"drop": "first"},
+        {"drop": "if_binary", "min_frequency": 60},
+    ],
+)
+def test_one_hot_encoders_with_drops_and_rare_categories(
+    options: dict[str, Any], *, numeric: bool
+) -> None:
+    """Each known, rare, unseen and missing category becomes what the encoder makes of it."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import OneHotEncoder
+
+    rng = np.random.default_rng(3)
+    kinds: list[Any] = [1.0, 2.5, 3.0, 7.0] if numeric else ["a", "b", "c", "d"]
+    hole: Any = np.nan if numeric else None
+    dtype: Any = np.float64 if numeric else object
+    known = np.array([*kinds, hole], dtype=dtype)
+    codes = rng.choice(5, N, p=[0.4, 0.35, 0.1, 0.05, 0.1])
+    frame = {"kind": known[codes], "two": known[rng.integers(0, 2, N)]}
+    label = (codes % 2) ^ (rng.random(N) < 0.2)
+    estimator = make_pipeline(OneHotEncoder(**options), LogisticRegression())
+    estimator.fit(to_pandas(frame, ("kind", "two")), label)
+    native, signature = wrap(estimator, frame, "binary")
+    assert gap(native, signature, frame) < 1e-6
+    unseen = np.array([99.0 if numeric else "unseen"] * N, dtype=dtype)
+    strange = {**frame, "kind": unseen}
+    if "handle_unknown" in options:
+        assert gap(native, signature, strange) < 1e-6
+    else:
+        model = graph(native, signature)
+        with pytest.raises(InputError):
+            model.predict(strange)
+
+
+@pytest.mark.parametrize("numeric", [False, True])
+def test_ordinal_encoders_of_text_and_of_numbers(*, numeric: bool) -> None:
+    """Unknown and missing values become the numbers that the encoder was told."""
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import OrdinalEncoder
+    from sklearn.tree import DecisionTreeClassifier
+
+    rng = np.random.default_rng(3)
+    dtype: Any = np.float64 if numeric else object
+    kinds: list[Any] = [1.0, 2.5, 3.0, np.nan] if numeric else ["a", "b", "c", None]
+    codes = rng.integers(0, 4, N)
+    frame = {"kind": np.array(kinds, dtype=dtype)[codes]}
+    encoder = OrdinalEncoder(
+        handle_unknown="use_encoded_value", unknown_value=-1, encoded_missing_value=-2
+    )
+    estimator = make_pipeline(encoder, DecisionTreeClassifier())
+    label = np.isin(codes, [0, 2, 3]) ^ (rng.random(N) < 0.2)
+    estimator.fit(to_pandas(frame, ("kind",)), label.astype(int))
+    native, signature = wrap(estimator, frame, "binary")
+    unseen = {"kind": np.array([99.0 if numeric else "unseen"] * N, dtype=dtype)}
+    assert gap(native, signature, frame) < 1e-6
+    assert gap(native, signature, unseen) < 1e-6
+
+
+def test_xgboost_takes_the_zeros_of_sparse_rows_for_missing_values() -> None:
+    """One-hot columns reach XGBoost sparse, so its zeros go the way of missing values."""
+    import xgboost as xgb
+    from sklearn.compose import ColumnTransformer
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import OneHotEncoder
+
+    rng = np.random.default_rng(3)
+    words = np.array([f"w{code}" for code in rng.integers(0, 30, N)], dtype=object)
+    frame: dict[str, np.ndarray] = {"x0": rng.integers(-2, 3, N).astype(np.float64), "word": words}
+    label = (frame["x0"] > 0) ^ np.isin(words, ["w1", "w4", "w9", "w16", "w25"])
+    parts = [("word", OneHotEncoder(handle_unknown="ignore"), ["word"])]
+    chooser = ColumnTransformer(parts, remainder="passthrough")
+    estimator = make_pipeline(chooser, xgb.XGBClassifier(n_estimators=20))
+    estimator.fit(to_pandas(frame, tuple(frame)), label.astype(int))
+    native, signature = wrap(estimator, frame, "binary")
+    assert chooser.sparse_output_
+    assert gap(native, signature, frame) < 1e-6
+    dense = make_pipeline(chooser.set_params(sparse_threshold=0.0), xgb.XGBClassifier())
+    dense.fit(to_pandas(frame, tuple(frame)), label.astype(int))
+    assert gap(*wrap(dense, frame, "binary"), frame) < 1e-6

@@ -16,7 +16,7 @@ from afterfit.models.tables import to_array, to_pandas
 
 
 class InProcess:
-    """What ``LoadedModel`` offers to the ladder, without a process: quick enough for many models."""
+    """What ``LoadedModel`` offers to the ladder, without a process: quick for many models."""
 
     def __init__(self, native: NativeModel) -> None:
         self.native = native
@@ -30,7 +30,7 @@ class InProcess:
             return self.native.predict(frame)
         except AfterfitError:
             raise
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - as the model's own process does
             raise InputError("the model refuses these rows", why=str(error)[:200]) from None
 
     def call(self, target: str, /, **arguments: Any) -> Any:

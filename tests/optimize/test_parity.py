@@ -119,7 +119,7 @@ def test_a_variant_that_raises_is_not_exact() -> None:
     """A row that the model answers and the variant refuses counts as beyond."""
 
     class Refuses:
-        def predict(self, frame: Frame) -> Predictions:
+        def predict(self, _frame: Frame) -> Predictions:
             raise InputError("no", why="not today")
 
     found = compare(Refuses(), answers_of(Formula(lambda f: f["x"]), rows(0.2)), BINARY, 1e-5)

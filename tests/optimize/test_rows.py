@@ -10,7 +10,7 @@ from afterfit.core.dataset import Dataset
 from afterfit.core.frame import Frame, missing_mask
 from afterfit.core.signature import Signature
 from afterfit.optimize.ladder import missing_marker
-from afterfit.optimize.rows import edge_rows, held_out_rows, threshold_rows
+from afterfit.optimize.rows import UNSEEN, edge_rows, held_out_rows, threshold_rows
 
 
 def test_held_out_rows_are_drawn_once_each_and_repeatably(
@@ -35,7 +35,7 @@ def test_edge_rows_have_every_kind_of_strange_value(
     assert (np.signbit(ratio) & (ratio == 0)).any()
     assert (ratio == 5e-324).any()
     assert np.nanmax(ratio) >= 1e6 * np.nanmax(frame["ratio"])
-    assert {"", " ", "afterfit unseen", *set(frame["job"][~missing_mask(frame["job"])])} <= set(job)
+    assert {"", " ", UNSEEN, *set(frame["job"][~missing_mask(frame["job"])])} <= set(job)
     assert missing_mask(job).any()
     assert {frame["age"].min() - 1, frame["age"].max() + 1} <= set(age.tolist())
     assert np.all(age[~np.isnan(age)] % 1 == 0)

@@ -1,4 +1,4 @@
-"""Conversions that succeed and answer otherwise: seen, rejected, and either done right or not at all."""
+"""Conversions that succeed and answer otherwise: rejected, then done right or not at all."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_forest_trained_with_missing_values(fitted: Fit) -> None:
 
 
 def test_linear_trees_of_lightgbm_ship_as_they_are(fitted: Fit) -> None:
-    """linear_tree cannot be said in ONNX's trees: the silent conversion is rejected, none is exact."""
+    """ONNX's trees cannot say linear_tree: the silent conversion is rejected, none is exact."""
     lightgbm = pytest.importorskip("lightgbm")
     frame = numbers()
     truth = (frame["x0"] + frame["x1"] / 10 > 0).astype(int)

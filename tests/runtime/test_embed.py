@@ -16,7 +16,10 @@ from afterfit.runtime.events import read_segments
 if TYPE_CHECKING:
     from pathlib import Path
 
-ROWS = [{"age": 39.5, "hours": 40, "job": "nurse"}, {"age": None, "hours": 90, "job": "poet"}]
+ROWS: list[dict[str, Any]] = [
+    {"age": 39.5, "hours": 40, "job": "nurse"},
+    {"age": None, "hours": 90, "job": "poet"},
+]
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import numpy as np
 
 from afterfit.core.frame import is_missing
 from afterfit.errors import ModelError
+from afterfit.models.native import family
 
 __all__ = ["repair", "walk"]
 
@@ -21,6 +22,8 @@ def repair(estimator: Any, missing: str) -> tuple[str, ...]:
     for part in walk(estimator):
         if hasattr(part, "statistics_"):
             done += _imputer(part, missing)
+        if hasattr(part, "steps"):
+            done += _sparse(part)
         if hasattr(part, "flatten_transform"):
             part.flatten_transform = False  # shapes VotingClassifier.transform only
         if isinstance(getattr(part, "categories_", None), list):
@@ -46,6 +49,18 @@ def walk(estimator: Any) -> list[Any]:
         calibrated = getattr(part, "calibrated_classifiers_", None) or []
         waiting += [getattr(each, "estimator", None) for each in calibrated]
     return found
+
+
+def _sparse(pipeline: Any) -> list[str]:
+    """Mark an XGBoost model that is given sparse rows: zeros, not stored, are missing to it."""
+    if len(pipeline.steps) < 2:
+        return []
+    before, final = pipeline.steps[-2][1], pipeline.steps[-1][1]
+    sparse = getattr(before, "sparse_output_", getattr(before, "sparse_output", False))
+    if not sparse or not family(final, "xgboost"):
+        return []
+    final.afterfit_zero_missing_ = True
+    return ["zeros are missing values, as in the sparse rows that XGBoost was given"]
 
 
 def _imputer(part: Any, missing: str) -> list[str]:

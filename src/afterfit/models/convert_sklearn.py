@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -192,7 +193,8 @@ def _registered(*, exact: bool) -> Iterator[None]:
     from skl2onnx.common import _registration
 
     pool = _registration._converter_pool  # noqa: SLF001 - the registry has no other door
-    before = dict(pool)
+    shapes = _registration._shape_calculator_pool  # noqa: SLF001 - as above
+    before, shapes_before = dict(pool), dict(shapes)
     _register_boosters(exact=exact)
     ours = dict.fromkeys(_TREE_ALIASES, _write_trees)
     ours |= {
@@ -204,10 +206,32 @@ def _registered(*, exact: bool) -> Iterator[None]:
         if alias in pool:
             options = pool[alias].get_allowed_options()
             pool[alias] = _registration.RegisteredConverter(write, options)
+    if exact:
+        shapes.update({alias: _in_double(shape, alias in ours) for alias, shape in shapes.items()})
     try:
         yield
     finally:
         pool.update({alias: before[alias] for alias in ours if alias in before})
+        shapes.update(shapes_before)
+
+
+def _in_double(calculate: Any, ours: bool) -> Any:  # noqa: FBT001 - written once, above
+    """Return a calculator of shapes that declares double where double is what will be written.
+
+    skl2onnx guesses a model's precision before it knows that of the steps in front of it.
+    """
+    from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType
+
+    def declared(operator: Any) -> None:
+        calculate(operator)
+        fed = bool(operator.inputs) and isinstance(operator.inputs[0].type, DoubleTensorType)
+        if not ours and not (fed and hasattr(operator.raw_operator, "predict")):
+            return
+        for variable in operator.outputs:
+            if isinstance(variable.type, FloatTensorType):
+                variable.type = DoubleTensorType(variable.type.shape)
+
+    return declared
 
 
 def _write_trees(scope: Any, operator: Any, container: Any) -> None:
@@ -217,6 +241,8 @@ def _write_trees(scope: Any, operator: Any, container: Any) -> None:
     estimator = operator.raw_operator
     boosted = family(estimator, "lightgbm") or family(estimator, "xgboost")
     trees = read_booster(estimator) if boosted else read_sklearn(estimator)
+    if getattr(estimator, "afterfit_zero_missing_", False):
+        trees = replace(trees, zero_missing=True)
     if trees.truncated:
         raise ModelError("LightGBM's categories behind other steps")
     out = ConverterContainer(scope, container)
@@ -227,13 +253,11 @@ def _write_trees(scope: Any, operator: Any, container: Any) -> None:
     answer = emit(trees, out, rows)
     results = [variable.full_name for variable in operator.outputs]
     if not trees.classifier:
-        operator.outputs[0].type = DoubleTensorType([None, 1])
         out.named("Identity", [answer], results[0])
         return
     best = out.node("ArgMax", [answer], axis=1, keepdims=0)
     labels = np.asarray(estimator.classes_)
     labels = labels.astype(object) if labels.dtype.kind in "OU" else labels.astype(np.int64)
-    operator.outputs[1].type = DoubleTensorType([None, len(labels)])
     out.named("Gather", [out.constant(labels), best], results[0])
     out.named("Identity", [answer], results[1])
 

@@ -39,28 +39,22 @@ def write_imputer(scope: Any, operator: Any, container: Any) -> None:
 
 def write_ordinal(scope: Any, operator: Any, container: Any) -> None:
     """Write an OrdinalEncoder of text; its missing and unknown values are numbers of their own."""
-    from skl2onnx.common.data_types import DoubleTensorType, StringTensorType
-    from skl2onnx.operator_converters.ordinal_encoder import convert_sklearn_ordinal_encoder
-
     estimator = operator.raw_operator
-    if not all(isinstance(variable.type, StringTensorType) for variable in operator.inputs):
-        convert_sklearn_ordinal_encoder(scope, operator, container)
-        return
     if getattr(estimator, "infrequent_categories_", None) is not None and any(
         group is not None for group in estimator.infrequent_categories_
     ):
         raise ModelError("an OrdinalEncoder that folds rare categories")
     out = ConverterContainer(scope, container)
-    rows = _joined(operator, out)
+    rows, text = _values(operator, out)
     marker = getattr(estimator, "afterfit_missing_", None)
     columns = []
     for index, known in enumerate(estimator.categories_):
         codes = np.arange(len(known), dtype=np.float64)
-        codes[[value == marker for value in known]] = float(estimator.encoded_missing_value)
+        holes = [is_missing(value) or value == marker for value in known]
+        codes[holes] = float(estimator.encoded_missing_value)
         unknown = estimator.unknown_value
         default = np.nan if unknown is None else float(unknown)
-        columns.append(look_up(out, rows, index, np.array([str(value) for value in known]), codes, default))
-    operator.outputs[0].type = DoubleTensorType([None, len(columns)])
+        columns.append(look_up(out, rows, index, _keys(known, text=text), codes, default))
     out.named("Concat", columns, operator.outputs[0].full_name, axis=1)
 
 
@@ -69,30 +63,19 @@ def write_one_hot(scope: Any, operator: Any, container: Any) -> None:
 
     A value that the encoder refuses has no row, so the graph refuses it too.
     """
-    from skl2onnx.common.data_types import DoubleTensorType, StringTensorType
-
     estimator = operator.raw_operator
-    text = all(isinstance(variable.type, StringTensorType) for variable in operator.inputs)
     out = ConverterContainer(scope, container)
-    rows = _joined(operator, out)
-    if not text:
-        rows = out.node("Cast", [rows], to=DOUBLE)
+    rows, text = _values(operator, out)
     parts = []
     for index, known in enumerate(estimator.categories_):
-        values = np.array([str(value) for value in known] if text else known.astype(np.float64))
+        values = _keys(known, text=text)
         codes = np.arange(len(known), dtype=np.float64)
         code = look_up(out, rows, index, values, codes, float(len(known)))
         whole = out.node("Cast", [code], to=INT64)
         table = out.constant(_one_hot_rows(estimator, index))
         found = out.node("Gather", [table, whole], axis=0)
         parts.append(out.node("Squeeze", [found, out.constant(np.array([1]))]))
-    width = sum(len(columns) for columns in _outputs(estimator))
-    operator.outputs[0].type = DoubleTensorType([None, width])
     out.named("Concat", parts, operator.outputs[0].full_name, axis=1)
-
-
-def _outputs(estimator: Any) -> list[np.ndarray]:
-    return [_one_hot_rows(estimator, i)[0] for i in range(len(estimator.categories_))]
 
 
 def _one_hot_rows(estimator: Any, index: int) -> np.ndarray:
@@ -131,6 +114,20 @@ def look_up(
             default_tensor=numpy_helper.from_array(np.array([default]), "default"),
         )
     )
+
+
+def _values(operator: Any, out: ConverterContainer) -> tuple[str, bool]:
+    """Return (the rows, whether they are text); numbers are made doubles."""
+    from skl2onnx.common.data_types import StringTensorType
+
+    text = all(isinstance(variable.type, StringTensorType) for variable in operator.inputs)
+    rows = _joined(operator, out)
+    return (rows if text else out.node("Cast", [rows], to=DOUBLE)), text
+
+
+def _keys(known: np.ndarray, *, text: bool) -> np.ndarray:
+    """Return an encoder's categories as what a LabelEncoder compares with."""
+    return np.array([str(value) for value in known] if text else known.astype(np.float64))
 
 
 def _tensor(name: str, values: np.ndarray) -> Any:

@@ -50,6 +50,7 @@ class Trees:
     ``link`` turns that into the answer; division and factor are apart to round as the libraries do.
 
     ``single`` says that the library rounds inputs to single precision before it compares.
+    ``zero_missing`` says that it takes a zero for a missing value.
     ``binary`` says that the one output is the second class's probability.
     """
 
@@ -63,6 +64,7 @@ class Trees:
     binary: bool = False
     classifier: bool = False
     truncated: tuple[int, ...] = ()
+    zero_missing: bool = False
 
 
 class Container(Protocol):
@@ -82,6 +84,9 @@ def emit(trees: Trees, out: Container, rows: str) -> str:
 
     ``rows`` is of double precision, [n, features].
     """
+    if trees.zero_missing:
+        zero, hole = out.constant(np.array(0.0)), out.constant(np.array(np.nan))
+        rows = out.node("Where", [out.node("Equal", [rows, zero]), hole, rows])
     if trees.single:
         rows = out.node("Cast", [out.node("Cast", [rows], to=_FLOAT)], to=_DOUBLE)
     several = trees.n_outputs > 1 and any(tree.value.shape[1] > 1 for tree in trees.trees)

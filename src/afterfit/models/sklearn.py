@@ -136,8 +136,8 @@ def _records_nothing(estimator: Any) -> bool:
     while getattr(first, "steps", None):
         first = first.steps[0][1]
     own = not type(first).__module__.startswith("sklearn.")
-    return own and not hasattr(first, "n_features_in_") and callable(
-        getattr(first, "transform", None)
+    return (
+        own and not hasattr(first, "n_features_in_") and callable(getattr(first, "transform", None))
     )
 
 

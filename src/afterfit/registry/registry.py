@@ -306,5 +306,7 @@ def _nothing_before(name: str, alias: str, history: Sequence[Move]) -> NotFoundE
             if len({move.to for move in history}) > 1
             else f"{history[-1].to} is the only version that was ever {alias}"
         )
-        fix = f"choose one: afterfit version list {name}, then afterfit version promote {name}@NUMBER"
+        fix = (
+            f"choose one: afterfit version list {name}, then afterfit version promote {name}@NUMBER"
+        )
     return NotFoundError(f"nothing to roll {name}@{alias} back to", why=why, fix=fix)

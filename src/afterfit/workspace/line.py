@@ -25,6 +25,7 @@ from afterfit.errors import AfterfitError, UsageError
 from afterfit.inspect.config import InspectConfig
 from afterfit.inspect.run import inspect_model
 from afterfit.loadtest.run import loadtest
+from afterfit.models.code import tree_digest
 from afterfit.models.loaded import Hints, LoadedModel
 from afterfit.optimize.config import OptimizeConfig
 from afterfit.optimize.run import optimize
@@ -135,7 +136,11 @@ class Line:
                 refittable=refittable,
                 progress=self.space.progress,
             ),
-            resolved=[digest_of(self.signature), msgspec.to_builtins(replace_seconds(asked))],
+            resolved=[
+                digest_of(self.signature),
+                msgspec.to_builtins(replace_seconds(asked)),
+                tree_digest(self.sources.code) if self.sources.code else "",
+            ],
         )
 
     def optimize(self) -> Stored:
