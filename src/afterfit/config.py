@@ -12,7 +12,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_type_hints
+from typing import Annotated, Any, Literal, get_type_hints
 
 import msgspec
 
@@ -55,7 +55,7 @@ class LineSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     effort: Effort = "standard"
     seed: int = 0
-    folds: int = 5
+    folds: Annotated[int, msgspec.Meta(ge=0, le=100)] = 5
     refit: str = ""
 
 
@@ -63,9 +63,9 @@ class ServeSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """``[serve]``: where and how the server listens; loopback unless told otherwise."""
 
     host: str = "127.0.0.1"
-    port: int = 8080
-    workers: int = 1
-    threads: int = 1
+    port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 8080
+    workers: Annotated[int, msgspec.Meta(ge=1, le=256)] = 1
+    threads: Annotated[int, msgspec.Meta(ge=1, le=256)] = 1
     capture: Literal["none", "all"] = "none"
 
 
@@ -198,7 +198,7 @@ def _convert(tree: Any, kind: Any, path: str, problems: list[str]) -> Any:
     if not isinstance(tree, dict):
         problems.append(f"{path} is a table, not {tree!r}")
         return None
-    hints = get_type_hints(kind)
+    hints = get_type_hints(kind, include_extras=True)
     known = {field.name: hints[field.name] for field in msgspec.structs.fields(kind)}
     values: dict[str, Any] = {}
     for key, value in tree.items():

@@ -65,11 +65,21 @@ def as_afterfit_error(error: BaseException) -> AfterfitError:
     """Return any exception as one of ours; a defect keeps its traceback in a file."""
     if isinstance(error, AfterfitError):
         return error
-    if isinstance(error, KeyboardInterrupt):
+    if _interrupted(error):
         return InterruptedRun("interrupted", why="what was finished is kept; run it again to go on")
     if isinstance(error, MemoryError):
         return ResourceError("out of memory", fix="give fewer rows, or use a larger machine")
     return _internal(error)
+
+
+def _interrupted(error: BaseException) -> bool:
+    """Return whether ctrl-C is at the bottom of it: an import cut short raises other errors."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, KeyboardInterrupt):
+            return True
+        cause = cause.__cause__ or cause.__context__
+    return False
 
 
 def _internal(error: BaseException) -> InternalError:

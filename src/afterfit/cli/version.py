@@ -11,6 +11,7 @@ from afterfit.cli.common import Common, opened
 from afterfit.cli.output import EXIT_GATE_FAILED, Answer, table
 from afterfit.core.digest import short
 from afterfit.errors import UsageError
+from afterfit.registry.diff import VersionDiff
 from afterfit.registry.version import GateRefusal, Promotion
 
 NONE = Common()
@@ -77,7 +78,7 @@ def diff(first: str, second: str, *, common: Common = NONE) -> Answer:
     """
     with opened(common) as space:
         found = space.registry.diff(first, second, records=space.records)
-    return Answer(msgspec.to_builtins(found), str(found))
+    return Answer(msgspec.to_builtins(found), _compared(found))
 
 
 def promote(
@@ -148,7 +149,10 @@ def verify(name: str = "", *, common: Common = NONE) -> Answer:
         found = space.registry.verify(name or None)
         log = space.registry.verify_log()
     result = {"versions": msgspec.to_builtins(found), "log": msgspec.to_builtins(log)}
-    text = f"{found}\naudit log: {log.lines} lines, each follows the one before"
+    text = (
+        f"{found.versions} versions, {found.files} files, {found.size_bytes} bytes: each is what "
+    )
+    text += f"its digest says\naudit log: {log.lines} lines, each follows the one before"
     return Answer(result, text)
 
 
@@ -168,6 +172,31 @@ def log(name: str = "", *, common: Common = NONE) -> Answer:
     ]
     text = table(rows, ("line", "when", "who", "what", "model", "from and to", "why"))
     return Answer(msgspec.to_builtins(entries), text if rows else "the audit log is empty")
+
+
+def _compared(found: VersionDiff) -> str:
+    """Return what changes from one version to the other, as text."""
+    lines = [f"{found.old}  ->  {found.new}"]
+    if found.same_bytes:
+        return f"{lines[0]}\nthe same bytes"
+    changes = [
+        (change.where, change.old, change.new, "breaking" if change.breaking else "")
+        for change in (*found.signature, *found.variant)
+    ]
+    metrics = [
+        (m.name, m.scope, m.old.text() if m.old else "-", m.new.text() if m.new else "-")
+        for m in found.metrics
+    ]
+    files = [(f.path, f.state, f.old_size or "-", f.new_size or "-") for f in found.files]
+    for rows, headings in (
+        (changes, ("what", "old", "new", "for callers")),
+        (metrics, ("metric", "of", "old", "new")),
+        (files, ("file", "state", "old bytes", "new bytes")),
+    ):
+        if rows:
+            lines += ["", table(rows, headings)]
+    lines += ["", *found.skipped] if found.skipped else []
+    return "\n".join(lines)
 
 
 def _arrow(source: str, to: str) -> str:

@@ -94,6 +94,11 @@ def evaluate(gate: Gate, evidence: Mapping[str, Sequence[Metric]]) -> GateResult
         for metric in evidence.get(step, ()):
             if metric.name == gate.metric:
                 return _judge(gate, step, metric)
+    if gate.step and gate.step not in evidence:
+        why = f"no record of a step {gate.step!r}; there are: {', '.join(evidence) or 'none'}"
+        return GateResult(
+            gate=str(gate), outcome="missing", limit=gate.limit, step=gate.step, why=why
+        )
     known = sorted({metric.name for metrics in evidence.values() for metric in metrics})
     why = f"no record has {gate.metric!r}; there are: {', '.join(known) or 'none'}"
     return GateResult(gate=str(gate), outcome="missing", limit=gate.limit, step=gate.step, why=why)

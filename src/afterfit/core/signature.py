@@ -14,6 +14,7 @@ Task = Literal["binary", "multiclass", "regression"]
 ColumnKind = Literal["number", "integer", "boolean", "category", "text"]
 
 NUMERIC_KINDS = frozenset({"number", "integer", "boolean"})
+MIDDLE = 0.5
 MAX_CATEGORIES = 1000
 """A string column with more distinct values than this is free text."""
 
@@ -81,18 +82,19 @@ class Signature(msgspec.Struct, frozen=True, kw_only=True):
     def codes(self, predictions: Predictions) -> np.ndarray:
         """Return the decided class of each row as an index into ``classes``, int64 of [n].
 
-        Binary tasks compare the positive class's probability with ``threshold``; a tie is
-        positive. Other tasks take the most probable class.
+        Binary tasks compare the positive class's probability with ``threshold``, where a tie is
+        positive. At 0.5, and for other tasks, the most probable class is taken, the first of a
+        tie, as scikit-learn's ``predict`` does: a label is then the model's own.
         """
         if predictions.probabilities is None:
             if predictions.codes is None:
                 raise ValueError("a regression has no class codes")
             return predictions.codes
         positive = self.positive_index
-        if self.task != "binary" or positive is None:
+        threshold = MIDDLE if self.threshold is None else self.threshold
+        if self.task != "binary" or positive is None or threshold == MIDDLE:
             likeliest: np.ndarray = predictions.probabilities.argmax(axis=1)
             return likeliest.astype(np.int64)
-        threshold = 0.5 if self.threshold is None else self.threshold
         hit = predictions.probabilities[:, positive] >= threshold
         return np.where(hit, positive, 1 - positive).astype(np.int64)
 

@@ -143,6 +143,22 @@ class LabelsOnly(Check):
     severity = "medium"
 
 
+class DatesAsText(Check):
+    """A column of dates reaches the model as text.
+
+    What it does: looks for columns of the model whose values all read as dates.
+    Why it matters: tables, requests and bundles carry dates as ISO 8601 text. A model that was
+    trained on a datetime column meets words it has never seen, and answers wrongly.
+    Example: a OneHotEncoder fitted on a datetime64 column.
+    Fix: train on text or on numbers made from the date (hour, weekday, days since …), or let the
+    pipeline's first step parse the text.
+    """
+
+    code = "I012"
+    title = "no column holds dates as text"
+    severity = "high"
+
+
 class Trusted(Check):
     """Names in the file were let in on purpose.
 

@@ -127,10 +127,7 @@ class Decoder:
                     raise self._row_errors(rows)
             for column in self.signature.columns:
                 name = column.name
-                if column.nullable:
-                    values = [row.get(name) for row in rows]
-                else:
-                    values = [row[name] for row in rows]
+                values = [row[name] for row in rows]
                 array = column_array(column, values, self.limits.string_characters)
                 if array is None:
                     raise self._row_errors(rows)
@@ -147,15 +144,13 @@ class Decoder:
             Problem(template.format(name), "unknown column")
             for name in sorted(columns.keys() - self.names)
         ]
-        n = self._length(columns, template, problems)
+        self._length(columns, template, problems)
         frame = {}
         for column in self.signature.columns:
             path = template.format(column.name)
             values = columns.get(column.name)
-            if column.name not in columns and column.nullable:
-                values = [None] * n
             if not isinstance(values, list):
-                problems.append(Problem(path, _absent(column, column.name in columns)))
+                problems.append(Problem(path, _absent(column, given=column.name in columns)))
                 continue
             where = partial("{}[{}]".format, path)
             limit = self.limits.string_characters
@@ -215,8 +210,8 @@ class Decoder:
             if column.name in row:
                 limit = self.limits.string_characters
                 check_column(column, [row[column.name]], where, problems, limit=limit)
-            elif not column.nullable:
-                problems.append(Problem(where(0), "missing, and the column is not nullable"))
+            else:
+                problems.append(Problem(where(0), _absent(column, given=False)))
 
     def _check_count(self, n: int) -> None:
         if n > self.limits.rows:
@@ -286,8 +281,16 @@ def _as_float(values: np.ndarray) -> np.ndarray:
     return np.array([math.nan if value is None else float(value) for value in values])
 
 
-def _absent(column: Column, given: bool) -> str:  # noqa: FBT001 - private, one caller
-    return "expected an array" if given else f"missing, and {column.name!r} is not nullable"
+def _absent(column: Column, *, given: bool) -> str:
+    """Return what is wrong with a column that is no array, or that was forgotten.
+
+    A forgotten column is refused even where null is allowed: whoever means null can write it.
+    """
+    if given:
+        return "expected an array"
+    if column.nullable:
+        return f"missing; write null where {column.name!r} is not known"
+    return f"missing, and {column.name!r} is not nullable"
 
 
 def _wrong(path: str, message: str) -> FieldError:

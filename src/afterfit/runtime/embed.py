@@ -12,6 +12,7 @@ import numpy as np
 from afterfit.core.event import new_id
 from afterfit.core.frame import Frame, Predictions, is_missing, row_count
 from afterfit.core.signature import Signature
+from afterfit.errors import InputError
 from afterfit.runtime.columns import FieldError, Problem
 from afterfit.runtime.decode import Limits, Rows
 from afterfit.runtime.events import SegmentWriter
@@ -22,6 +23,7 @@ from afterfit.runtime.predict import load_bundle
 
 __all__ = ["EmbeddedModel"]
 
+MATRIX = 2
 UNLIMITED = Limits(rows=1 << 31, string_characters=1 << 31)
 
 
@@ -121,9 +123,25 @@ class EmbeddedModel:
                 columns = {str(name): _plain_column(values) for name, values in rows.items()}
                 return decoder.from_columns(columns, "$.{}")
             return decoder.from_rows([_plain_row(rows)])
+        if isinstance(rows, np.ndarray) and rows.ndim == MATRIX:
+            return decoder.from_columns(self._named(rows), "$.{}")
+        if isinstance(rows, str | bytes) or not hasattr(rows, "columns"):
+            raise InputError(
+                f"rows cannot be given as {type(rows).__name__}",
+                fix="give a list of dicts, a dict of columns, a DataFrame or a 2-D array",
+            )
         # A DataFrame of any library: it has columns and gives each by its name.
         columns = {str(name): _plain_column(rows[name]) for name in rows.columns}
         return decoder.from_columns(columns, "$.{}")
+
+    def _named(self, rows: np.ndarray) -> dict[str, list[Any]]:
+        names = self._live.decoder.signature.names
+        if rows.shape[1] != len(names):
+            raise InputError(
+                f"the array has {rows.shape[1]} columns, the model takes {len(names)}",
+                fix=f"give them in this order: {', '.join(names)}",
+            )
+        return {name: _plain_column(rows[:, i]) for i, name in enumerate(names)}
 
 
 def _same(answer: Answer) -> Answer:
