@@ -216,6 +216,8 @@ def test_ctrl_c_on_a_real_process_leaves_no_output(tmp_path: Path) -> None:
     """SIGINT while it scores: no output and no temporary file is left."""
     script = """
 import os, signal, sys
+# A job in the background of a shell inherits an ignored SIGINT; this one is at the front.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from test_predict import Tenth

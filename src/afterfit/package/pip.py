@@ -48,7 +48,9 @@ def report(
     """
     with tempfile.TemporaryDirectory() as folder:
         answer = Path(folder) / "report.json"
-        options = ["--dry-run", "--ignore-installed", "--report", str(answer)]
+        # pip before 23.3 takes another platform only with a target, though a dry run writes nothing.
+        options = ["--dry-run", "--ignore-installed", "--target", str(Path(folder) / "target")]
+        options += ["--report", str(answer)]
         _run("install", requirements, options, config, platform, Path(folder))
         document = json.loads(answer.read_bytes())
     for item in document["install"]:
