@@ -48,7 +48,7 @@ def report(
     """
     with tempfile.TemporaryDirectory() as folder:
         answer = Path(folder) / "report.json"
-        # pip before 23.3 takes another platform only with a target, though a dry run writes nothing.
+        # pip before 23.3 takes another platform only with a target; a dry run writes nothing there.
         options = ["--dry-run", "--ignore-installed", "--target", str(Path(folder) / "target")]
         options += ["--report", str(answer)]
         _run("install", requirements, options, config, platform, Path(folder))
