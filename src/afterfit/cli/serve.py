@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import tempfile
 import threading
+from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from typing import Annotated
 
 import msgspec
@@ -52,8 +56,7 @@ def serve(
     with opened(common, asked) as space:
         bundles, followed = _resolve(space, refs)
         config = _config(space, events, allow_unauthenticated=allow_unauthenticated)
-        state = space.folder / "endpoints" / "-".join(sorted(bundles))
-        state.mkdir(parents=True, exist_ok=True)
+        state = _state_folder(space, bundles)
         with _interruptible() as stop, start_server(bundles, config, state) as server:
             _tell(server, bundles, as_json=common.json)
             _follow(space, server, bundles, followed if follow else {}, stop)
@@ -76,6 +79,19 @@ def _resolve(
         if wanted in version.aliases:
             followed[version.name] = f"{version.name}@{wanted}"
     return bundles, followed
+
+
+def _state_folder(space: Workspace, bundles: dict[str, ServedBundle]) -> Path:
+    """Return where the endpoint document goes: elsewhere if the workspace is read-only."""
+    folder = space.folder / "endpoints" / "-".join(sorted(bundles))
+    with suppress(OSError):
+        folder.mkdir(parents=True, exist_ok=True)
+    if os.access(folder, os.W_OK):
+        return folder
+    space.progress.say("the workspace is read-only: the state goes to a temporary folder")
+        "the workspace is read-only: the server keeps its state in a temporary folder"
+    )
+    return Path(tempfile.mkdtemp(prefix="afterfit-endpoint-"))
 
 
 def _config(space: Workspace, events: str, *, allow_unauthenticated: bool) -> ServeConfig:
