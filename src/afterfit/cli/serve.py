@@ -89,8 +89,6 @@ def _state_folder(space: Workspace, bundles: dict[str, ServedBundle]) -> Path:
     if os.access(folder, os.W_OK):
         return folder
     space.progress.say("the workspace is read-only: the state goes to a temporary folder")
-        "the workspace is read-only: the server keeps its state in a temporary folder"
-    )
     return Path(tempfile.mkdtemp(prefix="afterfit-endpoint-"))
 
 
