@@ -16,8 +16,10 @@ from hypothesis import strategies as st
 from afterfit.core.digest import canonical_json, digest_of, short
 from afterfit.core.event import Event, format_id, new_id, new_ids
 from afterfit.core.finding import Check
+from afterfit.core.frame import Predictions
 from afterfit.core.gate import Gate, evaluate, parse_gate
 from afterfit.core.metric import Metric, find
+from afterfit.core.signature import Signature
 from afterfit.errors import ConfigError
 
 
@@ -193,3 +195,24 @@ def test_a_check_makes_findings_of_its_code_and_severity(monkeypatch: pytest.Mon
     assert Check.registry == {"X901": Leaky}
     with pytest.raises(TypeError, match="X901 is taken"):
         type("Other", (Check,), {"code": "X901", "title": "t"})
+
+
+@pytest.mark.parametrize(("threshold", "decided"), [(None, [0, 1]), (0.5, [0, 1]), (0.4, [1, 1])])
+def test_a_tie_at_one_half_is_decided_as_the_model_does(
+    threshold: float | None, decided: list[int]
+) -> None:
+    """scikit-learn's predict takes the first class of a tie; a threshold of one's own counts."""
+    signature = Signature(
+        task="binary", columns=(), classes=("no", "yes"), positive="yes", threshold=threshold
+    )
+    answers = Predictions(probabilities=np.array([[0.5, 0.5], [0.4, 0.6]]))
+    assert signature.codes(answers).tolist() == decided
+
+
+def test_a_gate_on_an_unknown_step_says_so() -> None:
+    """The misspelt step is named, and the steps that there are."""
+    metric = Metric(name="latency_p99_ms", value=3.0)
+    found = evaluate(parse_gate("loadtets.latency_p99_ms <= 20"), {"loadtest": [metric]})
+    assert found.outcome == "missing"
+    assert "'loadtets'" in found.why
+    assert "loadtest" in found.why
