@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from afterfit.core.dataset import Dataset, encode_labels, to_label
 from afterfit.core.frame import Predictions
-from afterfit.core.signature import Column, Signature, dtype_of, index_of
+from afterfit.core.signature import MIDDLE, Column, Signature, dtype_of, index_of
 
 
 def objects(values: list[Any]) -> np.ndarray:
@@ -119,13 +119,16 @@ def signature(**fields: Any) -> Signature:
 
 @given(
     st.lists(st.floats(0, 1), min_size=1, max_size=20),
-    st.floats(0.01, 0.99),
+    st.floats(0.01, 0.99).filter(lambda threshold: threshold != MIDDLE),
     st.sampled_from(["no", "yes"]),
 )
 def test_the_threshold_decides_and_a_tie_is_positive(
     scores: list[float], threshold: float, positive: str
 ) -> None:
-    """For either positive class: its probability at or above the threshold."""
+    """For either positive class: its probability at or above the threshold.
+
+    At one half the model's own rule decides a tie: test_small_nouns has that.
+    """
     p = np.array(scores)
     columns = [1 - p, p] if positive == "yes" else [p, 1 - p]
     wanted = signature(positive=positive, threshold=threshold)

@@ -70,7 +70,7 @@ def test_one_row_beyond_the_tolerance_is_not_exact() -> None:
 
 def test_a_label_that_flips_within_the_tolerance_is_not_exact() -> None:
     """A probability beside the threshold that crosses it changes what a user is told."""
-    variant = Formula(lambda f: f["x"] - 1e-9)
+    variant = Formula(lambda f: f["x"] + 1e-9)
     found = judged(Formula(lambda f: f["x"]), variant, rows(0.5, 0.9))
     assert (found.parity.beyond, found.parity.flips) == (0, 1)
     assert not found.exact
