@@ -41,6 +41,8 @@ def predict(rows):
             s.connect(("127.0.0.1", int(rows["port"].iloc[0])))
     if what == "secret":
         return np.full(len(rows), float("AFTERFIT_TEST_SECRET" in os.environ))
+    if what == "kernels":
+        return np.full(len(rows), float(os.environ.get("BLIS_PROBE", "nan")))
     if what == "pythonpath":
         return np.full(len(rows), float(any("nowhere-at-all" in p or p == "" for p in sys.path)))
     return np.full(len(rows), 0.5)
@@ -60,13 +62,14 @@ def probe(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoadedModel]:
     folder = tmp_path_factory.mktemp("code")
     (folder / "probe_model.py").write_text(PROBE)
     os.environ["AFTERFIT_TEST_SECRET"] = "s3cret"  # noqa: S105  # a probe
+    os.environ["BLIS_PROBE"] = "7"
     os.environ["PYTHONPATH"], before = (
         os.pathsep.join(["/nowhere-at-all", os.environ.get("PYTHONPATH", "")]),
         os.environ.get("PYTHONPATH"),
     )
     with open_model("probe_model:predict", code=folder, workdir=folder) as model:
         yield model
-    del os.environ["AFTERFIT_TEST_SECRET"]
+    del os.environ["AFTERFIT_TEST_SECRET"], os.environ["BLIS_PROBE"]
     if before is None:
         del os.environ["PYTHONPATH"]
     else:
@@ -113,6 +116,11 @@ def test_the_environment_is_clean(probe: LoadedModel) -> None:
     """Variables of the parent are not handed on, and PYTHONPATH does not decide imports."""
     assert probe.predict(ask("secret")).main.tolist() == [0.0]
     assert probe.predict(ask("pythonpath")).main.tolist() == [0.0]
+
+
+def test_numeric_libraries_compute_as_in_the_parent(probe: LoadedModel) -> None:
+    """What chooses their kernels and threads is handed on."""
+    assert probe.predict(ask("kernels")).main.tolist() == [7.0]
 
 
 def test_there_is_no_network(probe: LoadedModel) -> None:

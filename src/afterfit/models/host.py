@@ -25,9 +25,6 @@ _KEPT_VARIABLES = (
     "LC_CTYPE",
     "LD_LIBRARY_PATH",
     "DYLD_LIBRARY_PATH",
-    "MKL_NUM_THREADS",
-    "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
     "PATH",
     "SYSTEMROOT",
     "TEMP",
@@ -37,6 +34,9 @@ _KEPT_VARIABLES = (
     "USERPROFILE",
     "VIRTUAL_ENV",
 )
+# Which kernels the numeric libraries take decides the last bits of an answer: the child computes
+# as its parent does.
+_KEPT_PREFIXES = ("BLIS_", "MKL_", "OMP_", "OPENBLAS_", "VECLIB_")
 _STDERR_LINES = 40
 _PATIENCE_S = 2.0
 
@@ -104,7 +104,7 @@ class Host:
 
     def _spawn(self) -> None:
         root = str(Path(afterfit.__file__).resolve().parent.parent)
-        environment = {n: os.environ[n] for n in _KEPT_VARIABLES if n in os.environ}
+        environment = {name: text for name, text in os.environ.items() if _is_kept(name)}
         environment["ORT_DISABLE_TELEMETRY"] = "1"
         # One thread a child: folds run in parallel children, and two OpenMP pools that spin for
         # the same cores were seen to take 50 times as long as one thread each.
@@ -169,6 +169,10 @@ class Host:
         if self._finalizer is not None:
             self._finalizer.detach()
         self._process = self._drain = self._finalizer = None
+
+
+def _is_kept(variable: str) -> bool:
+    return variable in _KEPT_VARIABLES or variable.startswith(_KEPT_PREFIXES)
 
 
 def _reap(process: subprocess.Popen[bytes]) -> None:
