@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 ROOT = Path(__file__).resolve().parent.parent
+# Tests are found by path (--import-mode=importlib); what several share is imported as tests.….
+if str(ROOT) not in sys.path:
+    sys.path.insert(0, str(ROOT))
 
 # One thread each: two test processes whose frameworks start a thread per core get in each other's
 # way, and sums in a fixed order repeat exactly. Set before anything imports a framework.

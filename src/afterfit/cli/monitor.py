@@ -56,8 +56,7 @@ def report(
                 space, log, mapping, config, ref=name, reference=reference, positive=positive
             )
         path = output or space.reports / f"monitor-{stored.digest[:12]}.html"
-        path.parent.mkdir(parents=True, exist_ok=True)
     page = monitor_page(stored.body)  # type: ignore[arg-type]
     write_bytes(path, html.render(page).encode())
     result = {**msgspec.to_builtins(stored), "report": str(path)}
-    return Answer(result, f"{text.render(page)}\nPage: {path}")
+    return Answer(result, f"{text.render(page)}\nPage: {path}", warnings=space.warnings)

@@ -68,4 +68,5 @@ def package(
         folder = output or Path(f"{version.name}-{version.number}-{destination}")
         stored = space.package(ref, destination, folder, config)
     text = f"{render(record_page(stored))}\nWritten to {folder}"
-    return Answer({**msgspec.to_builtins(stored), "folder": str(folder)}, text)
+    result = {**msgspec.to_builtins(stored), "folder": str(folder)}
+    return Answer(result, text, warnings=space.warnings)

@@ -43,4 +43,5 @@ def predict(
     record = stored.body
     flags = ", ".join(f"{n} {name}" for name, n in getattr(record, "flagged", {}).items() if n)
     text = f"{getattr(record, 'rows', 0)} rows scored into {output}"
-    return Answer(msgspec.to_builtins(stored), text + (f" ({flags})" if flags else ""))
+    text += f" ({flags})" if flags else ""
+    return Answer(msgspec.to_builtins(stored), text, warnings=space.warnings)

@@ -18,7 +18,7 @@ from afterfit.records.record import Envelope
 from afterfit.store.files import read_bytes, sweep_temporary, write_bytes, write_new
 from afterfit.store.index import Index, Row
 
-__all__ = ["RecordStore", "make_envelope"]
+__all__ = ["RecordStore", "in_envelope", "make_envelope"]
 
 _NAME = re.compile(r"([0-9a-f]{64})\.json")
 _PREFIX = re.compile(r"[0-9a-f]{4,64}")
@@ -41,8 +41,7 @@ class RecordStore:
         becomes a float). A record that is there already keeps its first envelope.
         Raises ForbiddenError or ResourceError, with nothing half-written left.
         """
-        body = _as_kept(record)
-        return self.add(Stored(envelope=make_envelope(body, key, started), body=body))
+        return self.add(in_envelope(record, key, started))
 
     def add(self, stored: Stored) -> Stored:
         """Return a record made elsewhere, with its envelope, as it is kept here."""
@@ -150,6 +149,12 @@ class RecordStore:
                 fix="delete the file and run the step again",
             )
         return stored
+
+
+def in_envelope(record: AnyRecord, key: str = "", started: float | None = None) -> Stored:
+    """Return the record as ``RecordStore.put`` would keep it, on no disk."""
+    body = _as_kept(record)
+    return Stored(envelope=make_envelope(body, key, started), body=body)
 
 
 def make_envelope(record: AnyRecord, key: str = "", started: float | None = None) -> Envelope:

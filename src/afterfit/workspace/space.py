@@ -14,7 +14,7 @@ from afterfit.core.bundle import Bundle
 from afterfit.core.digest import sha256_file
 from afterfit.core.gate import GateResult, evaluate
 from afterfit.core.progress import SILENT, Progress
-from afterfit.errors import AfterfitError, NotFoundError
+from afterfit.errors import AfterfitError, ForbiddenError, NotFoundError
 from afterfit.models.audit import Audit, audit
 from afterfit.models.loaded import Hints, LoadedModel, open_model
 from afterfit.models.trust import allow as grant
@@ -33,7 +33,7 @@ from afterfit.serve.run import ServedBundle
 from afterfit.store.blobs import BlobStore
 from afterfit.store.environment import current_environment
 from afterfit.store.files import os_errors
-from afterfit.store.records import RecordStore
+from afterfit.store.records import RecordStore, in_envelope
 
 DEFAULT = Path(".afterfit")
 
@@ -42,7 +42,8 @@ class Workspace:
     """A folder that carries records, blobs and versions between steps.
 
     ``config`` defaults to the nearest ``afterfit.toml``. Raises NotFoundError for a folder that
-    is not there unless ``create``, ForbiddenError where it cannot be written.
+    is not there unless ``create``, ForbiddenError where it cannot be written. ``warnings`` collects
+    what the user has to be told and what stopped nothing.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class Workspace:
         self.blobs = BlobStore(self.folder)
         self.registry = Registry(self.folder, self.blobs)
         self.reused: list[str] = []
+        self.warnings: list[str] = []
 
     @property
     def who(self) -> str:
@@ -154,6 +156,19 @@ class Workspace:
         record: AnyRecord = make()  # type: ignore[assignment]
         return self.records.put(record, key=key, started=started)
 
+    def keep(self, record: AnyRecord, *, started: float) -> Stored:
+        """Return the record of something that is done, kept where the workspace can be written.
+
+        Where it cannot (a read-only mount of a scoring job), ``warnings`` says so: what the user
+        asked for stands all the same.
+        """
+        stored = in_envelope(record, started=started)
+        try:
+            return self.records.add(stored)
+        except ForbiddenError as error:
+            self.warnings.append(f"the record of {record.step} was not kept: {error.message}")
+            return stored
+
     def evidence(self, version: Version) -> dict[str, Stored]:
         """Return the records attached to a version by step; raises IntegrityError for a bad one."""
         return {step: self.records.get(digest) for step, digest in version.evidence.items()}
@@ -216,7 +231,7 @@ class Workspace:
         bundle = self.version(ref)
         predictor = load_bundle(bundle.folder, expected=bundle.digest)
         record = predict_file(predictor, source, output, config, progress=self.progress)
-        return self.records.put(record, started=started)
+        return self.keep(record, started=started)
 
     def release(self, ref: str) -> Any:
         """Return the newest Release of the version that ``ref`` names, its page rendered anew."""
@@ -231,7 +246,7 @@ class Workspace:
         self.progress.step("package")
         found = self.version(ref)
         record = package_for(destination, Bundle(found.folder), folder, config)
-        return self.records.put(record, started=started)
+        return self.keep(record, started=started)
 
     def ship(self, model: Any, data: Any, target: Any = None, **options: Any) -> Any:
         """Return the Release of a model; see `afterfit.ship` for the options."""

@@ -56,7 +56,7 @@ def report_on_events(space: Workspace, ref: str, config: MonitorConfig) -> Store
         windows=counts,
         progress=space.progress,
     )
-    return space.records.put(record, started=started)
+    return space.keep(record, started=started)
 
 
 def report_on_log(
@@ -91,7 +91,7 @@ def report_on_log(
         env=current_environment(),
         progress=space.progress,
     )
-    return space.records.put(record, started=started)
+    return space.keep(record, started=started)
 
 
 def own_mapping(rows: Frame, signature: Signature) -> dict[str, str]:
