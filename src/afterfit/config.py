@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal, get_type_hints
 import msgspec
 
 from afterfit.core.gate import Gate, parse_gate
+from afterfit.core.metric_names import require_known
 from afterfit.core.signature import Label, Task
 from afterfit.errors import ConfigError, NotFoundError
 
@@ -79,8 +80,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     serve: ServeSection = ServeSection()
 
     def parsed_gates(self) -> tuple[Gate, ...]:
-        """Return the gates; raises ConfigError for one that is not a gate."""
-        return tuple(parse_gate(text, where=f"$.gates[{i}]") for i, text in enumerate(self.gates))
+        """Return the gates; raises ConfigError for one that is not a gate on a known metric."""
+        return tuple(_known_gate(text, f"$.gates[{i}]") for i, text in enumerate(self.gates))
 
 
 @dataclass(frozen=True)
@@ -223,10 +224,16 @@ def _gate_problems(gates: Any) -> list[str]:
     texts = gates if isinstance(gates, list | tuple) else ()
     for index, text in enumerate(text for text in texts if isinstance(text, str)):
         try:
-            parse_gate(text)
+            _known_gate(text, f"$.gates[{index}]")
         except ConfigError as error:
-            problems.append(f"$.gates[{index}]: {error.message}; {error.why}")
+            problems.append(f"{error.where}: {error.message}; {error.why}")
     return problems
+
+
+def _known_gate(text: str, where: str) -> Gate:
+    gate = parse_gate(text, where=where)
+    require_known(gate, where=where)
+    return gate
 
 
 _TEMPLATE = """\

@@ -130,6 +130,16 @@ def test_features_that_do_not_match(refuse: Refuse, model: Path, tmp_path: Path)
     assert "column b" in refuse("ship", model, "--data", "d.csv", "--target", "y")
 
 
+def test_a_misspelt_gate_is_told_before_any_work(refuse: Refuse, tmp_path: Path) -> None:
+    """Its place in the file and the nearest names; the model, which is not there, is not opened."""
+    (tmp_path / "afterfit.toml").write_text('gates = ["f1 >= 0.8", "latncy_p99_ms <= 20"]\n')
+    told = refuse("ship", "nowhere.joblib", "--data", "d.csv", "--target", "y")
+    for part in ("afterfit.toml", "$.gates[1]", "'latncy_p99_ms'", "did you mean 'latency_p99_ms'"):
+        assert part in told
+    assert "nowhere.joblib" not in told
+    assert not (tmp_path / ".afterfit").exists()
+
+
 class _Probe:
     """Would leave a marker if it were ever loaded."""
 

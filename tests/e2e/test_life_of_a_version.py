@@ -19,6 +19,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.tree import DecisionTreeClassifier
 
 import afterfit
+from afterfit.core.metric_names import METRICS
 from afterfit.errors import IntegrityError
 from afterfit.registry.version import GateRefusal
 from afterfit.serve.follow import Follower
@@ -68,6 +69,16 @@ def test_two_models_are_two_versions_and_the_second_serves(shipped: Any) -> None
     assert [release.version.number for release in releases] == [1, 2]
     assert releases[0].version.digest != releases[1].version.digest
     assert space.registry.resolve("churn@champion").number == 2
+
+
+def test_every_metric_of_a_step_has_a_name_that_gates_may_use(shipped: Any) -> None:
+    """No step gives a metric beside the closed list, against which gates are checked."""
+    _, _, releases = shipped
+    for release in releases:
+        for step, stored in release.records.items():
+            names = {metric.name for metric in stored.body.metrics}
+            assert names <= set(METRICS.get(step, ())), step
+            assert names or step not in METRICS
 
 
 def test_a_server_follows_promotion_and_roll_back(shipped: Any) -> None:

@@ -14,6 +14,7 @@ from afterfit.core.finding import Finding
 from afterfit.core.fingerprint import Fingerprint, build
 from afterfit.core.frame import Frame, Predictions, take
 from afterfit.core.metric import find
+from afterfit.core.metric_names import METRICS
 from afterfit.core.signature import Column, Signature
 from afterfit.errors import ConfigError, InputError
 from afterfit.monitor.config import MonitorConfig
@@ -270,6 +271,7 @@ def test_gates_serve_as_alarms(reference: Reference) -> None:
     gates = ("recall.low >= 0.99", "roc_auc >= 0.5", "r2 >= 0", "loadtest.latency_p99_ms <= 1")
     record = report(events + labels_for(events), reference, gates=gates)
     assert outcomes(record, "M009") == ["issue", "passed", "skipped"]
+    assert {metric.name for metric in record.metrics} <= set(METRICS["monitor"])
 
 
 def test_shadows_are_counted_apart(reference: Reference) -> None:

@@ -10,23 +10,11 @@ from afterfit.assess.config import AssessConfig
 from afterfit.core.formulae import find_formula
 from afterfit.core.frame import Predictions
 from afterfit.core.metric import Metric
+from afterfit.core.metric_names import CLASSIFICATION, REGRESSION
 from afterfit.core.signature import Signature
 from afterfit.records.assess import Confusion, Curve
 from afterfit.stats.metric_interval import metric_with_interval
 
-CLASSIFICATION = (
-    "roc_auc",
-    "pr_auc",
-    "f1",
-    "precision",
-    "recall",
-    "accuracy",
-    "balanced_accuracy",
-    "mcc",
-    "log_loss",
-    "brier",
-)
-REGRESSION = ("mae", "rmse", "r2", "quantile_loss")
 CURVE_POINTS = 120
 RELIABILITY_BINS = 10
 

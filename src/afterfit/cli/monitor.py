@@ -47,7 +47,9 @@ def report(
 
     """
     with opened(common, create=log is not None) as space:
-        config = MonitorConfig(since=since, until=until, seed=space.config.line.seed)
+        config = MonitorConfig(
+            gates=space.config.gates, since=since, until=until, seed=space.config.line.seed
+        )
         if log is None:
             stored = report_on_events(space, name, config)
         else:

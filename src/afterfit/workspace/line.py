@@ -308,6 +308,7 @@ def ship(  # noqa: PLR0913 - see afterfit.ship
     **hints: Any,
 ) -> Release:
     """Return the Release after walking the whole line; see `afterfit.ship`."""
+    space.config.parsed_gates()  # a misspelt gate is told before the work, not after it
     sources = Sources(model=model, data=data, target=target, train=train, **hints)
     name = check_name(name or space.config.model.name or _name_of(model))
     started = time.monotonic()

@@ -13,6 +13,7 @@ from afterfit.config import Config, load_config
 from afterfit.core.bundle import Bundle
 from afterfit.core.digest import sha256_file
 from afterfit.core.gate import GateResult, evaluate
+from afterfit.core.metric_names import is_alarm
 from afterfit.core.progress import SILENT, Progress
 from afterfit.errors import AfterfitError, ForbiddenError, NotFoundError
 from afterfit.models.audit import Audit, audit
@@ -174,9 +175,10 @@ class Workspace:
         return {step: self.records.get(digest) for step, digest in version.evidence.items()}
 
     def judge(self, records: dict[str, Stored]) -> tuple[GateResult, ...]:
-        """Return what each gate of the configuration says of these records."""
+        """Return what each gate of the configuration says of these records, alarms left out."""
         metrics = {step: stored.body.metrics for step, stored in records.items()}
-        return tuple(evaluate(gate, metrics) for gate in self.config.parsed_gates())
+        gates = (gate for gate in self.config.parsed_gates() if not is_alarm(gate))
+        return tuple(evaluate(gate, metrics) for gate in gates)
 
     def promote(
         self,

@@ -1,0 +1,96 @@
+"""The metrics that each step gives, by the names that gates use: a closed list.
+
+``docs/reference/metrics.md`` says what each of them is.
+"""
+
+from __future__ import annotations
+
+import difflib
+
+from afterfit.core.gate import Gate
+from afterfit.errors import ConfigError
+
+__all__ = ["CLASSIFICATION", "METRICS", "REGRESSION", "is_alarm", "require_known"]
+
+CLASSIFICATION = (
+    "roc_auc",
+    "pr_auc",
+    "f1",
+    "precision",
+    "recall",
+    "accuracy",
+    "balanced_accuracy",
+    "mcc",
+    "log_loss",
+    "brier",
+)
+REGRESSION = ("mae", "rmse", "r2", "quantile_loss")
+MONITOR = "monitor"
+METRICS: dict[str, tuple[str, ...]] = {
+    "assess": (*CLASSIFICATION, *REGRESSION, "baseline_lift", "linear_lift"),
+    "optimize": ("latency_p50_us", "latency_p99_us", "onnx_speedup", "parity_max_difference"),
+    "robustness": ("failed_cases",),
+    "loadtest": (
+        "latency_p50_ms",
+        "latency_p90_ms",
+        "latency_p95_ms",
+        "latency_p99_ms",
+        "throughput_rps",
+        "error_rate",
+    ),
+    MONITOR: (
+        *CLASSIFICATION,
+        *REGRESSION,
+        "labelled_share",
+        "queue_p50_us",
+        "queue_p95_us",
+        "queue_p99_us",
+        "infer_p50_us",
+        "infer_p95_us",
+        "infer_p99_us",
+        "unanswered_share",
+        "range_share",
+        "new_category_share",
+        "missing_share",
+    ),
+}
+
+
+def require_known(gate: Gate, *, where: str = "") -> None:
+    """Do nothing for a gate on what some step gives; raises ConfigError with the nearest names."""
+    step, metric = gate.step, gate.metric
+    known = METRICS.get(step, ()) if step else _all()
+    if metric in known:
+        return
+    message = f"{step} gives no metric {metric!r}" if step else f"no step gives a metric {metric!r}"
+    why = _instead(metric, known)
+    if step and not known:
+        message, why = f"no step {step!r} gives metrics", _instead(step, tuple(METRICS))
+    elif elsewhere := _givers(metric):
+        why = f"it is a metric of {' and '.join(elsewhere)}"
+    fix = 'name a metric of docs/reference/metrics.md, for example: "loadtest.latency_p99_ms <= 20"'
+    raise ConfigError(message, where=where, why=why, fix=fix)
+
+
+def is_alarm(gate: Gate) -> bool:
+    """Return whether a gate speaks of live rows alone, so that no promotion can wait for it."""
+    return MONITOR in (gate.step, *_givers(gate.metric)[:1])
+
+
+def _all() -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name for names in METRICS.values() for name in names))
+
+
+def _givers(metric: str) -> tuple[str, ...]:
+    """Return the steps that give a metric, in the order of the line."""
+    return tuple(step for step, names in METRICS.items() if metric in names)
+
+
+def _instead(word: str, known: tuple[str, ...]) -> str:
+    """Return the names that were probably meant, or all that there are."""
+    close = difflib.get_close_matches(word, known, n=3)
+    akin = [name for name in known if word in name or name in word]
+    near = list(dict.fromkeys([*close, *akin]))
+    if near:
+        return f"did you mean {' or '.join(repr(name) for name in near[:4])}?"
+    return f"there are: {', '.join(known)}"
