@@ -14,7 +14,7 @@ from afterfit.core.frame import Frame, Predictions
 from afterfit.core.model import ModelDescription
 from afterfit.errors import InputError, NotFoundError, UsageError
 from afterfit.models.host import Host
-from afterfit.models.native import NO_HINTS, Hints, Source
+from afterfit.models.native import CATBOOST, NO_HINTS, Hints, Source, adapter_for_format
 
 if TYPE_CHECKING:
     from afterfit.models.audit import Audit
@@ -192,6 +192,7 @@ def _open_file(path: Path, allow: frozenset[str], code: Path | None, hints: Hint
         )
     found = audit(path, allow=allow)
     require_clean(found, path)
+    _require_adapter(found, path)
     source = Source(
         format=found.format,
         path=str(path.resolve()),
@@ -201,6 +202,14 @@ def _open_file(path: Path, allow: frozenset[str], code: Path | None, hints: Hint
         digest=found.digest,
     )
     return LoadedModel(source, digest=found.digest, audit=found)
+
+
+def _require_adapter(found: Audit, path: Path) -> None:
+    """Do nothing where an adapter loads the file; raises ModelError before a process is started."""
+    packages = {name.partition(".")[0] for name in found.globals}
+    # As a step of a pipeline it is read through scikit-learn's interface.
+    alone = CATBOOST in packages and "sklearn" not in packages
+    adapter_for_format(CATBOOST if alone else found.format, where=str(path))
 
 
 def _open_object(model: object, hints: Hints, workdir: Path) -> LoadedModel:

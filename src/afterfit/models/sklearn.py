@@ -14,7 +14,14 @@ from afterfit.core.frame import Frame, Predictions, is_missing, row_count
 from afterfit.core.model import ModelDescription
 from afterfit.core.signature import Label, Task
 from afterfit.errors import InputError, ModelError
-from afterfit.models.native import Hints, NativeModel, Source, adapter_for_object, family
+from afterfit.models.native import (
+    CATBOOST,
+    Hints,
+    NativeModel,
+    Source,
+    adapter_for_object,
+    family,
+)
 from afterfit.models.packages import versions_of
 from afterfit.models.tables import chosen_features, require_numbers, to_array, to_pandas
 
@@ -29,8 +36,9 @@ class Adapter:
     order = 90
 
     def owns(self, estimator: object) -> bool:
-        """Return whether the object has a ``predict`` method."""
-        return callable(getattr(estimator, "predict", None))
+        """Return whether the object has a ``predict`` method, and keeps to the interface."""
+        # A CatBoost model of its own tells 0 for the number of its columns.
+        return callable(getattr(estimator, "predict", None)) and not family(estimator, CATBOOST)
 
     def load(self, source: Source) -> NativeModel:
         """Return the model of an audited file, by the adapter that its object belongs to."""
