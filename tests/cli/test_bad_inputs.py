@@ -111,6 +111,19 @@ def test_one_class_only(refuse: Refuse, model: Path, tmp_path: Path) -> None:
     assert "class" in refuse("ship", model, "--data", "d.csv", "--target", "y")
 
 
+@pytest.mark.parametrize("command", ["inspect", "ship"])
+def test_a_task_that_is_not_the_models(
+    refuse: Refuse, model: Path, tmp_path: Path, command: str
+) -> None:
+    """Regression of a classifier: both tasks are named, and nothing is recorded."""
+    _rows().to_csv(tmp_path / "d.csv", index=False)
+    told = refuse(command, model, "--data", "d.csv", "--target", "y", "--task", "regression")
+    assert "the configured task is regression, the model's is binary" in told
+    assert "LogisticRegression answers the classes ['no', 'yes']" in told
+    assert "--task" in told
+    assert not list((tmp_path / ".afterfit" / "records").glob("*"))
+
+
 def test_all_missing_column(refuse: Refuse, model: Path, tmp_path: Path) -> None:
     """The column that holds nothing is named."""
     _rows().assign(b=np.nan).to_csv(tmp_path / "d.csv", index=False)

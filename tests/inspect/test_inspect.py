@@ -10,12 +10,13 @@ import msgspec
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.svm import LinearSVC
+from tests.runtime.bundles import numbers_graph
 
 from afterfit.core.dataset import Dataset
 from afterfit.core.finding import Finding
-from afterfit.errors import AfterfitError, InputError
+from afterfit.errors import AfterfitError, InputError, UsageError
 from afterfit.inspect.config import InspectConfig
 from afterfit.inspect.run import inspect_model
 from afterfit.models.loaded import LoadedModel, open_model
@@ -197,6 +198,8 @@ def test_tables_that_disagree_are_refused(model: LoadedModel) -> None:
         (InspectConfig(positive="maybe"), "positive class 'maybe'"),
         (InspectConfig(threshold=1.5), "threshold 1.5"),
         (InspectConfig(classes=("a", "b", "c")), "configured classes are 3"),
+        (InspectConfig(task="regression"), "task is regression, the model's is binary"),
+        (InspectConfig(task="multiclass"), "task is multiclass, the model's is binary"),
     ],
 )
 def test_settings_that_do_not_fit_are_refused(
@@ -205,6 +208,35 @@ def test_settings_that_do_not_fit_are_refused(
     """A positive class, a threshold or classes that the model cannot have are errors."""
     with pytest.raises(AfterfitError, match=message):
         inspect_model(model, dataset(table(missing=False)), None, config)
+
+
+def test_a_regressor_is_no_classifier(tmp_path: Path) -> None:
+    """The model's own task is the one that holds, whatever the labels look like."""
+    data = table(missing=False)[["amount", "visits"]]
+    codes = (labels(table(missing=False)) == "yes").astype(int)
+    fitted = LinearRegression().fit(data, codes)
+    with open_model(fitted, workdir=tmp_path) as loaded:
+        for task in ("binary", "multiclass"):
+            with pytest.raises(UsageError, match=f"task is {task}, the model's is regression"):
+                inspect_model(loaded, dataset(data, codes), None, InspectConfig(task=task))
+        same = inspect_model(loaded, dataset(data, codes), None, InspectConfig(task="regression"))
+        assert same.signature.task == "regression"
+
+
+def test_a_graph_with_one_output_can_be_told_what_it_means(tmp_path: Path) -> None:
+    """The same graph gives a number, or the probability of the second class."""
+    path = tmp_path / "m.onnx"
+    path.write_bytes(numbers_graph())
+    random = np.random.default_rng(0)
+    data = pd.DataFrame({"a": random.normal(size=50), "b": random.normal(size=50)})
+    codes = (data["a"] + data["b"] > 0).astype(int).to_numpy()
+    with open_model(path, workdir=tmp_path) as loaded:
+        binary = inspect_model(loaded, dataset(data, codes), None, InspectConfig(task="binary"))
+        assert (binary.signature.task, binary.signature.probabilities) == ("binary", True)
+        number = inspect_model(
+            loaded, dataset(data, codes * 0.5), None, InspectConfig(task="regression")
+        )
+        assert number.signature.task == "regression"
 
 
 def test_the_positive_class_can_be_named(model: LoadedModel) -> None:

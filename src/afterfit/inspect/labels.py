@@ -6,10 +6,17 @@ import numpy as np
 
 from afterfit.core.dataset import Dataset, encode_labels, to_label
 from afterfit.core.signature import Label, Task
-from afterfit.errors import InputError
+from afterfit.errors import InputError, UsageError
 from afterfit.inspect.config import InspectConfig
 
-__all__ = ["classes_of", "known_labels", "positive_of", "require_labels", "task_of"]
+__all__ = [
+    "classes_of",
+    "known_labels",
+    "positive_of",
+    "require_labels",
+    "require_task",
+    "task_of",
+]
 
 FEW_VALUES = 20
 """Integers with at most so many distinct values are taken for classes."""
@@ -59,6 +66,21 @@ def require_labels(data: Dataset, task: Task) -> None:
             why="quality cannot be measured on rows of a single class",
             fix="give rows of every class",
         )
+
+
+def require_task(
+    asked: Task | None, told: Task, estimator: str, classes: tuple[Label, ...]
+) -> None:
+    """Do nothing if the configured task is the model's own, or none; raises UsageError."""
+    if asked is None or asked == told:
+        return
+    answers = f"the classes {list(classes)[:10]}" if classes else "numbers"
+    raise UsageError(
+        f"the configured task is {asked}, the model's is {told}",
+        where="task",
+        why=f"the {estimator} answers {answers}",
+        fix=f"leave out --task, or the task in afterfit.toml: {told} is taken from the model",
+    )
 
 
 def task_of(told: Task | None, config: InspectConfig, data: Dataset) -> Task:

@@ -7,13 +7,21 @@ import numpy as np
 
 from afterfit.core.dataset import Dataset
 from afterfit.core.finding import Finding
+from afterfit.core.model import ModelDescription
 from afterfit.core.progress import SILENT, Progress
 from afterfit.core.signature import Label, Signature, Task
 from afterfit.errors import InputError
 from afterfit.inspect import checks, findings
 from afterfit.inspect.columns import build_column, matched_names, require_kinds, require_usable
 from afterfit.inspect.config import InspectConfig
-from afterfit.inspect.labels import classes_of, known_labels, positive_of, require_labels, task_of
+from afterfit.inspect.labels import (
+    classes_of,
+    known_labels,
+    positive_of,
+    require_labels,
+    require_task,
+    task_of,
+)
 from afterfit.inspect.probe import accepts_missing, sample_answer, sample_rows
 from afterfit.models.loaded import Hints, LoadedModel
 from afterfit.records.inspect import InspectRecord
@@ -137,14 +145,25 @@ def _columns(model: LoadedModel, data: Dataset, train: Dataset | None) -> tuple[
 
 
 def _task(model: LoadedModel, config: InspectConfig, data: Dataset) -> Task:
-    told = model.description.task
-    # A graph with one output may mean a number or the probability of the second class: only the
-    # labels tell.
-    if model.description.framework == "onnx" and told == "regression":
-        labels = known_labels(data)
-        if labels in {(0, 1), (False, True)} or any(isinstance(v, str) for v in labels):
-            told = None
+    description = model.description
+    told = None if _may_be_a_probability(description, config, data) else description.task
+    if told is not None:
+        require_task(config.task, told, description.estimator, description.classes)
     return task_of(told, config, data)
+
+
+def _may_be_a_probability(
+    description: ModelDescription, config: InspectConfig, data: Dataset
+) -> bool:
+    """Return whether a graph's one output is, as far as one can tell, no number to predict.
+
+    It may mean a number or the probability of the second class: only the labels tell, or the user.
+    """
+    if description.framework != "onnx" or description.task != "regression":
+        return False
+    labels = known_labels(data)
+    coded = labels in {(0, 1), (False, True)} or any(isinstance(label, str) for label in labels)
+    return coded or config.task == "binary"
 
 
 def _threshold(
