@@ -192,6 +192,29 @@ def test_the_image_is_safe_answers_and_ends(
     assert time.monotonic() - before < 5
     code = containers.run("podman", "inspect", "--format", "{{.State.ExitCode}}", "one").stdout
     assert code.strip() == "0"
+    on_platforms(containers)
+
+
+def on_platforms(containers: Containers) -> None:
+    """The same image, started as platforms start it: open without a word, where each one asks."""
+    starts = {
+        "sagemaker": (["--env", "SAGEMAKER_BIND_TO_PORT=8123"], ["serve"], 8123),
+        "knative": (["--env", "K_SERVICE=churn", "--env", "PORT=8012"], [], 8012),
+        "kserve": ([], ["--model_name=x", "--model_dir=/mnt/models", "--http_port=8090"], 8090),
+    }
+    for name, (environ, words, port) in starts.items():
+        containers.run(
+            "podman", "run", "--detach", "--name", name, *RUN, *environ, "churn:1", *words
+        )
+        wait_until_ready(containers, name)
+        logs = containers.run("podman", "logs", name)
+        lines = [json.loads(line) for line in (logs.stdout + logs.stderr).splitlines()]
+        assert (lines[0]["event"], lines[0]["name"]) == ("platform", name)
+        assert lines[-1]["url"] == f"http://0.0.0.0:{port}"
+        model = "x" if name == "kserve" else "churn"
+        script = PREDICT.replace("8080/predict", f"{port}/predict/{model}")
+        assert json.loads(containers.execute(name, script))["model"] == model
+        containers.run("podman", "rm", "--force", "--time", "10", name)
 
 
 def wait_until_ready(containers: Containers, name: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import re
 import subprocess
 import sys
 import venv
@@ -26,6 +27,9 @@ from afterfit.package.run import package_for
 from afterfit.package.wheel import write_wheel
 from afterfit.records.codec import Stored, decode, encode
 from afterfit.records.record import Envelope, Environment
+from afterfit.runtime.options import parser
+from afterfit.runtime.platform import EVERYWHERE, detect
+from afterfit.runtime.probe import address
 
 Draft = Callable[..., Bundle]
 PINNED = f"python:3.11-slim-bookworm@sha256:{'0' * 64}"
@@ -85,6 +89,40 @@ def test_the_image_is_hardened(bundle: Bundle, tmp_path: Path) -> None:
     assert entry[:3] == ["/opt/afterfit/bin/python", "-m", "afterfit.runtime"]
     assert "--allow-unauthenticated" not in entry
     assert lines[-1] == "CMD []"
+
+
+@pytest.mark.parametrize(
+    ("words", "environ", "name", "port"),
+    [
+        ([], {}, "", 9000),
+        (["serve"], {}, "sagemaker", 8080),
+        (["serve"], {"SAGEMAKER_BIND_TO_PORT": "8200"}, "sagemaker", 8200),
+        (["--model_name=x", "--model_dir=/mnt/models", "--http_port=8081"], {}, "kserve", 8081),
+        ([], {"AIP_MODE": "PREDICTION", "AIP_HTTP_PORT": "8500"}, "vertex", 8500),
+        ([], {"K_SERVICE": "churn", "PORT": "8012"}, "knative", 8012),
+        ([], {"AZUREML_MODEL_DIR": ""}, "azureml", 9000),
+    ],
+)
+def test_the_image_starts_as_each_platform_starts_it(
+    words: list[str], environ: dict[str, str], name: str, port: int, bundle: Bundle, tmp_path: Path
+) -> None:
+    """The platform's words come after the ENTRYPOINT, its variables over the image's own."""
+    config = msgspec.structs.replace(CONFIG, port=9000)
+    package_for("dockerfile", bundle, tmp_path / "out", config, env=ENV)
+    text = (tmp_path / "out" / "Dockerfile").read_text()
+    last = text[text.rindex("\nFROM ") :]
+    assert "\nEXPOSE 9000\n" in last
+    assert "com.amazonaws.sagemaker.capabilities.accept-bind-to-port=true" in last
+    image = dict(re.findall(r"^(?:ENV|   ) (\w+)=(\S+)", last, re.MULTILINE))
+    entry = json.loads(last.partition("\nENTRYPOINT ")[2].partition("\n")[0])
+    options = parser().parse_args(entry[3:] + words)
+    found = detect(options, {**image, **environ})
+    assert (found.name, found.host, found.port) == (name, EVERYWHERE, port)
+    assert options.bundle == ["churn@3=/bundle"]
+    check = json.loads(last.partition(" CMD ")[2].partition("\n")[0])
+    assert check == [*entry[:2], "afterfit.runtime.probe"]
+    command = "\0".join([*entry, *words, ""]).encode()
+    assert address(command, {**image, **environ}) == ("127.0.0.1", port)
 
 
 def test_an_open_server_and_a_moving_base_are_findings(bundle: Bundle, tmp_path: Path) -> None:

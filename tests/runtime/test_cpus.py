@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from afterfit.runtime.cpus import Division, cpu_quota, divide, usable_cpus
+from afterfit.runtime.cpus import (
+    WORKER_BYTES,
+    Division,
+    cpu_quota,
+    divide,
+    memory_limit,
+    usable_cpus,
+    workers_in_memory,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -148,3 +156,31 @@ def test_what_is_not_given_is_divided(
 ) -> None:
     """One worker a processor, and the threads of all workers together on all processors."""
     assert divide(*given) == expected
+
+
+@pytest.mark.parametrize(
+    ("own", "name"),
+    [
+        ("0::/kubepods/pod7\n", "kubepods/memory.max"),
+        ("4:memory:/\n", "memory/memory.limit_in_bytes"),
+    ],
+)
+def test_the_memory_limit_of_either_version(own: str, name: str, files: Files) -> None:
+    """A parent's counts; ``max`` is none."""
+    files.own.write_text(own)
+    files.write(name, "268435456\n")
+    assert memory_limit(files.root, files.own) == 256 << 20
+    files.write(name, "max\n")
+    assert memory_limit(files.root, files.own) == math.inf
+
+
+def test_workers_are_no_more_than_the_memory_has_room_for(files: Files) -> None:
+    """On a machine of 64 processors a container of 1 GB does not start 64 workers."""
+    files.own.write_text("0::/\n")
+    files.write("memory.max", str(1 << 30))
+    assert workers_in_memory(0, files.root, files.own) == (1 << 30) // WORKER_BYTES
+    large = workers_in_memory(400 << 20, files.root, files.own)
+    assert divide(64, most=large) == Division(1, 64)
+    assert divide(64, most=3.0) == Division(3, 21)
+    assert divide(64, 8, most=3.0).workers == 8
+    assert divide(2, most=math.inf) == Division(2, 1)

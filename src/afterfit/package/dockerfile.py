@@ -23,11 +23,6 @@ from afterfit.package.wheel import write_wheel
 _PINNED = re.compile(r"\S+@sha256:[0-9a-f]{64}")
 _BASE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@+-]*")
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
-_PROBE = (
-    "import sys, urllib.request as request\n"
-    "opener = request.build_opener(request.ProxyHandler({{}}))\n"
-    "sys.exit(opener.open('http://127.0.0.1:{port}/v2/health/ready', timeout=3).status != 200)"
-)
 _IGNORED = "# Only what the Dockerfile copies is sent to the builder.\n*\n"
 _COPIED = ("requirements.lock", "afterfit.lock", "wheels", "bundle")
 
@@ -36,6 +31,8 @@ TEMPLATE = """\
 # build:  docker build --tag {name} .
 # run:    docker run --read-only --cap-drop ALL --security-opt no-new-privileges \\
 #           --publish 127.0.0.1:{port}:{port} {name}{flag}
+# As it is on SageMaker, Vertex AI, Azure ML, KServe, Knative and Cloud Run: the server sees where
+# it runs, and takes port and paths from there.
 ARG BASE={base}
 
 FROM ${{BASE}} AS install
@@ -53,8 +50,10 @@ RUN /opt/afterfit/bin/python -m pip install --no-compile --no-index --no-deps --
 FROM ${{BASE}}
 LABEL afterfit.bundle="sha256:{digest}" \\
       afterfit.version="{afterfit}" \\
-      org.opencontainers.image.title="{name}"
+      org.opencontainers.image.title="{name}" \\
+      com.amazonaws.sagemaker.capabilities.accept-bind-to-port=true
 ENV ORT_DISABLE_TELEMETRY=1 \\
+    PORT={port} \\
     PYTHONDONTWRITEBYTECODE=1 \\
     PYTHONUNBUFFERED=1
 COPY --from=install /opt/afterfit /opt/afterfit
@@ -101,10 +100,10 @@ def dockerfile(digest: str, afterfit: str, config: PackageConfig) -> str:
     """Return the text of the Dockerfile for a bundle digest and a version of Afterfit."""
     model = f"{config.name}@{config.number}" if config.number else config.name
     server = ["/opt/afterfit/bin/python", "-m", "afterfit.runtime", "--host", "0.0.0.0"]  # noqa: S104 - inside a container
-    server += ["--port", str(config.port), "--name", config.name, "--events", "-"]
-    server += ["--bundle", f"{model}=/bundle"]
+    # The port is no option here: a platform's, or whoever sets PORT, must win over the image's.
+    server += ["--name", config.name, "--events", "-", "--bundle", f"{model}=/bundle"]
     allowed = ["--allow-unauthenticated"] if config.allow_unauthenticated else []
-    probe = ["/opt/afterfit/bin/python", "-c", _PROBE.format(port=config.port)]
+    probe = ["/opt/afterfit/bin/python", "-m", "afterfit.runtime.probe"]
     return TEMPLATE.format(
         digest=digest,
         name=config.name,
@@ -173,5 +172,6 @@ def _open_finding(config: PackageConfig) -> Finding:
             fix="put a gateway that checks who calls in front of it, or leave the option out",
         )
     return OpenToAll.passed(
-        "the server does not start in the open until it is told to: --allow-unauthenticated"
+        "the server starts in the open only on a platform that checks who calls,"
+        " or when it is told to: --allow-unauthenticated"
     )

@@ -1,4 +1,4 @@
-"""``python -m afterfit.runtime``: a server, from a settings file or from options."""
+"""``python -m afterfit.runtime``: a server, from a settings file, from options or on a platform."""
 
 from __future__ import annotations
 
@@ -6,25 +6,37 @@ import argparse
 import asyncio
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 from afterfit.core.bundle import Bundle
 from afterfit.errors import AfterfitError, UsageError
 from afterfit.runtime.admin import start_admin
+from afterfit.runtime.cpus import Division, divide, usable_cpus, workers_in_memory
 from afterfit.runtime.endpoint import Endpoint, ModelRoute
 from afterfit.runtime.log import log_line
+from afterfit.runtime.options import parser
+from afterfit.runtime.platform import Platform, detect, find_bundle
 from afterfit.runtime.settings import ServerSettings, WorkerSettings
 from afterfit.runtime.supervisor import Supervisor
 
 
+class Given(NamedTuple):
+    """One model of the options: its name, its number for people, and its folder."""
+
+    name: str
+    number: int
+    folder: Path
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Serve until stopped; return the exit code: 0, or 2 for what a person can mend."""
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     try:
-        settings = _settings(options)
+        settings = settings_of(options, os.environ)
         asyncio.run(_serve(settings, options.ready_fd))
     except AfterfitError as error:
         line = {"event": "failed", **error.as_dict()}
@@ -64,35 +76,52 @@ def _tell(descriptor: int | None, line: dict[str, Any]) -> None:
         return
 
 
-def _settings(options: argparse.Namespace) -> ServerSettings:
+def settings_of(options: argparse.Namespace, environ: Mapping[str, str]) -> ServerSettings:
+    """Return what the server is told: a settings file, or the options and where it runs."""
     if options.config:
         return _read(Path(options.config))
+    platform = detect(options, environ)
+    given = _given(options.bundle, platform)
+    if platform.name:
+        log_line({"event": "platform", **msgspec.to_builtins(platform)})
+    return _server_settings(options, platform, given)
+
+
+def _server_settings(
+    options: argparse.Namespace, platform: Platform, given: list[Given]
+) -> ServerSettings:
     models, folders = {}, {}
-    for text in options.bundle:
-        name, version, folder = _bundle(text)
+    for name, number, folder in given:
         digest = Bundle(folder).digest
-        models[name] = ModelRoute(primary=digest, versions={digest: version})
+        models[name] = ModelRoute(primary=digest, versions={digest: number})
         folders[digest] = str(folder)
     events = options.events
+    division = _division(options, given)
     return ServerSettings(
-        host=options.host,
-        port=options.port,
-        workers=options.workers,
+        host=platform.host,
+        port=platform.port,
+        workers=division.workers,
         endpoint=Endpoint(name=options.name, models=models),
         folders=folders,
         bundles=options.bundles,
         state=options.state,
         admin="socket" if options.admin_socket else "none",
         admin_socket=options.admin_socket,
-        allow_unauthenticated=options.allow_unauthenticated,
+        allow_unauthenticated=options.allow_unauthenticated or platform.guarded,
         worker=WorkerSettings(
             endpoint=options.name,
-            threads=options.threads,
+            threads=division.threads,
             events=events,
             counts="" if events == "-" else events,
             grace_seconds=options.grace_seconds,
         ),
     )
+
+
+def _division(options: argparse.Namespace, given: list[Given]) -> Division:
+    sizes = [file.size for each in given for file in Bundle(each.folder).manifest.files.values()]
+    most = workers_in_memory(sum(sizes))
+    return divide(usable_cpus(), options.workers, options.threads, most=most)
 
 
 def _read(path: Path) -> ServerSettings:
@@ -102,33 +131,51 @@ def _read(path: Path) -> ServerSettings:
         raise UsageError("the settings cannot be read", where=str(path), why=str(error)) from None
 
 
-def _bundle(text: str) -> tuple[str, int, Path]:
+def _given(texts: list[str], platform: Platform) -> list[Given]:
+    """Return the models to serve: what the platform mounted, else the image's own."""
+    own = [_bundle(text) for text in texts]
+    mounted = find_bundle(Path(platform.model_dir)) if platform.model_dir else None
+    if mounted is not None:
+        return [_mounted(mounted, own, platform)]
+    if platform.model_dir and not own:
+        raise UsageError(
+            "nothing to serve",
+            where=platform.model_dir,
+            why="the folder is not there or is empty, and the image has no model of its own",
+            fix="mount a bundle folder there, or pass --bundle NAME=FOLDER",
+        )
+    return _renamed(own, platform.model_name)
+
+
+def _mounted(folder: Path, own: list[Given], platform: Platform) -> Given:
+    """Return the platform's model under the name it has there, or else in the image."""
+    if len(own) > 1:
+        raise UsageError(
+            f"{len(own)} models of the image and one more in the platform's folder",
+            where=str(folder),
+            fix="empty the folder, or pass one --bundle at most",
+        )
+    name = platform.model_name or (own[0].name if own else "model")
+    same = bool(own) and Bundle(own[0].folder).digest == Bundle(folder).digest
+    # Not resolved: KServe mounts images through /proc, whose links lead elsewhere as text.
+    return Given(name, own[0].number if same else 0, folder.absolute())
+
+
+def _renamed(own: list[Given], name: str) -> list[Given]:
+    if not name:
+        return own
+    if len(own) != 1:
+        raise UsageError("one name for several models", where="--model_name", fix="leave it out")
+    return [own[0]._replace(name=name)]
+
+
+def _bundle(text: str) -> Given:
     """Return name, number and folder of ``NAME[@NUMBER]=FOLDER``."""
     name, equals, folder = text.partition("=")
     name, _, number = name.partition("@")
     if not (name and equals and folder) or not (number or "0").isdigit():
         raise UsageError(f"not a bundle: {text!r}", fix="write --bundle churn@3=path/to/bundle")
-    return name, int(number or 0), Path(folder).resolve()
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m afterfit.runtime", description=main.__doc__)
-    add = parser.add_argument
-    add("--config", default="", help="a JSON file of settings, in place of the other options")
-    add("--bundle", action="append", default=[], help="NAME[@NUMBER]=FOLDER; may be repeated")
-    add("--name", default="afterfit", help="the endpoint's name")
-    add("--host", default="127.0.0.1", help="address to bind")
-    add("--port", type=int, default=8080, help="port to bind; 0 takes any that is free")
-    add("--workers", type=int, default=1, help="processes that serve")
-    add("--threads", type=int, default=1, help="threads inside of one call of the model")
-    add("--bundles", default="", help="folder of bundles by digest, for later changes")
-    add("--state", default="", help="folder that keeps the endpoint document")
-    add("--events", default="", help="folder of events, or - for standard output")
-    add("--admin-socket", default="", help="path of the admin API's unix socket")
-    add("--allow-unauthenticated", action="store_true", help="serve other machines without keys")
-    add("--grace-seconds", type=float, default=25.0, help="time for requests when stopping")
-    add("--ready-fd", type=int, default=None, help="descriptor that gets one line when ready")
-    return parser
+    return Given(name, int(number or 0), Path(folder).resolve())
 
 
 if __name__ == "__main__":

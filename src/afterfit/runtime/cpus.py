@@ -1,24 +1,30 @@
-"""How many processors a server may really use, and how to divide them.
+"""How many processors and bytes a server may really use, and how to divide them.
 
 A container sees every processor of its machine, but its cgroup lets it run on a share of them for
 a part of each period. A server that starts a worker for each processor that it sees is then
-throttled: all of its workers stand still until the next period.
+throttled, all of its workers standing still until the next period, or is killed for their memory.
 
-Source: the kernel's admin-guide/cgroup-v2.rst (cpu.max) and scheduler/sched-bwc.rst (cfs_quota).
+Source: the kernel's admin-guide/cgroup-v2.rst (cpu.max, memory.max) and cgroup-v1.
 """
 
 from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-__all__ = ["Division", "cpu_quota", "divide", "usable_cpus"]
+__all__ = ["Division", "cpu_quota", "divide", "memory_limit", "usable_cpus", "workers_in_memory"]
 
 CGROUPS = Path("/sys/fs/cgroup")
 OWN_CGROUPS = Path("/proc/self/cgroup")
+WORKER_BYTES = 160 << 20
+"""What a worker takes without a model, the supervisor's share included."""
+COPIES = 2
+"""A model in memory takes about this many times its files: the graph, and what is made of it."""
+
+Read = Callable[[Path], float]
 
 
 class Division(NamedTuple):
@@ -28,9 +34,14 @@ class Division(NamedTuple):
     threads: int
 
 
-def divide(cpus: int, workers: int | None = None, threads: int | None = None) -> Division:
-    """Return how ``cpus`` are divided where a number is not given: one worker each, no overlap."""
-    processes = workers or max(1, cpus)
+def divide(
+    cpus: int, workers: int | None = None, threads: int | None = None, *, most: float = math.inf
+) -> Division:
+    """Return how ``cpus`` are divided where a number is not given: one worker each, no overlap.
+
+    ``most`` are the workers that the memory has room for.
+    """
+    processes = workers or max(1, int(min(cpus, most)))
     return Division(processes, threads or max(1, cpus // processes))
 
 
@@ -42,33 +53,39 @@ def usable_cpus(cgroups: Path = CGROUPS, own: Path = OWN_CGROUPS) -> int:
     return max(1, math.floor(min(cpu_quota(cgroups, own), _allowed_cpus())))
 
 
+def workers_in_memory(model_bytes: int, cgroups: Path = CGROUPS, own: Path = OWN_CGROUPS) -> float:
+    """Return how many workers with models of so many bytes on disk the limit has room for."""
+    return memory_limit(cgroups, own) // (WORKER_BYTES + COPIES * model_bytes)
+
+
 def cpu_quota(cgroups: Path = CGROUPS, own: Path = OWN_CGROUPS) -> float:
     """Return the processors that the cgroup grants, such as 1.5; infinity where nothing limits it.
 
     A parent's limit holds for its children, so the least on the way up counts. What cannot be
     read is no limit: Windows and macOS have none of these files.
     """
-    try:
-        lines = own.read_text("utf-8").splitlines()
-    except (OSError, UnicodeDecodeError):
-        lines = []
-    return min(_quotas(cgroups, lines), default=math.inf)
+    return min(_limits("cpu", _quota_2, _quota_1, cgroups, own), default=math.inf)
 
 
-def _quotas(cgroups: Path, lines: list[str]) -> Iterator[float]:
+def memory_limit(cgroups: Path = CGROUPS, own: Path = OWN_CGROUPS) -> float:
+    """Return the bytes that the cgroup grants; infinity where nothing limits it, as above."""
+    return min(_limits("memory", _memory_2, _memory_1, cgroups, own), default=math.inf)
+
+
+def _limits(controller: str, new: Read, old: Read, cgroups: Path, own: Path) -> Iterator[float]:
     """Yield every limit that holds, by the lines ``number:controllers:path`` of one's cgroups.
 
     A container without a cgroup namespace is told the host's path and has its own group mounted
     at the top, so the folders above a path are read even where the path itself is not there.
     """
-    for line in lines:
+    for line in _text(own).splitlines():
         controllers, _, path = line.partition(":")[2].partition(":")
         if not controllers:
             for mount in (cgroups, cgroups / "unified"):
-                yield from (_version_2(folder) for folder in _upwards(mount, path))
-        elif "cpu" in controllers.split(","):
-            for mount in (cgroups / controllers, cgroups / "cpu"):
-                yield from (_version_1(folder) for folder in _upwards(mount, path))
+                yield from map(new, _upwards(mount, path))
+        elif controller in controllers.split(","):
+            for mount in (cgroups / controllers, cgroups / controller):
+                yield from map(old, _upwards(mount, path))
 
 
 def _upwards(mount: Path, path: str) -> Iterator[Path]:
@@ -79,31 +96,43 @@ def _upwards(mount: Path, path: str) -> Iterator[Path]:
         yield mount.joinpath(*parts[:length])
 
 
-def _version_2(folder: Path) -> float:
-    quota, *period = _words(folder / "cpu.max") or ["max"]
-    return _share(quota, period[0] if period else "100000")
+def _quota_2(folder: Path) -> float:
+    quota, period = [*_text(folder / "cpu.max").split(), "", ""][:2]
+    return _share(quota, period)
 
 
-def _version_1(folder: Path) -> float:
-    quota = _words(folder / "cpu.cfs_quota_us") or ["-1"]
-    period = _words(folder / "cpu.cfs_period_us") or ["100000"]
-    return _share(quota[0], period[0])
+def _quota_1(folder: Path) -> float:
+    return _share(_text(folder / "cpu.cfs_quota_us"), _text(folder / "cpu.cfs_period_us"))
 
 
 def _share(quota: str, period: str) -> float:
-    """Return microseconds of ``quota`` in each ``period``; "max" and -1 are no limit."""
+    """Return microseconds of ``quota`` in each ``period`` of, unless told, 100 ms."""
+    granted, length = _number(quota), _number(period or "100000")
+    return granted / length if math.isfinite(granted + length) else math.inf
+
+
+def _memory_2(folder: Path) -> float:
+    return _number(_text(folder / "memory.max"))
+
+
+def _memory_1(folder: Path) -> float:
+    return _number(_text(folder / "memory.limit_in_bytes"))
+
+
+def _number(text: str) -> float:
+    """Return a limit above 0; "max", -1, 0, nothing and what is no number are no limit."""
     try:
-        granted, length = int(quota), int(period)
+        value = int(text)
     except ValueError:
         return math.inf
-    return granted / length if granted > 0 and length > 0 else math.inf
+    return value if value > 0 else math.inf
 
 
-def _words(path: Path) -> list[str]:
+def _text(path: Path) -> str:
     try:
-        return path.read_text("utf-8").split()
+        return path.read_text("utf-8")
     except (OSError, UnicodeDecodeError):
-        return []
+        return ""
 
 
 def _allowed_cpus() -> int:
