@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import json
 import threading
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -17,6 +15,7 @@ import pandas as pd
 import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.tree import DecisionTreeClassifier
+from tests.e2e.helpers import quick_space, serving
 
 import afterfit
 from afterfit.core.metric_names import METRICS
@@ -24,19 +23,6 @@ from afterfit.errors import IntegrityError
 from afterfit.registry.version import GateRefusal
 from afterfit.serve.follow import Follower
 
-SHARED = Path(__file__).parent / "conftest.py"
-
-
-def _helpers() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("e2e_helpers", SHARED)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-h = _helpers()
 pytestmark = pytest.mark.timeout(300)
 
 
@@ -55,7 +41,7 @@ def shipped(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Path, list[A
     folder = tmp_path_factory.mktemp("life")
     rows, target = _table()
     held_rows, held = _table(seed=1)
-    space = h.quick_space(folder)
+    space = quick_space(folder)
     models = [DecisionTreeClassifier(max_depth=3, random_state=0), LogisticRegression()]
     releases = [
         space.ship(model.fit(rows, target), held_rows, held, name="churn") for model in models
@@ -88,7 +74,7 @@ def test_a_server_follows_promotion_and_roll_back(shipped: Any) -> None:
     answers = {
         n: space.load(f"churn@{n}", events=False).predict([row])[0]["probabilities"] for n in (1, 2)
     }
-    with h.serving(space, "churn@champion", folder) as server:
+    with serving(space, "churn@champion", folder) as server:
         client = server.client()
         follower = Follower(
             server,
@@ -129,7 +115,7 @@ def test_the_audit_log_tells_every_move_and_notices_an_edited_line(shipped: Any)
 def test_one_bit_changed_is_refused_by_verify_serve_and_promote(tmp_path: Path) -> None:
     """Verify, serve and promote name the file whose bytes are not what was registered."""
     rows, target = _table(300)
-    space = h.quick_space(tmp_path)
+    space = quick_space(tmp_path)
     space.ship(LogisticRegression().fit(rows, target), rows, target, name="bit")
     manifest = space.blobs.manifest(space.registry.resolve("bit").digest)
     name, entry = next((n, e) for n, e in manifest.files.items() if n.startswith("model/"))
@@ -166,7 +152,7 @@ def test_the_same_inputs_give_the_same_digest_anywhere(
         monkeypatch.setenv("AFTERFIT_USER", user)
         joblib.dump(LogisticRegression().fit(rows, target), folder / "m.joblib")
         held.assign(churned=truth).to_csv(folder / "test.csv", index=False)
-        space = h.quick_space(folder)
+        space = quick_space(folder)
         digests.append(
             space.ship(folder / "m.joblib", folder / "test.csv", "churned", name="m").version.digest
         )
@@ -177,7 +163,7 @@ def test_the_same_inputs_give_the_same_digest_anywhere(
 def test_a_failed_gate_stops_the_promotion_and_an_override_is_kept(tmp_path: Path) -> None:
     """The verdict is stopped, nothing moves; an override promotes and its reason is in the log."""
     rows, target = _table(300)
-    space = h.quick_space(tmp_path, gates=("f1 >= 0.9999",))
+    space = quick_space(tmp_path, gates=("f1 >= 0.9999",))
     release = space.ship(LogisticRegression().fit(rows, target), rows, target, name="gated")
     assert release.verdict == "stopped"
     assert release.exit_code == 1
@@ -192,7 +178,7 @@ def test_a_failed_gate_stops_the_promotion_and_an_override_is_kept(tmp_path: Pat
 def test_nothing_changed_is_not_done_again(tmp_path: Path) -> None:
     """A second ship of the same inputs reuses every record and gives the same version."""
     rows, target = _table(300)
-    space = h.quick_space(tmp_path)
+    space = quick_space(tmp_path)
     model = LogisticRegression().fit(rows, target)
     first = space.ship(model, rows, target, name="again")
     second = space.ship(model, rows, target, name="again")

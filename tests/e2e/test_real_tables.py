@@ -2,30 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import joblib
 import numpy as np
 import pandas as pd
 import pytest
+from tests.e2e.helpers import ask, preprocess, quick_space, serving
 
-SHARED = Path(__file__).parent / "conftest.py"
-
-
-def _helpers() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("e2e_helpers", SHARED)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-h = _helpers()
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 
@@ -55,7 +41,7 @@ def test_adult_is_served_as_the_model_says(
     train, test = adult
     words = train["income"].astype(str)
     target = (words == sorted(set(words))[1]).astype(int) if kind == "xgboost" else words
-    model = make_pipeline(h.preprocess(train, "income"), _classifier(kind))
+    model = make_pipeline(preprocess(train, "income"), _classifier(kind))
     model.fit(train.drop(columns="income"), target)
     expected = model.predict_proba(test.drop(columns="income"))
     labels = test["income"].astype(str)
@@ -63,12 +49,12 @@ def test_adult_is_served_as_the_model_says(
 
     path = tmp_path / "income.joblib"
     joblib.dump(model, path)
-    space = h.quick_space(tmp_path, gates=("roc_auc.low >= 0.85",))
+    space = quick_space(tmp_path, gates=("roc_auc.low >= 0.85",))
     release = space.ship(path, test.drop(columns="income"), truth.to_numpy(), name="income")
     assert release.verdict == "promoted", release.record.why
 
-    with h.serving(space, "income@champion", tmp_path) as server:
-        answers = h.ask(server.client(), test.drop(columns="income"))
+    with serving(space, "income@champion", tmp_path) as server:
+        answers = ask(server.client(), test.drop(columns="income"))
     classes = [str(c) for c in model.classes_]
     served = np.array([[a["probabilities"][c] for c in classes] for a in answers])
     assert np.abs(served - expected).max() <= 1e-5
@@ -93,11 +79,11 @@ def test_a_regression_on_wine_is_served_as_the_model_says(
     wine = pd.read_csv(shared_data("wine_quality_red.csv"))
     rows, target = wine.drop(columns="quality"), wine["quality"]
     model = RandomForestRegressor(n_estimators=50, random_state=0).fit(rows[:1100], target[:1100])
-    space = h.quick_space(tmp_path)
+    space = quick_space(tmp_path)
     release = space.ship(model, rows[1100:], target[1100:].to_numpy(), name="wine")
     assert release.verdict == "promoted", release.record.why
-    with h.serving(space, "wine", tmp_path) as server:
-        answers = h.ask(server.client(), rows[1100:])
+    with serving(space, "wine", tmp_path) as server:
+        answers = ask(server.client(), rows[1100:])
     served = np.array([answer["value"] for answer in answers])
     assert np.abs(served - model.predict(rows[1100:])).max() <= 1e-5 * 10
 
@@ -144,7 +130,7 @@ def test_a_pipeline_with_the_users_own_transformer_ships(
     path = tmp_path / "own.joblib"
     joblib.dump(model, path)
 
-    space = h.quick_space(tmp_path, gates=())
+    space = quick_space(tmp_path, gates=())
     with pytest.raises(UntrustedError) as refused:
         space.ship(
             path, test.drop(columns="income"), test["income"].to_numpy(), name="own", code=code
@@ -157,8 +143,8 @@ def test_a_pipeline_with_the_users_own_transformer_ships(
     )
     assert release.verdict == "promoted"
     assert "code/ratio_of_mine.py" in release.records["package"].body.files
-    with h.serving(space, "own@champion", tmp_path) as server:
-        answers = h.ask(server.client(), test.drop(columns="income"))
+    with serving(space, "own@champion", tmp_path) as server:
+        answers = ask(server.client(), test.drop(columns="income"))
     expected = model.predict_proba(test.drop(columns="income"))
     served = np.array([[a["probabilities"][str(c)] for c in model.classes_] for a in answers])
     assert np.abs(served - expected).max() <= 1e-9

@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from tests.runtime.bundles import people, people_bundle
 
-# Found by path (--import-mode=importlib), so the folder above `tests` is named here.
-_ROOT = str(Path(__file__).resolve().parents[2])
-if _ROOT not in sys.path:
-    sys.path.insert(0, _ROOT)
-
-from tests.runtime.bundles import people, people_bundle  # noqa: E402
-
-from afterfit.predict.config import PredictConfig  # noqa: E402 - after the path is set
-from afterfit.predict.run import predict_file  # noqa: E402
-from afterfit.runtime.decode import Decoder  # noqa: E402
-from afterfit.runtime.predict import load_bundle  # noqa: E402
+from afterfit.predict.config import PredictConfig
+from afterfit.predict.run import predict_file
+from afterfit.runtime.decode import Decoder
+from afterfit.runtime.predict import load_bundle
 
 
 @pytest.mark.parametrize("ending", ["csv", "parquet"])
