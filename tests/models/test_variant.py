@@ -17,8 +17,14 @@ from sklearn.linear_model import LogisticRegression
 from afterfit.core.bundle import Variant
 from afterfit.core.model import ModelDescription
 from afterfit.core.signature import Column, Signature
-from afterfit.errors import ModelError
-from afterfit.models.code import MAX_BYTES, code_files
+from afterfit.errors import InputError, ModelError
+from afterfit.models.code import (
+    MAX_BYTES,
+    code_files,
+    left_out,
+    secrets_among,
+    tree_digest,
+)
 from afterfit.models.draft import native_files, serving_requirements
 from afterfit.models.loaded import Hints, open_model
 from afterfit.models.variant import load
@@ -149,18 +155,45 @@ def test_requirements_are_exact_and_closed() -> None:
         )
 
 
-def test_code_folders_carry_no_secrets_no_tables_and_no_links(tmp_path: Path) -> None:
-    """Hidden files, tables, environments and outward links stay behind; size is bounded."""
-    for name in (".env", "rows.csv", "venv/lib/x.py", ".git/config", "pkg/mod.py", "weights.npz"):
-        (tmp_path / "src" / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / "src" / name).write_text("x")
-    (tmp_path / "secret.py").write_text("x")
-    (tmp_path / "src" / "link.py").symlink_to(tmp_path / "secret.py")
-    assert list(code_files(tmp_path / "src")) == ["pkg/mod.py", "weights.npz"]
-    with (tmp_path / "src" / "big.bin").open("wb") as stream:
+def test_code_folders_carry_no_secrets_and_no_tables(tmp_path: Path) -> None:
+    """Hidden files, tables, environments, caches and keys stay behind; modules of any name go."""
+    left = {
+        ".env",
+        ".git/config",
+        "credentials/aws.json",
+        "mod.py~",
+        "pkg/Server.KEY",
+        "pkg/__pycache__/mod.cpython-311.pyc",
+        "rows.csv",
+        "venv/lib/x.py",
+    }
+    carried = ["credentials_check.py", "pkg/mod.py", "weights.npz"]
+    for name in (*left, *carried):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("x")
+    (tmp_path / "pkg" / "same.py").symlink_to(tmp_path / "pkg" / "mod.py")
+    assert list(code_files(tmp_path)) == sorted([*carried, "pkg/same.py"])
+    assert set(left_out(tmp_path)) == left
+    assert secrets_among(left_out(tmp_path)) == (".env", "credentials/aws.json", "pkg/Server.KEY")
+
+
+def test_a_code_folder_is_bounded(tmp_path: Path) -> None:
+    """More than 200 MB is data or an environment."""
+    with (tmp_path / "big.bin").open("wb") as stream:
         stream.truncate(MAX_BYTES + 1)
     with pytest.raises(ModelError, match="more than 200 MB"):
-        code_files(tmp_path / "src")
+        code_files(tmp_path)
+
+
+@pytest.mark.parametrize("target", ["secret.txt", "elsewhere", "nothing"])
+def test_a_link_out_of_the_code_folder_is_refused(tmp_path: Path, target: str) -> None:
+    """To a file, to a folder and to nothing: on another machine it would be something else."""
+    (tmp_path / "src").mkdir()
+    (tmp_path / "secret.txt").write_text("x")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "src" / "data").symlink_to(tmp_path / target)
+    with pytest.raises(InputError, match="data is a link out of the code folder"):
+        tree_digest(tmp_path / "src")
 
 
 def test_a_bundles_pickle_is_audited_again(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from afterfit.core.bundle import Bundle, GraphOutput, TensorInput, Variant
 from afterfit.core.fingerprint import Fingerprint, build
 from afterfit.core.frame import Frame
 from afterfit.core.signature import Column, Signature
+from afterfit.models.code import code_files
 from afterfit.package.draft import draft_bundle
 from afterfit.package.golden import golden_rows, make_golden
 from afterfit.package.lock import serving_pins
@@ -89,9 +90,12 @@ def parts(fingerprint: Fingerprint) -> dict[str, Any]:
 
 @pytest.fixture
 def draft(parts: dict[str, Any]) -> Draft:
-    """A function that drafts the bundle in a folder, some parts changed."""
+    """A function that drafts the bundle in a folder, some parts changed, with a folder of code."""
 
-    def make(folder: Path, **changed: Any) -> Bundle:
-        return draft_bundle(folder, **{**parts, **changed})
+    def make(folder: Path, *, code: Path | None = None, **changed: Any) -> Bundle:
+        arguments = {**parts, **changed}
+        carried = code_files(code) if code else {}
+        own = {f"code/{name}": path for name, path in carried.items()}
+        return draft_bundle(folder, **{**arguments, "files": {**arguments["files"], **own}})
 
     return make

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import fnmatch
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 from afterfit.core.bundle import Bundle, Golden, Variant, write_manifest
@@ -12,13 +11,12 @@ from afterfit.core.digest import canonical_json
 from afterfit.core.finding import Finding
 from afterfit.core.fingerprint import Fingerprint
 from afterfit.core.signature import Signature
-from afterfit.errors import ConflictError, InputError, UsageError
+from afterfit.errors import ConflictError, UsageError
+from afterfit.models.code import left_out, secrets_among
 from afterfit.package.findings import CodeLeftOut
 from afterfit.package.lock import exact_pins
 from afterfit.store.files import os_errors, remove_tree, temporary_beside
 
-LEFT_OUT = ("__pycache__", ".*", "*.pyc", "*.pyo", "*~")
-SECRETS = ("*.pem", "*.key", "*.pfx", "*.p12", "id_rsa*", "id_ed25519*", "credentials*", "*.env")
 _OWN = frozenset(
     {
         "manifest.json",
@@ -40,12 +38,10 @@ def draft_bundle(
     files: Mapping[str, Path | bytes],
     golden: Golden,
     requirements: str,
-    code: Path | None = None,
 ) -> Bundle:
     """Return the bundle written to ``folder``, which appears whole or not at all.
 
-    ``files`` maps paths inside the bundle (``model/model.onnx``) to contents; ``code`` is a file
-    or folder of the user's, copied below ``code/`` without what ``code_files`` leaves out;
+    ``files`` maps paths inside the bundle (``model/model.onnx``, ``code/encoder.py``) to contents;
     ``requirements`` are exact pins. Raises ConflictError where the folder holds something,
     InputError or UsageError for what no bundle may have.
     """
@@ -60,64 +56,26 @@ def draft_bundle(
     contents: dict[str, Path | bytes] = {name: canonical_json(d) for name, d in documents.items()}
     contents["requirements.lock"] = exact_pins(requirements).encode()
     contents |= {_checked(name): content for name, content in files.items()}
-    if code is not None:
-        contents |= {f"code/{name}": path for name, path in code_files(code)}
     _check_variant(variant, contents)
     with os_errors(folder, "write"):
         _write(folder, contents)
     return Bundle(folder)
 
 
-def code_files(code: Path) -> Iterator[tuple[str, Path]]:
-    """Yield (path below ``code/``, file) of the user's code, sorted; a file alone is itself.
-
-    Caches, hidden files and what usually holds secrets are left out. Raises InputError for a
-    link, which would mean something else on another machine.
-    """
-    if code.is_file():
-        yield code.name, code
-        return
-    for name, path in _walk(code):
-        if not _is_left_out(name):
-            if path.is_symlink():
-                raise InputError(
-                    f"{name} is a link",
-                    where=str(path),
-                    why="a bundle holds files: a link leads elsewhere on another machine",
-                    fix=f"put the file itself in its place, or leave it out of {code.name}",
-                )
-            if path.is_file():
-                yield name, path
-
-
 def code_finding(code: Path | None) -> Finding:
     """Return what was left out of the user's code."""
     if code is None:
         return CodeLeftOut.not_applicable("the model needs no code of the user's")
-    left = [name for name, _ in _walk(code) if _is_left_out(name)] if code.is_dir() else []
-    secrets = [name for name in left if _matches(name, SECRETS)]
+    left = left_out(code)
+    secrets = secrets_among(left)
     if secrets:
         return CodeLeftOut.issue(
             f"{len(secrets)} file(s) that usually hold secrets were left out",
             where=str(code.name),
             fix="hand the server what it needs by its environment",
-            files=secrets[:20],
+            files=list(secrets[:20]),
         )
-    return CodeLeftOut.passed(f"{len(left)} cache or hidden files were left out")
-
-
-def _walk(code: Path) -> list[tuple[str, Path]]:
-    paths = (path for path in code.rglob("*") if path.is_symlink() or not path.is_dir())
-    return sorted((path.relative_to(code).as_posix(), path) for path in paths)
-
-
-def _is_left_out(name: str) -> bool:
-    return _matches(name, LEFT_OUT) or _matches(name, SECRETS)
-
-
-def _matches(name: str, patterns: tuple[str, ...]) -> bool:
-    parts = PurePosixPath(name).parts
-    return any(fnmatch.fnmatchcase(part, pattern) for part in parts for pattern in patterns)
+    return CodeLeftOut.passed(f"{len(left)} caches, hidden files and tables were left out")
 
 
 def _checked(name: str) -> str:

@@ -51,11 +51,12 @@ class CodeLeftOut(Check):
     """Files beside the user's code that do not belong into a bundle.
 
     What it looks for
-        Caches (``__pycache__``), hidden files and folders (``.git``, ``.env``), compiled Python
-        files, and names that usually hold secrets (``*.pem``, ``*.key``, ``id_rsa``).
+        Caches (``__pycache__``), hidden files and folders (``.git``, ``.env``), environments,
+        build outputs, compiled Python files, notebooks, tables and databases, and names that
+        usually hold secrets (``*.pem``, ``*.key``, ``id_rsa``).
     Why it matters
         A bundle is copied to every server and image that runs the model. A key in it is
-        published, and a cache makes its digest depend on the machine.
+        published, so are the rows of a table, and a cache makes its digest depend on the machine.
     Example
         ``src/.env`` beside ``src/encoder.py``.
     Fix
