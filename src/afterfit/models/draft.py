@@ -12,8 +12,8 @@ from packaging.requirements import InvalidRequirement, Requirement
 from afterfit.core.bundle import Variant
 from afterfit.core.model import ModelDescription
 from afterfit.core.signature import Signature
-from afterfit.errors import ModelError
-from afterfit.models.code import code_files
+from afterfit.errors import IntegrityError, ModelError
+from afterfit.models.code import code_files, tree_digest
 from afterfit.models.loaded import LoadedModel
 
 __all__ = ["native_files", "serving_requirements"]
@@ -45,10 +45,12 @@ def native_files(
 ) -> tuple[Variant, dict[str, Path]]:
     """Return the variant that runs the model as it is, and bundle path to file for its files.
 
-    ``signature`` gives an ONNX graph of a single tensor the names of its columns.
+    ``signature`` gives an ONNX graph of a single tensor the names of its columns. Raises
+    IntegrityError where the user's code was changed since the model was opened.
     """
     files: dict[str, Path] = {}
     if loaded.code is not None:
+        _require_unchanged(loaded, loaded.code)
         files.update({f"code/{name}": path for name, path in code_files(loaded.code).items()})
     if loaded.path is None:
         return _function_variant(loaded, files), files
@@ -66,6 +68,17 @@ def native_files(
         trusted=loaded.trusted,
     )
     return variant, files
+
+
+def _require_unchanged(loaded: LoadedModel, code: Path) -> None:
+    """Do nothing where the code is what the model answered with; raises IntegrityError."""
+    if tree_digest(code) != loaded.code_digest:
+        raise IntegrityError(
+            "the code folder changed after the model was opened",
+            where=str(code),
+            why="what was examined would not be what ships",
+            fix="run the command again",
+        )
 
 
 def _function_variant(loaded: LoadedModel, files: dict[str, Path]) -> Variant:

@@ -28,12 +28,16 @@ BATCH_ROWS = 20_000
 class LoadedModel:
     """A model in a process of its own; use it in a ``with`` block, or ``close`` it.
 
-    ``digest`` is the SHA-256 of the model's file (for a function, of its name and its code).
+    ``digest`` names all that decides its answers: the SHA-256 of its file, or one over the file
+    (for a function, its name) and the user's own code. ``code_digest`` is that of the code alone.
     ``opened_with`` are the hints given when it was opened, ``hints`` those adopted since.
     """
 
-    def __init__(self, source: Source, *, digest: str, audit: Audit | None = None) -> None:
+    def __init__(
+        self, source: Source, *, digest: str, code_digest: str = "", audit: Audit | None = None
+    ) -> None:
         self.digest = digest
+        self.code_digest = code_digest
         self.audit = audit
         self._source = source
         self.opened_with = source.hints
@@ -56,6 +60,11 @@ class LoadedModel:
     def path(self) -> Path | None:
         """The model's file; None for a function."""
         return Path(self._source.path) if self._source.path else None
+
+    @property
+    def file_digest(self) -> str:
+        """The SHA-256 of the model's file; empty for a function."""
+        return self._source.digest
 
     @property
     def format(self) -> str:
@@ -133,7 +142,9 @@ class LoadedModel:
 
     def clone_host(self) -> LoadedModel:
         """Return the same model in a second process, to be closed on its own."""
-        return LoadedModel(self._source, digest=self.digest, audit=self.audit)
+        return LoadedModel(
+            self._source, digest=self.digest, code_digest=self.code_digest, audit=self.audit
+        )
 
     def close(self) -> None:
         """End the model's process; a second close does nothing."""
@@ -183,6 +194,7 @@ def open_model(
 
 def _open_file(path: Path, allow: frozenset[str], code: Path | None, hints: Hints) -> LoadedModel:
     from afterfit.models.audit import audit, require_clean
+    from afterfit.models.code import tree_digest
 
     if not path.is_file():
         raise NotFoundError(
@@ -193,15 +205,18 @@ def _open_file(path: Path, allow: frozenset[str], code: Path | None, hints: Hint
     found = audit(path, allow=allow)
     require_clean(found, path)
     _require_adapter(found, path)
+    folder = _folder(code) if code else None
+    carried = tree_digest(folder) if folder else ""
     source = Source(
         format=found.format,
         path=str(path.resolve()),
-        code=str(_folder(code)) if code else "",
+        code=str(folder) if folder else "",
         trusted=tuple(sorted(allow & frozenset(found.globals))),
         hints=hints,
         digest=found.digest,
     )
-    return LoadedModel(source, digest=found.digest, audit=found)
+    digest = _with_code(found.digest, carried) if carried else found.digest
+    return LoadedModel(source, digest=digest, code_digest=carried, audit=found)
 
 
 def _require_adapter(found: Audit, path: Path) -> None:
@@ -237,9 +252,14 @@ def _open_function(name: str, code: Path | None, hints: Hints) -> LoadedModel:
             fix=f"afterfit inspect {name} --code FOLDER",
         )
     folder = _folder(code)
-    digest = sha256_bytes(f"{name}\0{tree_digest(folder)}".encode())
+    carried = tree_digest(folder)
     source = Source(format="function", function=name, code=str(folder), hints=hints)
-    return LoadedModel(source, digest=digest)
+    return LoadedModel(source, digest=_with_code(name, carried), code_digest=carried)
+
+
+def _with_code(what: str, carried: str) -> str:
+    """Return the digest of a model that answers by its file or name and by the user's code."""
+    return sha256_bytes(f"{what}\0{carried}".encode())
 
 
 def _folder(code: Path) -> Path:

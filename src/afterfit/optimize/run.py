@@ -121,7 +121,7 @@ def _load_times(model: LoadedModel, exact: Trial | None) -> dict[str, float]:
             "afterfit.models.convert_timing:load_ms",
             form=model.format,
             path=str(model.path or ""),
-            digest=model.digest,
+            digest=model.file_digest,
             **graph_arguments(exact.converted if exact else None),
         )
     except AfterfitError:

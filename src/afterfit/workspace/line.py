@@ -71,9 +71,18 @@ class Line:
 
     @property
     def inputs(self) -> dict[str, str]:
-        """The digests of the tables."""
+        """The digests of the tables, and of the user's own code."""
         train = {} if self.train is None else {"train": self.train.digest}
-        return {"data": self.data.digest, **train}
+        code = {"code": self.code_digest} if self.code_digest else {}
+        return {"data": self.data.digest, **train, **code}
+
+    @cached_property
+    def code_digest(self) -> str:
+        """The digest of the user's own code; empty where there is none."""
+        if self.model.code_digest or self.sources.code is None:
+            return self.model.code_digest
+        # A model in memory carries none: the code then holds the function that fits it again.
+        return tree_digest(self.sources.code)
 
     @property
     def signature(self) -> Signature:
@@ -136,11 +145,7 @@ class Line:
                 refittable=refittable,
                 progress=self.space.progress,
             ),
-            resolved=[
-                digest_of(self.signature),
-                msgspec.to_builtins(replace_seconds(asked)),
-                tree_digest(self.sources.code) if self.sources.code else "",
-            ],
+            resolved=[digest_of(self.signature), msgspec.to_builtins(replace_seconds(asked))],
         )
 
     def optimize(self) -> Stored:
