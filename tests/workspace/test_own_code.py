@@ -55,3 +55,23 @@ def test_code_that_changes_under_an_open_model_does_not_ship(tmp_path: Path) -> 
         write_code(tmp_path, sign=-1)
         with pytest.raises(IntegrityError, match="changed after the model was opened"):
             native_files(opened)
+
+
+def test_secrets_beside_the_code_are_in_no_bundle_and_the_record_says_so(tmp_path: Path) -> None:
+    """Keys and credentials stay behind, and K003 names exactly the files that did."""
+    space = quick_space(tmp_path)
+    model = write_model(tmp_path, *people())
+    space.trust(model, (NAME,))
+    code = write_code(tmp_path)
+    secrets = {"server.pem", "credentials.json", "keys/id_rsa"}
+    for name in secrets:
+        (code / name).parent.mkdir(exist_ok=True)
+        (code / name).write_text("-----BEGIN PRIVATE KEY-----")
+    package = walked(space, model, code)["package"].body
+    assert [name for name in package.files if name.startswith("code/")] == [f"code/{MODULE}.py"]
+    found = next(finding for finding in package.findings if finding.code == "K003")
+    assert found.outcome == "issue"
+    assert set(found.evidence["files"]) == secrets
+    manifest = space.blobs.manifest(package.bundle)
+    shipped = [space.blobs.read(entry.sha256) for entry in manifest.files.values()]
+    assert not any(b"PRIVATE KEY" in data for data in shipped)
