@@ -75,6 +75,14 @@ GROUPS: dict[str, tuple[str, dict[str, tuple[str, str]]]] = {
             "verify": ("afterfit.cli.record:verify", "Hash every record and every blob."),
         },
     ),
+    "key": (
+        "Make, list and revoke the API keys of a server.",
+        {
+            "create": ("afterfit.cli.key:create", "Make a key, and print it this once."),
+            "list": ("afterfit.cli.key:list", "List the keys, without their secrets."),
+            "revoke": ("afterfit.cli.key:revoke", "Let a key in no more."),
+        },
+    ),
     "monitor": (
         "See what served versions saw and said.",
         {
