@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 from joblib.numpy_pickle import NumpyUnpickler
 from sklearn.calibration import CalibratedClassifierCV
-from sklearn.compose import ColumnTransformer
+from sklearn.compose import ColumnTransformer, make_column_selector, make_column_transformer
 from sklearn.ensemble import (
     GradientBoostingClassifier,
     GradientBoostingRegressor,
@@ -63,6 +63,16 @@ MODELS: dict[str, Callable[[], Any]] = {
     "boosting": lambda: GradientBoostingClassifier(n_estimators=3).fit(X, Y),
     "huber": lambda: GradientBoostingRegressor(n_estimators=3, loss="huber").fit(X, X[:, 0]),
     "histogram": lambda: HistGradientBoostingClassifier(max_iter=3).fit(X, Y),
+    "categories": lambda: HistGradientBoostingClassifier(
+        max_iter=3, categorical_features="from_dtype"
+    ).fit(TABLE[["a", "kind"]], Y),
+    "selectors": lambda: make_pipeline(
+        make_column_transformer(
+            (StandardScaler(), make_column_selector(dtype_include=np.number)),
+            (OneHotEncoder(), make_column_selector(pattern="text|kind")),
+        ),
+        HistGradientBoostingClassifier(max_iter=3, categorical_features=[4]),
+    ).fit(TABLE, Y),
     "logistic": lambda: LogisticRegression().fit(X, np.where(Y == 1, "yes", "no")),
     "isotonic": lambda: CalibratedClassifierCV(SVC(), method="isotonic", cv=2).fit(X, Y),
     "search": lambda: GridSearchCV(LogisticRegression(), {"C": [0.1, 1.0]}, cv=2).fit(X, Y),

@@ -13,6 +13,7 @@ clean file still belongs into a child process without a network.
 from __future__ import annotations
 
 import hashlib
+import re
 from pathlib import Path
 from typing import Literal
 
@@ -45,6 +46,8 @@ SUFFIXES: dict[str, tuple[Format, ...]] = {
     ".safetensors": (),
 }
 SHOWN = 12
+ASK = "Ask whoever made the file for one without it, such as ONNX or skops."
+SEARCH = re.compile(r"sklearn\.model_selection\._search\w*\.\w*SearchCV")
 
 
 class Audit(msgspec.Struct, frozen=True):
@@ -202,7 +205,7 @@ def require_clean(found: Audit, path: Path) -> None:
             "The model file holds what can harm this machine; it was not loaded.",
             where=str(path),
             why=_shown(bad) + (f". {notes}" if notes else ""),
-            fix="Ask whoever made the file for one without it, such as ONNX or skops.",
+            fix=_search_fix(found) or ASK,
             code="hostile",
             found=(*(name for name, _ in found.dangerous), *found.unknown),
         )
@@ -214,6 +217,18 @@ def require_clean(found: Audit, path: Path) -> None:
         fix=f"If you wrote them: afterfit trust {path} {names}",
         code="unknown",
         found=found.unknown,
+    )
+
+
+def _search_fix(found: Audit) -> str:
+    """Return how to keep a search's model without the distributions that it drew from, if any."""
+    if not any(SEARCH.fullmatch(name) for name in found.globals):
+        return ""
+    if not any(name.startswith("scipy.stats.") for name, _ in found.dangerous):
+        return ""
+    return (
+        "joblib.dump(search.best_estimator_, 'model.joblib')   # if the search is yours: its model "
+        f"alone, without the distributions it drew from. Otherwise a{ASK[1:]}"
     )
 
 

@@ -6,9 +6,10 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from afterfit.models.allow import Uses, allowed_uses, danger, methods
+from afterfit.models.allow import ATTRIBUTE, CALLER, Uses, allowed_uses, danger, methods
 from afterfit.models.call_guards import check_arguments
 from afterfit.models.numpy_arrays import check_dtype_flags
+from afterfit.models.partial_calls import PARTIAL, is_plain_check
 from afterfit.models.pickle_values import (
     DictValue,
     Global,
@@ -20,8 +21,7 @@ from afterfit.models.pickle_values import (
 
 __all__ = ["Rules"]
 
-# Calls that only stand for another name; each is replaced by that name and harmless otherwise
-# in no use, so every sight of them must be such a call.
+# Calls that only stand for another name; each is replaced by that name.
 NAMING_CALLS = frozenset(
     {
         ("builtins", "getattr"),
@@ -29,6 +29,8 @@ NAMING_CALLS = frozenset(
         ("numpy._core", "_ufunc_reconstruct"),
     }
 )
+# Every sight of these must be a call that is known: they are in no use harmless otherwise.
+SIGHTED = NAMING_CALLS | {PARTIAL}
 ARRAYS = frozenset(
     (module, name)
     for module in ("numpy._core", "numpy.core")
@@ -44,6 +46,8 @@ PLAIN_BASES = frozenset(
 )
 EVERYTHING: Uses = frozenset({"call", "new", "fill", "name"})
 MOST_PARTS = 100_000
+_PARTIAL = ".".join(PARTIAL)
+REASONS = {_PARTIAL: CALLER}
 STORAGE = ("torch", "torch.storage")
 
 
@@ -64,6 +68,7 @@ class Rules:
     names: dict[tuple[str, str], Global] = field(default_factory=dict)
     sights: Counter[str] = field(default_factory=Counter)
     resolved: Counter[str] = field(default_factory=Counter)
+    partials: list[Made] = field(default_factory=list)
 
     @classmethod
     def permissive(cls) -> Rules:
@@ -74,6 +79,8 @@ class Rules:
         """Return what may be done with a name, or None where it is not known."""
         if self.trust_all or name.full in self.allow:
             return EVERYTHING
+        if name.pair == PARTIAL:
+            return frozenset()
         return allowed_uses(name.module, name.name, torch=self.torch)
 
     def imported(self, module: str, name: str) -> Global:
@@ -103,15 +110,19 @@ class Rules:
             self.notes.append(text)
 
     def sighted(self, name: Global) -> None:
-        """Count a push of one of the calls that only stand for another name."""
-        if name.pair in NAMING_CALLS:
+        """Count a push of one of the names that must be called, and in a known way."""
+        if name.pair in SIGHTED:
             self.sights[name.full] += 1
 
     def finish(self) -> None:
-        """Judge the naming calls that were used for anything but naming."""
+        """Judge the naming calls that were used for anything but naming, and the partial calls."""
+        if self.trust_all:
+            return
         for full, count in self.sights.items():
-            if count != self.resolved[full] and full not in self.allow and not self.trust_all:
-                self.dangerous[full] = "reaches any attribute of anything"
+            if count != self.resolved[full] and full not in self.allow:
+                self.dangerous[full] = REASONS.get(full, ATTRIBUTE)
+        if not all(is_plain_check(made) for made in self.partials):
+            self.dangerous[_PARTIAL] = CALLER
 
     def require(self, name: Global, use: str, how: str) -> None:
         """Judge one use of a name."""
@@ -132,6 +143,8 @@ class Rules:
             return self._reconstructed(args)
         if target.pair == ENCODE:
             return self._encoded(target, args)
+        if target.pair == PARTIAL and self.uses_of(target) != EVERYTHING:
+            return self._partial(target, args)
         self.require(target, "call", "called")
         check_arguments(target, args)
         return Made(target, args)
@@ -172,6 +185,13 @@ class Rules:
         self.condemn(target, "called with another codec than latin1")
         return Opaque("bytes")
 
+    def _partial(self, target: Global, args: Value) -> Made:
+        self.resolved[target.full] += 1
+        self.uses.add((*PARTIAL, "call"))
+        made = Made(target, args)
+        self.partials.append(made)
+        return made
+
     def created(self, kind: Value, args: Value, words: Value) -> Value:
         """Return the instance that ``kind.__new__`` makes."""
         if not isinstance(kind, Global):
@@ -204,7 +224,7 @@ class Rules:
                 raise RefusedError(f"the state of {target.maker.full} has a computed key")
             if not isinstance(key, str):
                 continue
-            special = key.startswith("__") and key.endswith("__")
+            special = key.startswith("__") and key.endswith("__") and not _is_doc(key, value)
             full = f"{target.maker.full}:{key}"
             if _callable(value):
                 self.keys.add(full)
@@ -276,6 +296,11 @@ def _parts(state: Value) -> Iterator[Value]:
             waiting.extend(part)
         else:
             yield part
+
+
+def _is_doc(key: str, value: Value) -> bool:
+    # distributions of scipy keep their own; a text cannot be called
+    return key == "__doc__" and (isinstance(value, str) or value == Opaque("text"))
 
 
 def _callable(value: Value) -> bool:

@@ -9,12 +9,14 @@ from __future__ import annotations
 import io
 import json
 import zipfile
+from collections import defaultdict
 from typing import Any
 
 import msgspec
 
 from afterfit.models.allow import methods
 from afterfit.models.opcodes import looks_like_pickle, starts_pickle
+from afterfit.models.partial_calls import PARTIAL, is_plain_node
 from afterfit.models.pickle_rules import Rules
 from afterfit.models.pickle_values import Global, RefusedError
 from afterfit.models.protobuf import leaves_folder
@@ -110,6 +112,8 @@ def checked_members(data: memoryview, rules: Rules) -> zipfile.ZipFile:
 
 def _nodes(schema: Node, rules: Rules) -> set[str]:
     files: set[str] = set()
+    by_id: dict[Any, list[Node]] = defaultdict(list)
+    partials: list[Node] = []
     waiting: list[Any] = [schema]
     while waiting:
         value = waiting.pop()
@@ -117,11 +121,24 @@ def _nodes(schema: Node, rules: Rules) -> set[str]:
             waiting.extend(value)
         elif isinstance(value, dict):
             waiting.extend(value.values())
-            if isinstance(value.get("__loader__"), str):
+            if "__id__" in value:
+                by_id[value["__id__"]].append(value)
+            if value.get("__loader__") == "PartialNode":
+                partials.append(value)
+            elif isinstance(value.get("__loader__"), str):
                 _node(value, rules)
                 if isinstance(value.get("file"), str):
                     files.add(value["file"])
+    for node in partials:
+        _partial(node, by_id, rules)
     return files
+
+
+def _partial(node: Node, by_id: dict[Any, list[Node]], rules: Rules) -> None:
+    if is_plain_node(node, by_id):
+        rules.globals.add(".".join(PARTIAL))
+    else:
+        _node(node, rules)
 
 
 def _node(node: Node, rules: Rules) -> None:
@@ -145,7 +162,7 @@ def _judge_type(node: Node, use: str, module: object, name: object, rules: Rules
     if use == "container" and f"{module}.{name}" in CONTAINERS:
         rules.globals.add(f"{module}.{name}")
         return
-    found = rules.imported(module, name)
+    found = _imported(module, name, rules)
     if use == "container":
         if found.full not in rules.allow:
             rules.condemn(found, "used as a container")
@@ -161,7 +178,14 @@ def _old_function(content: Node, rules: Rules) -> None:
     module, name = content.get("module_path"), content.get("function")
     if not isinstance(module, str) or not isinstance(name, str):
         raise RefusedError("a function without a name")
-    rules.imported(module, name)
+    _imported(module, name, rules)
+
+
+def _imported(module: str, name: str, rules: Rules) -> Global:
+    """Return a name that skops imports by itself; those that only a call could excuse are none."""
+    found = rules.imported(module, name)
+    rules.sighted(found)
+    return found
 
 
 def _state_version(node: Node, rules: Rules) -> None:
@@ -173,7 +197,8 @@ def _state_version(node: Node, rules: Rules) -> None:
         full = f"{node['__module__']}.{node['__class__']}:{key}"
         loader = value.get("__loader__") if isinstance(value, dict) else ""
         replaces = loader in CALLABLE and key in methods() and full not in methods()
-        if replaces or (key.startswith("__") and key.endswith("__")):
+        text = key == "__doc__" and loader == "JsonNode"
+        if replaces or (key.startswith("__") and key.endswith("__") and not text):
             rules.dangerous[full] = "a state that replaces a method of its object"
     version = state.get("_sklearn_version")
     if isinstance(version, dict) and isinstance(version.get("content"), str):
