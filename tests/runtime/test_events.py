@@ -88,7 +88,7 @@ def ask(parts: tuple[Service, LiveModel, Journal], rows: int = 3, seed: int = 5)
 
     asked, model, _ = parts
     entities = [f"person-{n}" for n in range(rows)]
-    asked.predict(model, Rows(people(rows, seed), entities), "r1", lambda answer: answer)
+    asked.predict(model, Rows(people(rows, seed), entities), "r1")
 
 
 def test_events_come_back_as_they_were_written(tmp_path: Path) -> None:

@@ -9,13 +9,13 @@ import stat
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
 import pytest
 from tests.runtime.bundles import store_bundle
+from tests.runtime.waiting import until
 
 from afterfit.errors import (
     AfterfitError,
@@ -33,18 +33,10 @@ from afterfit.serve.config import ServeConfig
 from afterfit.serve.run import ServedBundle, ServerHandle, start_server
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - refused, which is what the tests show
 ROW = {"age": 39.5, "hours": 40, "job": "nurse"}
-
-
-def until(condition: Callable[[], bool], seconds: float = 30.0) -> None:
-    """Wait until the condition holds; fail after some seconds."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it never happened"
-        time.sleep(0.02)
 
 
 @pytest.fixture(scope="module")

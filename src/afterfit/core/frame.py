@@ -13,12 +13,60 @@ category, text    object of str           object of str and None
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import overload
 
 import numpy as np
 
 Frame = Mapping[str, np.ndarray]
+
+
+class MatrixFrame(Mapping[str, np.ndarray]):
+    """The rows of a table of numbers alone, held as one matrix.
+
+    ``kinds`` are the kinds of the columns by name, in order; ``matrix`` is float64 of
+    [n, columns] with NaN for what is missing. A column comes out with the dtype of the table
+    above.
+    """
+
+    __slots__ = ("_columns", "kinds", "matrix")
+
+    def __init__(self, kinds: Mapping[str, str], matrix: np.ndarray) -> None:
+        self.kinds = kinds
+        self.matrix = matrix
+        self._columns: dict[str, np.ndarray] = {}
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        """Return one column, [n]; raises KeyError."""
+        known = self._columns.get(name)
+        if known is None:
+            index = list(self.kinds).index(name) if name in self.kinds else -1
+            if index < 0:
+                raise KeyError(name)
+            known = self._columns[name] = _as_kind(self.matrix[:, index], self.kinds[name])
+        return known
+
+    def __iter__(self) -> Iterator[str]:
+        """Yield the names of the columns."""
+        return iter(self.kinds)
+
+    def __len__(self) -> int:
+        """Return the number of columns."""
+        return len(self.kinds)
+
+
+def _as_kind(column: np.ndarray, kind: str) -> np.ndarray:
+    gone = np.isnan(column)
+    if kind == "integer" and not gone.any():
+        return column.astype(np.int64)
+    if kind == "boolean":
+        if not gone.any():
+            return column.astype(bool)
+        values = column.astype(bool).astype(object)
+        values[gone] = None
+        return values
+    return column
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +128,37 @@ def concatenate(parts: list[Predictions]) -> Predictions:
 
 def row_count(frame: Frame) -> int:
     """Return the number of rows; 0 for a frame without columns."""
+    if isinstance(frame, MatrixFrame):
+        return len(frame.matrix)
     return next((len(array) for array in frame.values()), 0)
 
 
-def take(frame: Frame, rows: np.ndarray | slice) -> dict[str, np.ndarray]:
+def join(frames: Sequence[Frame]) -> Frame:
+    """Return the rows of all frames of one signature, in order."""
+    if len(frames) == 1:
+        return frames[0]
+    first = frames[0]
+    if isinstance(first, MatrixFrame) and all(isinstance(f, MatrixFrame) for f in frames):
+        matrices = [frame.matrix for frame in frames if isinstance(frame, MatrixFrame)]
+        return MatrixFrame(first.kinds, np.concatenate(matrices))
+    return {name: _join_column([frame[name] for frame in frames]) for name in first}
+
+
+def _join_column(arrays: list[np.ndarray]) -> np.ndarray:
+    if any(array.dtype.kind == "O" for array in arrays):
+        # A boolean column is an array of objects where something is missing: objects hold both.
+        arrays = [array.astype(object) for array in arrays]
+    return np.concatenate(arrays)
+
+
+@overload
+def take(frame: dict[str, np.ndarray], rows: np.ndarray | slice) -> dict[str, np.ndarray]: ...
+@overload
+def take(frame: Frame, rows: np.ndarray | slice) -> Frame: ...
+def take(frame: Frame, rows: np.ndarray | slice) -> Frame:
     """Return some rows of a frame."""
+    if isinstance(frame, MatrixFrame):
+        return MatrixFrame(frame.kinds, frame.matrix[rows])
     return {name: array[rows] for name, array in frame.items()}
 
 
@@ -96,7 +170,7 @@ def select(frame: Frame, names: tuple[str, ...]) -> dict[str, np.ndarray]:
 def batches(frame: Frame, size: int) -> Iterator[dict[str, np.ndarray]]:
     """Yield a frame in slices of at most ``size`` rows."""
     for start in range(0, row_count(frame), size):
-        yield take(frame, slice(start, start + size))
+        yield {name: array[start : start + size] for name, array in frame.items()}
 
 
 def missing_mask(array: np.ndarray) -> np.ndarray:

@@ -1,32 +1,266 @@
-"""How the rows of requests reach a model.
+"""Greedy batching: an idle model runs at once, and batches form only while it is busy.
 
-The direct dispatcher runs each request at once in the process that read it, which is the fastest
-way for models that take microseconds. Anything with this method can stand in its place; one that
-answers later returns an awaitable of the predictions.
+Requests that were read in one turn of the event loop run together in the next; nothing ever waits
+for a batch to fill. How many rows run at once follows from a fit of time against rows and from the
+deadlines of those who wait. What does not fit into a bounded queue is refused at once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
-from typing import Protocol
+import asyncio
+import math
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import msgspec
 
 from afterfit.core.frame import Frame, Predictions
-from afterfit.core.model import Model
+from afterfit.runtime.answers import Answer
+from afterfit.runtime.costs import LatencyFit
+from afterfit.runtime.messages import Reply, Request, Response
+from afterfit.runtime.problems import BusyError, LateError
+from afterfit.runtime.rows import Parsed
 
-__all__ = ["DirectDispatcher", "Dispatcher"]
+__all__ = ["BatchSettings", "Batcher", "Outcome", "Part", "Work"]
 
-
-class Dispatcher(Protocol):
-    """Something that brings rows to a model."""
-
-    def predict(self, model: Model, frame: Frame) -> Predictions | Awaitable[Predictions]:
-        """Return the predictions, or a promise of them."""
-        ...
+NEVER = math.inf
 
 
-class DirectDispatcher:
-    """Runs each request at once, on the calling thread."""
+class BatchSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """How requests are brought together.
 
-    def predict(self, model: Model, frame: Frame) -> Predictions:
-        """Return the predictions of n rows; raises InputError for rows the model cannot take."""
-        return model.predict(frame)
+    ``cap`` is the most rows in one call of the model (0: by measurement), ``queue_rows`` the most
+    rows that wait (0: as many as run in ``queue_ms``). A call that is expected to take longer than
+    ``inline_ms`` runs in a thread, so that the server goes on reading meanwhile. ``target_ms`` is
+    the time that one call of a batch should stay below. ``deadline_ms`` is for requests that bring
+    no deadline (0: none).
+    """
+
+    enabled: bool = True
+    cap: int = 0
+    queue_rows: int = 0
+    queue_ms: float = 250.0
+    inline_ms: float = 5.0
+    target_ms: float = 25.0
+    deadline_ms: float = 0.0
+
+
+MOST_ROWS = 4096
+LEAST_QUEUE, MOST_QUEUE = 256, 20_000
+RECKON_EVERY = 32
+
+
+class Work:
+    """One request for a model, and where its answer goes; times are perf_counter seconds."""
+
+    __slots__ = (
+        "deadline",
+        "finish",
+        "frame",
+        "parsed",
+        "reply",
+        "request",
+        "route",
+        "submitted",
+    )
+
+    def __init__(
+        self,
+        parsed: Parsed,
+        request: Request,
+        route: str,
+        finish: Callable[[Answer], Response],
+        deadline: float = NEVER,
+    ) -> None:
+        self.parsed = parsed
+        self.request = request
+        self.route = route
+        self.finish = finish
+        self.deadline = deadline
+        self.frame: Frame | None = parsed.frame
+        self.reply = Reply()
+        self.submitted = time.perf_counter()
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Requests that ran in one call of the model; the rows lie in the order of the requests."""
+
+    works: list[Work]
+    frame: Frame
+    predictions: Predictions
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of a batch: the parts that ran, the requests that failed, and the seconds.
+
+    ``began`` and ``ended`` are perf_counter seconds around the calls of the model.
+    """
+
+    parts: list[Part] = field(default_factory=list)
+    failed: list[tuple[Work, Exception]] = field(default_factory=list)
+    began: float = 0.0
+    ended: float = 0.0
+
+
+class Batcher:
+    """The queue of one model.
+
+    ``infer`` runs requests and may be called in a thread; ``complete`` answers them and ``refuse``
+    answers one that did not run, both on the event loop.
+    """
+
+    def __init__(
+        self,
+        infer: Callable[[list[Work]], Outcome],
+        complete: Callable[[Outcome], None],
+        refuse: Callable[[Work, Exception], None],
+        settings: BatchSettings | None = None,
+    ) -> None:
+        self.settings = settings or BatchSettings()
+        self.fit = LatencyFit()
+        self.rows = 0
+        self.limit = self.settings.queue_rows or MOST_QUEUE
+        self.seconds_a_row = 0.0
+        self._measured = 0
+        self._helps = self.settings.enabled
+        self._cap = self.settings.cap or MOST_ROWS
+        self._infer = infer
+        self._complete = complete
+        self._refuse = refuse
+        self._waiting: deque[Work] = deque()
+        self._scheduled = False
+        self._pool: ThreadPoolExecutor | None = None
+        self._inline_seconds = self.settings.inline_ms / 1000
+        self._target_seconds = self.settings.target_ms / 1000
+
+    def admit(self) -> None:
+        """Raise BusyError where the queue is full; costs next to nothing, so it comes first."""
+        if self.rows >= self.limit:
+            wait = max(1, math.ceil(self.rows * self.seconds_a_row))
+            raise BusyError("the model has more work than it gets through", wait)
+
+    def learn(self, rows: int, seconds: float) -> None:
+        """Take note of how long ``rows`` took; now and then, what follows is worked out anew."""
+        self.fit.update(rows, seconds)
+        self._measured += 1
+        if self._measured % RECKON_EVERY == 1:
+            self._reckon()
+
+    def submit(self, work: Work) -> Reply:
+        """Return the promise of the answer."""
+        self._waiting.append(work)
+        self.rows += work.parsed.size
+        if not self._scheduled:
+            self._scheduled = True
+            asyncio.get_running_loop().call_soon(self._turn)
+        return work.reply
+
+    def close(self) -> None:
+        """Let go of the thread, if there is one."""
+        if self._pool is not None:
+            self._pool.shutdown(wait=False)
+
+    def _turn(self) -> None:
+        works, rows = self._take()
+        loop = asyncio.get_running_loop()
+        if not works:
+            self._scheduled = False
+        elif self.fit.expected(rows) > self._inline_seconds:
+            if self._pool is None:
+                self._pool = ThreadPoolExecutor(1, thread_name_prefix="afterfit-model")
+            future = self._pool.submit(self._infer, works)
+            future.add_done_callback(
+                lambda done: loop.call_soon_threadsafe(self._finished, done, works, rows)
+            )
+        else:
+            try:
+                outcome = self._infer(works)
+            except Exception as error:  # noqa: BLE001 - a defect is answered, and the queue goes on
+                self._refuse_all(works, error)
+            else:
+                self._close_batch(outcome, works, rows)
+            self._again(loop)
+
+    def _finished(self, done: Future[Outcome], works: list[Work], rows: int) -> None:
+        error = done.exception()
+        if error is None:
+            self._close_batch(done.result(), works, rows)
+        else:
+            self._refuse_all(works, error)
+        self._again(asyncio.get_running_loop())
+
+    def _close_batch(self, outcome: Outcome, works: list[Work], rows: int) -> None:
+        began = time.perf_counter()
+        try:
+            self._complete(outcome)
+        except Exception as error:  # noqa: BLE001 - as above
+            self._refuse_all(works, error)
+        if len(outcome.parts) == 1 and not outcome.failed:
+            spent = outcome.ended - outcome.began + time.perf_counter() - began
+            self.learn(rows, spent)
+
+    def _refuse_all(self, works: list[Work], error: BaseException) -> None:
+        """Answer with a defect whoever has no answer yet."""
+        defect = error if isinstance(error, Exception) else RuntimeError(repr(error))
+        for work in works:
+            if work.reply.response is None:
+                self._refuse(work, defect)
+
+    def _again(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._waiting:
+            loop.call_soon(self._turn)
+        else:
+            self._scheduled = False
+
+    def _take(self) -> tuple[list[Work], int]:
+        """Return what runs next, and its rows; whoever is too late, or gone, is left out."""
+        works: list[Work] = []
+        rows, most, now = 0, 0, 0.0
+        while self._waiting:
+            work = self._waiting[0]
+            count = work.parsed.size
+            if work.deadline != NEVER:
+                now = now or time.perf_counter()
+                if work.deadline <= now + self.fit.expected(count):
+                    self._drop()
+                    self._refuse(work, LateError())
+                    continue
+            if work.reply.abandoned:
+                self._drop()
+                self._refuse(work, LateError())
+                continue
+            most = most or self._most(work, now)
+            if works and rows + count > most:
+                break
+            self._drop()
+            works.append(work)
+            rows += count
+        return works, rows
+
+    def _drop(self) -> None:
+        self.rows -= self._waiting.popleft().parsed.size
+
+    def _most(self, first: Work, now: float) -> int:
+        """Return how many rows may run together with the first one that waits."""
+        if not self._helps:
+            return 1
+        if first.deadline == NEVER:
+            return self._cap
+        seconds = min(self._target_seconds, first.deadline - now)
+        return self.fit.cap(seconds, self._cap)
+
+    def _reckon(self) -> None:
+        """Work out the cap of a batch, what a row takes when busy, and the limit of the queue."""
+        settings = self.settings
+        self._helps = settings.enabled and self.fit.batching_helps
+        self._cap = self.fit.cap(self._target_seconds, settings.cap or MOST_ROWS)
+        rows = self._cap if self._helps else 1
+        self.seconds_a_row = self.fit.expected(rows) / rows
+        if not settings.queue_rows and self.seconds_a_row:
+            fits = int(settings.queue_ms / 1000 / self.seconds_a_row)
+            self.limit = min(MOST_QUEUE, max(LEAST_QUEUE, fits))

@@ -12,12 +12,14 @@ from typing import Any, Protocol
 
 import httptools
 
+from afterfit.runtime.heads import Head, HeadMemo
 from afterfit.runtime.log import log_line
-from afterfit.runtime.messages import Handler, HttpLimits, Request, Response, json_response
+from afterfit.runtime.messages import Handler, HttpLimits, Reply, Request, Response, json_response
 
 __all__ = ["Connection", "Owner"]
 
 REASONS = {status.value: status.phrase for status in HTTPStatus}
+Promise = Response | Reply | asyncio.Future[Response]
 MAX_PIPELINED = 64
 LINGER_SECONDS = 2.0
 
@@ -29,12 +31,13 @@ class Owner(Protocol):
     limits: HttpLimits
     closing: bool
     connections: set[Connection]
+    heads: HeadMemo
 
     def refused(self, status: int) -> None:
         """Count an answer that no handler saw."""
         ...
 
-    def date(self) -> bytes:
+    def date(self) -> str:
         """Return the Date header line."""
         ...
 
@@ -74,6 +77,7 @@ class Connection(asyncio.Protocol):
     def __init__(self, server: Owner) -> None:
         self.server = server
         self.parser: Any = httptools.HttpRequestParser(self)
+        self.chunk = b""
         self.message = _Message()
         self.refusal: tuple[int, str] | None = None
         self.pending: deque[_Answer] = deque()
@@ -95,8 +99,7 @@ class Connection(asyncio.Protocol):
         """Cancel what nobody waits for any more."""
         self.last = True
         for answer in self.pending:
-            if isinstance(answer.response, asyncio.Future):
-                answer.response.cancel()
+            answer.abandon()
         self.pending.clear()
         self.server.forget(self)
 
@@ -104,6 +107,14 @@ class Connection(asyncio.Protocol):
         """Parse some bytes and answer each request that they complete."""
         if self.last:
             return
+        if self.active_since is None and not self.server.closing:
+            known = self.server.heads.find(data)
+            if known is not None:
+                self._known(*known)
+                return
+            self.chunk = data
+        else:
+            self.chunk = b""
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -181,15 +192,41 @@ class Connection(asyncio.Protocol):
         self.active_since = None
         keep = bool(self.parser.should_keep_alive()) and not self.server.closing
         method = self.parser.get_method().decode("ascii", "replace")
-        request = Request(method, _path(message.url), message.headers, b"".join(message.body))
+        path, query = _target(message.url)
+        body = b"".join(message.body)
         message.body = []
-        response = self._inflate(request) or self._call(request)
-        self.pending.append(_Answer(request, response, keep_alive=keep))
+        if keep and self.chunk and self.parser.get_http_version() == "1.1":
+            self.server.heads.learn(
+                self.chunk, Head(method, path, query, message.headers, len(body))
+            )
+        request = Request(method, path, message.headers, body, query)
+        self._take(request, self._inflate(request) or self._call(request), keep_alive=keep)
+
+    # Answers.
+
+    def _known(self, head: Head, body: bytes) -> None:
+        """Hand on a request whose head was parsed before."""
+        if len(body) > self.server.limits.body_bytes:
+            self._refuse(413, self._too_large())
+            return
+        request = Request(head.method, head.path, head.headers, body, head.query)
+        self._take(request, self._call(request), keep_alive=True)
+
+    def _take(self, request: Request, response: Promise, *, keep_alive: bool) -> None:
+        """Write the response where it is there and due; otherwise keep its place in the order."""
+        if type(response) is Response and not self.pending and keep_alive:
+            self._write(response, request, keep=not self.server.closing)
+            self.idle_since = time.monotonic()
+            if self.server.closing:
+                self.last = True
+                self.transport.close()
+            return
+        self.pending.append(_Answer(request, response, keep_alive=keep_alive))
+        if type(response) is Reply:
+            response.notify = self._flush
         if len(self.pending) >= MAX_PIPELINED:
             self.transport.pause_reading()
         self._flush()
-
-    # Answers.
 
     def close_when_idle(self) -> None:
         """Close now, or after the answers that are due."""
@@ -228,12 +265,12 @@ class Connection(asyncio.Protocol):
     def _too_large(self) -> str:
         return f"the body is larger than {self.server.limits.body_bytes} bytes"
 
-    def _call(self, request: Request) -> Response | asyncio.Future[Response]:
+    def _call(self, request: Request) -> Promise:
         try:
             result = self.server.handler(request)
         except Exception:  # noqa: BLE001 - whatever a handler raises, the client gets a 500
             return _failed(request)
-        if isinstance(result, Response):
+        if isinstance(result, Response | Reply):
             return result
         task: asyncio.Future[Response] = asyncio.ensure_future(result)
         task.add_done_callback(lambda _: self._flush())
@@ -280,14 +317,14 @@ class Connection(asyncio.Protocol):
 
     def _write(self, response: Response, request: Request | None, *, keep: bool) -> None:
         status, body, content_type, extra = response
-        lines = [f"HTTP/1.1 {status} {REASONS.get(status, '')}\r\ncontent-type: {content_type}\r\n"]
-        lines += [f"{name}: {value}\r\n" for name, value in extra]
+        text = f"HTTP/1.1 {status} {REASONS.get(status, '')}\r\ncontent-type: {content_type}\r\n"
+        for name, value in extra:
+            text += f"{name}: {value}\r\n"
         if request is not None:
-            lines.append(f"x-request-id: {request.id}\r\n")
+            text += f"x-request-id: {request.id}\r\n"
         if not keep:
-            lines.append("connection: close\r\n")
-        lines.append(f"content-length: {len(body)}\r\n")
-        head = "".join(lines).encode("latin-1") + self.server.date() + b"\r\n"
+            text += "connection: close\r\n"
+        head = f"{text}content-length: {len(body)}\r\n{self.server.date()}\r\n".encode("latin-1")
         hide = request is not None and request.method == "HEAD"
         self.transport.write(head if hide else head + body)
 
@@ -314,32 +351,36 @@ class Connection(asyncio.Protocol):
 
 
 class _Answer:
-    """A request and its response, which may still be a task."""
+    """A request and its response, which may still be on its way."""
 
     __slots__ = ("keep_alive", "request", "response")
 
-    def __init__(
-        self,
-        request: Request,
-        response: Response | asyncio.Future[Response],
-        *,
-        keep_alive: bool,
-    ) -> None:
+    def __init__(self, request: Request, response: Promise, *, keep_alive: bool) -> None:
         self.request = request
         self.response = response
         self.keep_alive = keep_alive
 
     def ready(self) -> Response | None:
         """Return the response, or None while it is being made."""
-        if isinstance(self.response, Response):
-            return self.response
-        if not self.response.done():
+        response = self.response
+        if isinstance(response, Response):
+            return response
+        if isinstance(response, Reply):
+            return response.response
+        if not response.done():
             return None
-        if self.response.cancelled():
+        if response.cancelled():
             return json_response(503, {"error": "the request was cancelled"})
-        if (error := self.response.exception()) is not None:
+        if (error := response.exception()) is not None:
             return _failed(self.request, error)
-        return self.response.result()
+        return response.result()
+
+    def abandon(self) -> None:
+        """Tell whoever makes the response that nobody waits for it."""
+        if isinstance(self.response, Reply):
+            self.response.abandon()
+        elif isinstance(self.response, asyncio.Future):
+            self.response.cancel()
 
 
 def _failed(request: Request, error: BaseException | None = None) -> Response:
@@ -349,9 +390,9 @@ def _failed(request: Request, error: BaseException | None = None) -> Response:
     return json_response(500, {"error": "internal error", "request_id": request.id})
 
 
-def _path(url: bytes) -> str:
-    """Return the path of a request target, without query, scheme and host."""
-    target = url.split(b"?", 1)[0].split(b"#", 1)[0]
+def _target(url: bytes) -> tuple[str, str]:
+    """Return the path and the query of a request target, without scheme and host."""
+    target, _, query = url.split(b"#", 1)[0].partition(b"?")
     if not target.startswith(b"/") and b"://" in target:
         target = b"/" + target.split(b"://", 1)[1].partition(b"/")[2]
-    return target.decode("ascii", "replace")
+    return target.decode("ascii", "replace"), query.decode("ascii", "replace")

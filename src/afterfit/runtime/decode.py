@@ -17,7 +17,7 @@ import msgspec
 import numpy as np
 
 from afterfit.core.event import FLAG_MISSING, FLAG_NEW_CATEGORY, FLAG_RANGE
-from afterfit.core.frame import Frame, missing_mask, row_count
+from afterfit.core.frame import Frame, MatrixFrame, missing_mask, row_count
 from afterfit.core.signature import Column, Signature
 from afterfit.errors import InputError, ResourceError
 from afterfit.runtime.columns import (
@@ -33,6 +33,8 @@ __all__ = ["Decoder", "Flags", "Limits", "MalformedError", "Rows", "TooLargeErro
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 MAX_DEPTH = 64
+MAX_ENTITY = 256
+"""Characters of an entity's name."""
 _LARGE = 1 << 20
 
 
@@ -68,6 +70,10 @@ class Flags(NamedTuple):
         """Return the names of one row's flags."""
         return tuple(name for name, mask in self.masks.items() if mask[row])
 
+    def take(self, start: int, stop: int) -> Flags:
+        """Return the flags of rows ``start`` to ``stop``."""
+        return Flags({name: mask[start:stop] for name, mask in self.masks.items()})
+
     def counts(self) -> dict[str, int]:
         """Return the number of rows by flag."""
         return {name: int(mask.sum()) for name, mask in self.masks.items()}
@@ -84,6 +90,9 @@ class Decoder:
         bounds = [(_or(c.low, -math.inf), _or(c.high, math.inf)) for c in self._numeric]
         self._low = np.array([low for low, _ in bounds])
         self._high = np.array([high for _, high in bounds])
+        self._nullable_texts = [
+            column.name for column in signature.columns if column.nullable and not column.numeric
+        ]
         self._categories = [
             (column.name, frozenset(column.categories))
             for column in signature.columns
@@ -163,16 +172,18 @@ class Decoder:
         """Return which rows are out of range, have a category never seen, or miss a value."""
         n = row_count(frame)
         new = np.zeros(n, dtype=bool)
-        matrix = np.empty((n, len(self._numeric)))
-        for index, column in enumerate(self._numeric):
-            matrix[:, index] = _as_float(frame[column.name])
+        if isinstance(frame, MatrixFrame):
+            matrix = frame.matrix
+        else:
+            matrix = np.empty((n, len(self._numeric)))
+            for index, column in enumerate(self._numeric):
+                matrix[:, index] = _as_float(frame[column.name])
         outside: np.ndarray = np.any((matrix < self._low) | (matrix > self._high), axis=1)
         gone: np.ndarray = np.any(np.isnan(matrix), axis=1)
         for name, known in self._categories:
             new |= [v is not None and v not in known for v in frame[name].tolist()]
-        for column in self.signature.columns:
-            if not column.numeric and column.nullable:
-                gone |= missing_mask(frame[column.name])
+        for name in self._nullable_texts:
+            gone |= missing_mask(frame[name])
         return Flags({FLAG_RANGE: outside, FLAG_NEW_CATEGORY: new, FLAG_MISSING: gone})
 
     def _length(self, columns: Mapping[str, Any], template: str, problems: list[Problem]) -> int:
@@ -270,8 +281,10 @@ def _entities(entities: Any, rows: int) -> list[str] | None:
     if not isinstance(entities, list) or len(entities) != rows:
         raise _wrong("$.entities", f"expected an array of {rows} strings, one a row")
     for index, entity in enumerate(entities):
-        if not isinstance(entity, str) or len(entity) > 256:
-            raise _wrong(f"$.entities[{index}]", "expected a string of at most 256 characters")
+        if not isinstance(entity, str) or len(entity) > MAX_ENTITY:
+            raise _wrong(
+                f"$.entities[{index}]", f"expected a string of at most {MAX_ENTITY} characters"
+            )
     return entities
 
 

@@ -13,11 +13,12 @@ from afterfit.core.event import new_id
 from afterfit.core.frame import Frame, Predictions, is_missing, row_count
 from afterfit.core.signature import Signature
 from afterfit.errors import InputError
+from afterfit.runtime.answers import Answer
 from afterfit.runtime.columns import FieldError, Problem
 from afterfit.runtime.decode import Limits, Rows
 from afterfit.runtime.events import SegmentWriter
 from afterfit.runtime.journal import Capture, Journal
-from afterfit.runtime.live import Answer, LiveModel, Service
+from afterfit.runtime.live import LiveModel, Service
 from afterfit.runtime.metrics import Metrics
 from afterfit.runtime.predict import load_bundle
 
@@ -98,9 +99,10 @@ class EmbeddedModel:
         return [flags.of(row) for row in range(row_count(frame))]
 
     def close(self) -> None:
-        """Write the events that wait."""
+        """Write the events that wait, and end the model's process where it has one."""
         if self._journal is not None:
             self._journal.close()
+        self._live.predictor.close()
 
     def __enter__(self) -> Self:
         return self
@@ -109,10 +111,7 @@ class EmbeddedModel:
         self.close()
 
     def _answer(self, frame: dict[str, np.ndarray]) -> Answer:
-        answer = self._service.predict(self._live, Rows(frame), new_id(), _same)
-        if not isinstance(answer, Answer):
-            raise TypeError("an embedded model answers at once")
-        return answer
+        return self._service.predict(self._live, Rows(frame), new_id())
 
     def _frame(self, rows: Any) -> dict[str, np.ndarray]:
         decoder = self._live.decoder
@@ -142,10 +141,6 @@ class EmbeddedModel:
                 fix=f"give them in this order: {', '.join(names)}",
             )
         return {name: _plain_column(rows[:, i]) for i, name in enumerate(names)}
-
-
-def _same(answer: Answer) -> Answer:
-    return answer
 
 
 def _is_column(value: Any) -> bool:

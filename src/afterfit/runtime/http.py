@@ -14,9 +14,10 @@ from contextlib import suppress
 from email.utils import formatdate
 
 from afterfit.runtime.connection import Connection
-from afterfit.runtime.messages import Handler, HttpLimits, Request, Response, json_response
+from afterfit.runtime.heads import HeadMemo
+from afterfit.runtime.messages import Handler, HttpLimits, Reply, Request, Response, json_response
 
-__all__ = ["HttpLimits", "Request", "Response", "Server", "json_response"]
+__all__ = ["HttpLimits", "Reply", "Request", "Response", "Server", "json_response"]
 
 Observer = Callable[[int], None]
 
@@ -40,18 +41,19 @@ class Server:
         self.connections: set[Connection] = set()
         self.closing = False
         self.empty = asyncio.Event()
-        self._date = (0, b"")
+        self.heads = HeadMemo()
+        self._date = (0, "")
         self._sweeper = asyncio.get_running_loop().create_task(self._sweep())
 
     def connection(self) -> Connection:
         """Return a new protocol object: the factory of a connection."""
         return Connection(self)
 
-    def date(self) -> bytes:
+    def date(self) -> str:
         """Return the Date header line, made anew each second."""
         now = int(time.time())
         if self._date[0] != now:
-            self._date = (now, f"date: {formatdate(now, usegmt=True)}\r\n".encode())
+            self._date = (now, f"date: {formatdate(now, usegmt=True)}\r\n")
         return self._date[1]
 
     async def close(self, grace_seconds: float = 25.0) -> int:

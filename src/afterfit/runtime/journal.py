@@ -10,6 +10,7 @@ import threading
 import time
 import traceback
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -19,15 +20,14 @@ import numpy as np
 
 from afterfit.core.event import Event, new_id
 from afterfit.core.fingerprint import Fingerprint
-from afterfit.core.frame import Frame, Predictions, concatenate
-from afterfit.core.signature import Signature
+from afterfit.core.frame import Frame, Predictions, concatenate, join
 from afterfit.runtime.counts import LiveCounts
-from afterfit.runtime.decode import Flags
+from afterfit.runtime.decode import Decoder, Flags
 from afterfit.runtime.events import EventSink
 from afterfit.runtime.log import log_line
-from afterfit.runtime.metrics import Metrics
+from afterfit.runtime.metrics import FLAGS, Metrics
 
-__all__ = ["Capture", "Journal", "Served", "refusal"]
+__all__ = ["Block", "Capture", "Journal", "refusal"]
 
 MAX_BATCH = 4096
 FLUSH_SECONDS = 0.25
@@ -49,19 +49,23 @@ class Capture(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @dataclass(frozen=True, slots=True)
-class Served:
-    """The rows of one answered request; ``ts`` is microseconds since 1970."""
+class Block:
+    """The rows of requests that ran together; ``ts`` is microseconds since 1970.
 
-    model: str
-    version: int
-    digest: str
-    signature: Signature
+    ``model`` is (name, version, digest). ``request_ids``, ``counts`` (rows) and ``queue_us`` have
+    one item a request, the others one a row, in the order of the requests.
+    """
+
+    model: tuple[str, int, str]
+    decoder: Decoder
     fingerprint: Fingerprint
     frame: Frame
     predictions: Predictions
-    flags: Flags
+    codes: list[int]
     ids: list[str]
-    request_id: str = ""
+    request_ids: list[str]
+    counts: list[int]
+    queue_us: list[int]
     entities: list[str] | None = None
     infer_us: int = 0
     ts: int = field(default_factory=lambda: time.time_ns() // 1000)
@@ -88,7 +92,7 @@ class Journal:
         self.capture = capture or Capture()
         self.capacity = capacity
         self.counts = LiveCounts(worker)
-        self._queue: deque[Served | Event] = deque()
+        self._queue: deque[Block | Event] = deque()
         self._waiting = 0
         self._lock = threading.Lock()
         self._wake = threading.Event()
@@ -97,9 +101,9 @@ class Journal:
         self._thread = threading.Thread(target=self._run, name="afterfit-events", daemon=True)
         self._thread.start()
 
-    def put(self, item: Served | Event) -> None:
+    def put(self, item: Block | Event) -> None:
         """Queue an answered request or a refusal; what is beyond the capacity is only counted."""
-        rows = len(item.ids) if isinstance(item, Served) else 1
+        rows = len(item.ids) if isinstance(item, Block) else 1
         with self._lock:
             if self._waiting + rows > self.capacity:
                 self.metrics.add("events_dropped", rows)
@@ -137,15 +141,15 @@ class Journal:
 
     def _drain(self) -> None:
         while self._queue:
-            items: list[Served | Event] = []
+            items: list[Block | Event] = []
             rows = 0
             while self._queue and rows < MAX_BATCH:
                 item = self._queue.popleft()
                 items.append(item)
-                rows += len(item.ids) if isinstance(item, Served) else 1
+                rows += len(item.ids) if isinstance(item, Block) else 1
             try:
-                self._count([item for item in items if isinstance(item, Served)])
-                self._write(items, rows)
+                flags = self._count([item for item in items if isinstance(item, Block)])
+                self._write(items, flags, rows)
             except Exception:  # noqa: BLE001 - a defect must not end the thread, unseen
                 self.metrics.add("events_failed", rows)
                 log_line({"event": "error", "trace": traceback.format_exc()})
@@ -153,10 +157,10 @@ class Journal:
                 with self._lock:
                     self._waiting -= rows
 
-    def _write(self, items: list[Served | Event], rows: int) -> None:
+    def _write(self, items: list[Block | Event], flags: dict[int, Flags], rows: int) -> None:
         if self.sink is None:
             return
-        events = [event for item in items for event in self._events(item)]
+        events = [event for item in items for event in self._events(item, flags)]
         try:
             self.sink.write(events)
         except (OSError, ValueError):  # ValueError: the stream was closed
@@ -164,52 +168,40 @@ class Journal:
         else:
             self.metrics.add("events_written", rows)
 
-    def _events(self, item: Served | Event) -> list[Event]:
+    def _events(self, item: Block | Event, flags: dict[int, Flags]) -> list[Event]:
         if isinstance(item, Event):
             return [msgspec.structs.replace(item, endpoint=self.endpoint)]
-        predictions, signature = item.predictions, item.signature
-        classes = signature.classes
-        codes = None if predictions.values is not None else signature.codes(predictions).tolist()
-        chances = predictions.probabilities
-        values = predictions.values
-        return [
-            Event(
-                event_id=event_id,
-                kind="served",
-                ts=item.ts,
-                endpoint=self.endpoint,
-                model=item.model,
-                version=item.version,
-                digest=item.digest,
-                request_id=item.request_id,
-                row=row,
-                entity=item.entities[row] if item.entities else "",
-                label=None if codes is None else classes[codes[row]],
-                value=None if values is None else float(values[row]),
-                probabilities=() if chances is None else tuple(chances[row].tolist()),
-                infer_us=item.infer_us,
-                flags=item.flags.of(row),
-                inputs=self.capture.inputs(item.frame, row),
-            )
-            for row, event_id in enumerate(item.ids)
-        ]
+        return list(events_of(item, flags[id(item)], self.endpoint, self.capture))
 
-    def _count(self, items: list[Served]) -> None:
-        # One update for many requests: it costs about as much as one for a single row.
-        if self.folder is None:
-            return
-        groups: dict[tuple[str, int, str], list[Served]] = {}
+    def _count(self, items: list[Block]) -> dict[int, Flags]:
+        """Return what is unusual about the rows of each block, by its id(), after counting them.
+
+        One update for many requests costs about as much as one for a single row.
+        """
+        groups: dict[tuple[str, int, str], list[Block]] = {}
         for item in items:
-            groups.setdefault((item.model, item.version, item.digest), []).append(item)
+            groups.setdefault(item.model, []).append(item)
+        found: dict[int, Flags] = {}
         for key, group in groups.items():
             first = group[0]
-            frame = {
-                name: np.concatenate([_as_counted(item.frame[name]) for item in group])
-                for name in first.frame
-            }
-            predictions = concatenate([item.predictions for item in group])
-            scores = predictions.score(first.signature.positive_index)
-            self.counts.update(key, first.fingerprint, frame, scores)
+            frame = join([item.frame for item in group])
+            flags = first.decoder.flags(frame)
+            self._count_flags(flags)
+            place = 0
+            for item in group:
+                found[id(item)] = flags.take(place, place + len(item.ids))
+                place += len(item.ids)
+            if self.folder is not None:
+                predictions = concatenate([item.predictions for item in group])
+                scores = predictions.score(first.decoder.signature.positive_index)
+                self.counts.update(key, first.fingerprint, frame, scores)
+        return found
+
+    def _count_flags(self, flags: Flags) -> None:
+        for name in FLAGS:
+            count = int(np.count_nonzero(flags.masks[name]))
+            if count:
+                self.metrics.add(f"flag/{name}", count)
 
     def _snapshot(self) -> None:
         self._snapshot_due = time.monotonic() + SNAPSHOT_SECONDS
@@ -248,9 +240,36 @@ def refusal(
     )
 
 
-def _as_counted(values: np.ndarray) -> np.ndarray:
-    # A request with a missing boolean has objects where another has bools; objects hold both.
-    return values.astype(object) if values.dtype.kind == "b" else values
+def events_of(block: Block, flags: Flags, endpoint: str, capture: Capture) -> Iterator[Event]:
+    """Yield the event of each row."""
+    name, version, digest = block.model
+    classes = block.decoder.signature.classes
+    chances, values = block.predictions.probabilities, block.predictions.values
+    row = 0
+    for request_id, count, wait in zip(
+        block.request_ids, block.counts, block.queue_us, strict=True
+    ):
+        for place in range(count):
+            yield Event(
+                event_id=block.ids[row],
+                kind="served",
+                ts=block.ts,
+                endpoint=endpoint,
+                model=name,
+                version=version,
+                digest=digest,
+                request_id=request_id,
+                row=place,
+                entity=block.entities[row] if block.entities else "",
+                label=None if values is not None else classes[block.codes[row]],
+                value=None if values is None else float(values[row]),
+                probabilities=() if chances is None else tuple(chances[row].tolist()),
+                queue_us=wait,
+                infer_us=block.infer_us,
+                flags=flags.of(row),
+                inputs=capture.inputs(block.frame, row),
+            )
+            row += 1
 
 
 def _plain(value: Any) -> Any:

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Awaitable, Callable
+from itertools import count
 from typing import Any, NamedTuple
 
 import msgspec
 
-from afterfit.core.event import new_id
-
-__all__ = ["Handler", "HttpLimits", "Request", "Response", "json_response", "request_id"]
+__all__ = [
+    "Handler",
+    "HttpLimits",
+    "Reply",
+    "Request",
+    "Response",
+    "json_response",
+    "request_id",
+]
 
 JSON = "application/json"
 _ID_CHARACTERS = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.:")
+_numbers = count()
+_prefix = (0, "")
 
 
 class HttpLimits(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,15 +40,25 @@ class HttpLimits(msgspec.Struct, frozen=True, kw_only=True):
 class Request:
     """One whole request; header names are lower-case; ``received`` is perf_counter seconds."""
 
-    __slots__ = ("body", "headers", "id", "method", "path", "received")
+    __slots__ = ("_id", "body", "headers", "method", "path", "query", "received")
 
-    def __init__(self, method: str, path: str, headers: dict[bytes, bytes], body: bytes) -> None:
+    def __init__(
+        self, method: str, path: str, headers: dict[bytes, bytes], body: bytes, query: str = ""
+    ) -> None:
         self.method = method
         self.path = path
+        self.query = query
         self.headers = headers
         self.body = body
         self.received = time.perf_counter()
-        self.id = request_id(headers.get(b"x-request-id", b""))
+        self._id = ""
+
+    @property
+    def id(self) -> str:
+        """The client's id, or one that no other request of any worker has."""
+        if not self._id:
+            self._id = request_id(self.headers.get(b"x-request-id", b""))
+        return self._id
 
 
 class Response(NamedTuple):
@@ -50,7 +70,33 @@ class Response(NamedTuple):
     headers: tuple[tuple[str, str], ...] = ()
 
 
-Handler = Callable[[Request], Response | Awaitable[Response]]
+class Reply:
+    """A response that comes later; ``set`` it once.
+
+    ``abandoned`` tells that the client is gone, so that nobody needs to work for it any more.
+    Cheaper than a future: whoever waits is called at once, not by a later turn of the loop.
+    """
+
+    __slots__ = ("abandoned", "notify", "response")
+
+    def __init__(self) -> None:
+        self.response: Response | None = None
+        self.notify: Callable[[], None] | None = None
+        self.abandoned = False
+
+    def set(self, response: Response) -> None:
+        """Give the response to whoever waits."""
+        self.response = response
+        if self.notify is not None:
+            self.notify()
+
+    def abandon(self) -> None:
+        """Take note that nobody waits any more."""
+        self.notify = None
+        self.abandoned = True
+
+
+Handler = Callable[[Request], Response | Reply | Awaitable[Response]]
 
 
 def json_response(status: int, value: Any, headers: tuple[tuple[str, str], ...] = ()) -> Response:
@@ -60,5 +106,17 @@ def json_response(status: int, value: Any, headers: tuple[tuple[str, str], ...] 
 
 def request_id(given: bytes) -> str:
     """Return the client's id with only letters, digits and ``-_.:``, cut at 128, or a new one."""
-    kept = bytes(c for c in given[:128] if c in _ID_CHARACTERS)
-    return kept.decode() if kept else new_id()
+    if given:
+        kept = bytes(c for c in given[:128] if c in _ID_CHARACTERS)
+        if kept:
+            return kept.decode()
+    return f"{_own_prefix()}{next(_numbers):x}"
+
+
+def _own_prefix() -> str:
+    # 64 random bits a process, made again after a fork, then a counter: unique, and cheap.
+    global _prefix  # noqa: PLW0603 - one per process
+    pid = os.getpid()
+    if _prefix[0] != pid:
+        _prefix = (pid, os.urandom(8).hex() + "-")
+    return _prefix[1]

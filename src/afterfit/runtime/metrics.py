@@ -10,15 +10,17 @@ from __future__ import annotations
 import mmap
 import os
 import tempfile
+from bisect import bisect_left
 from collections.abc import Iterable
-
-import numpy as np
 
 __all__ = ["CONTENT_TYPE", "Metrics", "create_file"]
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 ROUTES = ("predict", "infer", "health", "metadata", "metrics", "version", "unknown", "refused")
-STATUSES = (200, 400, 404, 405, 408, 413, 415, 422, 431, 500, 503)
+STATUSES = (
+    *(200, 400, 401, 403, 404, 405, 406, 408, 409, 413, 415, 422, 429, 431),
+    *(500, 501, 503, 504),
+)
 TIMED = ("predict", "infer")
 # Seconds: from a tree on one row (tens of microseconds) to a batch on a busy machine.
 BUCKETS = (1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
@@ -54,7 +56,8 @@ ROW_BYTES = 8 * len(LAYOUT)
 _REQUESTS = {
     (route, status): LAYOUT[f"request/{route}/{status}"] for route in ROUTES for status in STATUSES
 }
-_BOUNDS = np.array(BUCKETS)
+_BUCKETS = {route: LAYOUT[f"bucket/{route}/0"] for route in TIMED}
+_SECONDS = {route: LAYOUT[f"seconds/{route}"] for route in TIMED}
 
 
 def create_file(workers: int) -> int:
@@ -95,9 +98,8 @@ class Metrics:
             index = LAYOUT[f"request/{route}/other"]
         self.table[self.start + index] += 1.0
         if seconds is not None and route in TIMED:
-            bucket = int(_BOUNDS.searchsorted(seconds))
-            self.add(f"bucket/{route}/{bucket}")
-            self.add(f"seconds/{route}", seconds)
+            self.table[self.start + _BUCKETS[route] + bisect_left(BUCKETS, seconds)] += 1.0
+            self.table[self.start + _SECONDS[route]] += seconds
 
     def total(self, name: str) -> float:
         """Return the sum over all workers."""

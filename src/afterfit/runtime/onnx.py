@@ -15,7 +15,7 @@ import onnxruntime
 
 from afterfit.core.bundle import GraphOutput, TensorInput
 from afterfit.core.dataset import encode_labels
-from afterfit.core.frame import Frame, Predictions, is_missing, missing_mask, row_count
+from afterfit.core.frame import Frame, MatrixFrame, Predictions, is_missing, missing_mask, row_count
 from afterfit.core.signature import Label
 from afterfit.errors import InputError, ModelError
 
@@ -106,11 +106,24 @@ def feed(frame: Frame, tensor: TensorInput) -> np.ndarray:
         return _column(frame, tensor.columns[0], tensor)
     if len(tensor.columns) == 1:
         return _column(frame, tensor.columns[0], tensor)[:, None]
+    if isinstance(frame, MatrixFrame) and tuple(frame) == tensor.columns:
+        return _matrix_feed(frame.matrix, tensor)
     dtype: Any = np.dtype(_NUMPY.get(tensor.dtype, bool if tensor.dtype == "bool" else object))
     out = np.empty((row_count(frame), len(tensor.columns)), dtype=dtype)
     for index, name in enumerate(tensor.columns):
         out[:, index] = _column(frame, name, tensor)
     return out
+
+
+def _matrix_feed(matrix: np.ndarray, tensor: TensorInput) -> np.ndarray:
+    if tensor.dtype == "float64":
+        return matrix
+    if tensor.dtype == "float32":
+        with np.errstate(over="ignore"):
+            return matrix.astype(np.float32)
+    # The checks of a column hold for a whole table of them.
+    flat = _CASTS[tensor.dtype](matrix.reshape(-1), tensor)
+    return flat.reshape(matrix.shape)
 
 
 def _column(frame: Frame, name: str, tensor: TensorInput) -> np.ndarray:

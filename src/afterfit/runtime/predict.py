@@ -13,7 +13,7 @@ import numpy as np
 
 from afterfit.core.bundle import Bundle, Golden, Variant
 from afterfit.core.fingerprint import Fingerprint
-from afterfit.core.frame import Frame, Predictions
+from afterfit.core.frame import Frame, Predictions, row_count
 from afterfit.core.model import Model
 from afterfit.core.signature import Signature
 from afterfit.errors import DependencyError, ModelError
@@ -56,6 +56,14 @@ class Predictor:
     def predict(self, frame: Frame) -> Predictions:
         """Return the predictions of n rows; raises InputError for rows it cannot take."""
         return self.model.predict(frame)
+
+    def golden_rows(self) -> Frame | None:
+        """Return the golden rows of the bundle, or None where it has none."""
+        bundle = Bundle(self.folder)
+        if "golden.json" not in bundle.manifest.files:
+            return None
+        frame = frame_of(bundle.golden.columns, self.signature)
+        return frame if row_count(frame) else None
 
     def check_golden(self, golden: Golden) -> GoldenReport:
         """Return how far the answers to the golden rows are from the expected ones."""

@@ -8,6 +8,7 @@ from typing import Literal
 import msgspec
 
 from afterfit.errors import UsageError
+from afterfit.runtime.batch import BatchSettings
 from afterfit.runtime.decode import Limits
 from afterfit.runtime.endpoint import Endpoint
 from afterfit.runtime.http import HttpLimits
@@ -30,6 +31,7 @@ class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
     counts: str = ""
     capture: Capture = Capture()
     limits: Limits = Limits()
+    batching: BatchSettings = BatchSettings()
     http: HttpLimits = HttpLimits()
     event_queue: int = 100_000
     grace_seconds: float = 25.0

@@ -10,6 +10,7 @@ import asyncio
 import signal
 import socket
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,7 @@ from afterfit.runtime.settings import (
 __all__ = ["Worker", "main"]
 
 DRAIN_POLL_SECONDS = 0.02
+SWITCH_SECONDS = 0.0005
 _decoder = msgspec.json.Decoder(Message)
 
 
@@ -50,7 +52,7 @@ class Worker:
         self.listener = listener
         self.metrics = metrics
         self.journal = make_journal(start.settings, start.worker_id, metrics)
-        self.service = Service(metrics, self.journal)
+        self.service = Service(metrics, self.journal, start.settings.batching)
         self.app = App(self.service, endpoint=start.settings.endpoint)
         self.server = Server(self.app, start.settings.http, self.app.count_refused)
         self.prepared: dict[int, tuple[Endpoint, dict[str, LiveModel]]] = {}
@@ -84,7 +86,8 @@ class Worker:
                 self._commit(message.request)
                 _send(writer, Reply(request=message.request))
             elif isinstance(message, Abort):
-                self.prepared.pop(message.request, None)
+                _, models = self.prepared.pop(message.request, (None, {}))
+                self._close(models.values())
 
     async def _prepare(self, message: Prepare, writer: asyncio.StreamWriter) -> None:
         try:
@@ -106,8 +109,16 @@ class Worker:
         for name, route in message.endpoint.models.items():
             predictor = loaded.get(route.primary) or self._open(route.primary, message.folders)
             loaded[route.primary] = predictor
-            models[name] = LiveModel(name, route.version, predictor, self.settings.limits)
+            models[name] = self._live(name, route.version, predictor)
         return models
+
+    def _live(self, name: str, version: int, predictor: Predictor) -> LiveModel:
+        """Return the model, measured on its golden rows so that batches begin at the right size."""
+        model = LiveModel(name, version, predictor, self.settings.limits)
+        rows = predictor.golden_rows()
+        if rows is not None:
+            model.measure(rows, self.service.batcher(model).learn)
+        return model
 
     def _open(self, digest: str, folders: dict[str, str]) -> Predictor:
         # The golden rows that are checked here have also warmed the model.
@@ -117,6 +128,7 @@ class Worker:
         endpoint, models = self.prepared.pop(request)
         old, self.service.models = self.service.models, models
         self.app.generation = endpoint.generation
+        self.app.changed()
         self.app.ready = True
         self.metrics.set("ready", 1)
         self._accept(accepting=True)
@@ -127,7 +139,16 @@ class Worker:
         # The frames that this list keeps alive are freed with it, when nobody is inside any more.
         while any(model.in_flight for model in old):  # noqa: ASYNC110 - off the request path
             await asyncio.sleep(DRAIN_POLL_SECONDS)
+        # In a thread: a process takes milliseconds to end, and others are being answered.
+        await asyncio.get_running_loop().run_in_executor(None, self._close, old)
         log_line({"event": "drained", "generation": generation, "models": [m.name for m in old]})
+
+    def _close(self, models: Iterable[LiveModel]) -> None:
+        """End the processes of models that serve no longer; a document may keep some of them."""
+        kept = [model.predictor for model in self.service.models.values()]
+        for model in models:
+            if not any(model.predictor is each for each in kept):
+                model.predictor.close()
 
     def _accept(self, *, accepting: bool) -> None:
         loop = asyncio.get_running_loop()
@@ -212,6 +233,9 @@ async def _serve(control: int, listen: int, metrics: int) -> None:
 
 def main() -> int:
     """Serve until told to stop; return the exit code."""
+    # The thread that writes events wants the interpreter too; the default of 5 ms would be added
+    # to the latency of whoever asks meanwhile.
+    sys.setswitchinterval(SWITCH_SECONDS)
     descriptors = [int(text) for text in sys.argv[1:4]]
     run_loop(_serve(*descriptors))
     return 0
