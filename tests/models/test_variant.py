@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +25,12 @@ from afterfit.models.code import (
     tree_digest,
 )
 from afterfit.models.draft import native_files, serving_requirements
+from afterfit.models.hosted import HostedVariant
 from afterfit.models.loaded import Hints, open_model
 from afterfit.models.variant import load
 from afterfit.testing.samples import frame_of, labels, pipeline, table
+
+REGRESSION: dict[str, Any] = {"task": "regression", "classes": ()}
 
 
 def signature(names: tuple[str, ...], **more: Any) -> Signature:
@@ -44,14 +46,6 @@ def laid_out(files: dict[str, Path], folder: Path) -> Path:
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, target)
     return folder
-
-
-@pytest.fixture
-def own_path() -> Iterator[None]:
-    """sys.path and the bytecode switch as they were before."""
-    before, switch = list(sys.path), sys.dont_write_bytecode
-    yield
-    sys.path[:], sys.dont_write_bytecode = before, switch
 
 
 def hist(data: pd.DataFrame, y: np.ndarray) -> Any:
@@ -84,7 +78,6 @@ def test_a_models_file_is_loaded_from_the_bundle(tmp_path: Path, make: Any) -> N
         load(folder, variant, signature(("amount",), task="multiclass", classes=("a", "b", "c")))
 
 
-@pytest.mark.usefixtures("own_path")
 def test_functions_are_loaded_from_the_bundles_code(tmp_path: Path) -> None:
     """The code folder travels whole, without caches, and nothing is written into the bundle."""
     code = tmp_path / "src"
@@ -103,8 +96,10 @@ def test_functions_are_loaded_from_the_bundles_code(tmp_path: Path) -> None:
     assert variant.file == "code/vpkg/score.py"
     assert set(files) == {"code/vpkg/__init__.py", "code/vpkg/score.py"}
     folder = laid_out(files, tmp_path / "bundle")
-    native = load(folder, variant, signature(("a",), task="regression", classes=()))
-    assert native.predict(rows).main.tolist() == [3.0, 6.0]
+    before = set(sys.modules), list(sys.path)
+    with HostedVariant(folder, variant, signature(("a",), **REGRESSION)) as native:
+        assert native.predict(rows).main.tolist() == [3.0, 6.0]
+    assert (set(sys.modules), list(sys.path)) == before
     assert {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()} == set(
         files
     )

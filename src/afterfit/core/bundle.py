@@ -26,6 +26,7 @@ from afterfit.errors import IntegrityError, NotFoundError
 
 T = TypeVar("T")
 MANIFEST = "manifest.json"
+OWN_CODE_FORMATS = frozenset({"cloudpickle", "function"})
 
 
 class BundleFile(msgspec.Struct, frozen=True):
@@ -94,6 +95,11 @@ class Variant(msgspec.Struct, frozen=True, kw_only=True):
     code: bool = False
     function: str = ""
     trusted: tuple[str, ...] = ()
+
+    @property
+    def own_code(self) -> bool:
+        """Whether it brings code of the user's own: a folder of it, or classes by value."""
+        return self.code or bool(self.function) or self.format in OWN_CODE_FORMATS
 
 
 class Golden(msgspec.Struct, frozen=True, kw_only=True):

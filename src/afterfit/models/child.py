@@ -1,8 +1,8 @@
 """The process that holds a model: loads what was audited and answers its parent.
 
-Started by :mod:`afterfit.models.host`. It gives up the network before anything else is imported,
-reads requests from its standard input and answers on what was its standard output; whatever the
-model prints goes to standard error.
+Started by :mod:`afterfit.models.host`. It gives up the network before anything else is imported
+(``--network`` keeps it, for a model that serves), reads requests from its standard input and
+answers on what was its standard output; whatever the model prints goes to standard error.
 """
 
 from __future__ import annotations
@@ -48,17 +48,18 @@ def give_up_network() -> bool:
 
 
 class Child:
-    """The model and the requests it answers: load, adopt, predict, call."""
+    """The model and the requests it answers: load, open, adopt, predict, call."""
 
     def __init__(self, *, isolated: bool) -> None:
         self.isolated = isolated
-        self._native: NativeModel | None = None
+        self._native: Any = None
         self._source: Any = None
 
     def answer(self, request: dict[str, Any]) -> Any:
         """Return the reply of one request; raises what the model raises."""
         actions: dict[str, Callable[..., Any]] = {
             "load": self.load,
+            "open": self.open,
             "adopt": self.adopt,
             "predict": self.predict,
             "call": self.call,
@@ -78,6 +79,17 @@ class Child:
         if before is not None:
             self._merge(installed=imported_since(before), saved_with={})
         return {"description": self._native.description, "isolated": self.isolated}
+
+    def open(self, folder: str, variant: Any, signature: Any) -> Any:
+        """Return whether there is no network, after loading a variant of the files in a folder."""
+        from pathlib import Path
+
+        from afterfit.models.variant import NATIVE, load_here
+        from afterfit.runtime.predict import open_variant
+
+        opened: Callable[..., Any] = load_here if variant.runtime == NATIVE else open_variant
+        self._native = opened(Path(folder), variant, signature)
+        return {"isolated": self.isolated}
 
     def adopt(self, hints: Any) -> Any:
         """Return the description of the model after telling it what its file does not."""
@@ -109,7 +121,8 @@ class Child:
         """The loaded model."""
         if self._native is None:
             raise RuntimeError("no model was loaded")
-        return self._native
+        native: NativeModel = self._native
+        return native
 
     def predict(self, frame: dict[str, Any]) -> Any:
         """Return the predictions of a frame."""
@@ -189,7 +202,7 @@ def serve(requests: BinaryIO, replies: BinaryIO, *, isolated: bool) -> None:
 
 def main() -> None:
     """Answer on the first standard output; everything printed goes to standard error."""
-    isolated = give_up_network()
+    isolated = "--network" not in sys.argv[1:] and give_up_network()
     replies = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     sys.dont_write_bytecode = True

@@ -43,6 +43,7 @@ _PATIENCE_S = 2.0
 # -E and -P: neither PYTHON* variables nor the working directory decide what is imported. The folder
 # of Afterfit itself goes last, so that it never hides an installed package.
 _FLAGS = ("-E", "-P", "-B")
+_SERVING = ("-P", "-B")
 _BOOT = (
     "import sys; root = sys.argv.pop(1); sys.path += [] if root in sys.path else [root]; "
     "from afterfit.models.child import main; main()"
@@ -54,10 +55,16 @@ class Host:
 
     Requests from several threads wait for each other. Whatever interrupts an exchange (ctrl-C
     too) ends the child, because a half-read answer would be taken for the next one.
+
+    The child has no network and few environment variables. With ``serving`` it has those of this
+    process, and what it writes to its standard error appears on this one's. ``threads`` are those
+    of the numeric libraries, where the environment does not say otherwise.
     """
 
-    def __init__(self, load: dict[str, Any]) -> None:
+    def __init__(self, load: dict[str, Any], *, serving: bool = False, threads: int = 1) -> None:
         self._load = load
+        self._serving = serving
+        self._threads = threads
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._stderr: deque[str] = deque(maxlen=_STDERR_LINES)
@@ -104,30 +111,38 @@ class Host:
 
     def _spawn(self) -> None:
         root = str(Path(afterfit.__file__).resolve().parent.parent)
-        environment = {name: text for name, text in os.environ.items() if _is_kept(name)}
-        environment["ORT_DISABLE_TELEMETRY"] = "1"
-        # One thread a child: folds run in parallel children, and two OpenMP pools that spin for
-        # the same cores were seen to take 50 times as long as one thread each.
-        environment.setdefault("OMP_NUM_THREADS", "1")
-        environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-        environment.setdefault("OPENBLAS_NUM_THREADS", "1")
+        told = ["--network"] if self._serving else []
         self._stderr.clear()
         # A session of its own: ctrl-C in the terminal reaches the parent only, which then ends
         # the child.
         self._process = subprocess.Popen(
-            [sys.executable, *_FLAGS, "-c", _BOOT, root],
+            [sys.executable, *(_SERVING if self._serving else _FLAGS), "-c", _BOOT, root, *told],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env=environment,
+            env=self._environment(),
             start_new_session=True,
         )
         self._finalizer = weakref.finalize(self, _reap, self._process)
         stream = self._process.stderr
         self._drain = threading.Thread(
-            target=_drain, args=(stream, self._stderr), name="afterfit-model-stderr", daemon=True
+            target=_drain,
+            args=(stream, self._stderr, self._serving),
+            name="afterfit-model-stderr",
+            daemon=True,
         )
         self._drain.start()
+
+    def _environment(self) -> dict[str, str]:
+        kept = self._serving
+        environment = {name: text for name, text in os.environ.items() if kept or _is_kept(name)}
+        environment["ORT_DISABLE_TELEMETRY"] = "1"
+        # One thread a child: folds run in parallel children, and two OpenMP pools that spin for
+        # the same cores were seen to take 50 times as long as one thread each.
+        environment.setdefault("OMP_NUM_THREADS", str(self._threads))
+        environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+        environment.setdefault("OPENBLAS_NUM_THREADS", str(self._threads))
+        return environment
 
     def _exchange(self, request: dict[str, Any]) -> Any:
         process = self._process
@@ -195,12 +210,15 @@ def _wait(process: subprocess.Popen[bytes]) -> int | None:
         return None
 
 
-def _drain(stream: IO[bytes] | None, lines: deque[str]) -> None:
+def _drain(stream: IO[bytes] | None, lines: deque[str], shown: bool) -> None:  # noqa: FBT001  # the target of a thread, called by nobody else
     if stream is None:
         return
     with stream:
         for line in stream:
-            lines.append(line[:2000].decode(errors="replace").rstrip())
+            text = line[:2000].decode(errors="replace").rstrip()
+            lines.append(text)
+            if shown:
+                print(text, file=sys.stderr, flush=True)  # noqa: T201  # the log of a server
 
 
 def _reason(code: int | None) -> str:

@@ -1,4 +1,4 @@
-"""The native variant of a verified bundle, loaded inside the process that serves it."""
+"""The native variant of a verified bundle, loaded for the process that serves it."""
 
 from __future__ import annotations
 
@@ -9,15 +9,30 @@ from afterfit.core.bundle import Variant
 from afterfit.core.model import Model
 from afterfit.core.signature import Signature
 from afterfit.errors import ModelError
-from afterfit.models.native import Hints, Source, adapter_for_format
+from afterfit.models.hosted import HostedVariant
+from afterfit.models.native import Hints, NativeModel, Source, adapter_for_format
 
-__all__ = ["load"]
+__all__ = ["NATIVE", "load", "load_here"]
+
+NATIVE = "native"
+"""The name under which ``load`` is registered as the runtime of a variant."""
 
 _FILE_FORMATS = frozenset({"joblib", "pickle", "skops"})
 
 
-def load(folder: Path, variant: Variant, signature: Signature) -> Model:
+def load(folder: Path, variant: Variant, signature: Signature, threads: int = 1) -> Model:
     """Return the model of a bundle whose bytes were verified; raises ModelError.
+
+    One that brings code of the user's own gets a process of its own: two versions of that code
+    have modules and classes of the same names, and Python keeps one of each name in a process.
+    """
+    if variant.own_code:
+        return HostedVariant(folder, variant, signature, threads=threads, serving=True)
+    return load_here(folder, variant, signature)
+
+
+def load_here(folder: Path, variant: Variant, signature: Signature) -> NativeModel:
+    """Return the model, loaded in this process.
 
     Pickles are audited again with the names that were let in when the bundle was made. A
     function and a model from a notebook are code: who serves them trusts the digest. The user's
@@ -27,8 +42,7 @@ def load(folder: Path, variant: Variant, signature: Signature) -> Model:
     code = folder / "code"
     if variant.code:
         sys.dont_write_bytecode = True
-        if str(code) not in sys.path:
-            sys.path.insert(0, str(code))
+        sys.path.insert(0, str(code))
     source = Source(
         format=variant.format,
         path="" if variant.format == "function" else str(folder / variant.file),
@@ -36,19 +50,22 @@ def load(folder: Path, variant: Variant, signature: Signature) -> Model:
         code=str(code) if variant.code else "",
         trusted=variant.trusted,
         hints=Hints.of(signature),
+        digest=_audited(folder / variant.file, variant),
     )
-    if source.format in _FILE_FORMATS:
-        _audit(folder / variant.file, variant)
     native = adapter_for_format(source.format).load(source)
     _check(native.description.classes, signature)
     return native
 
 
-def _audit(path: Path, variant: Variant) -> None:
+def _audited(path: Path, variant: Variant) -> str:
+    """Return the digest of the file that was audited; empty where the format runs no code."""
+    if variant.format not in _FILE_FORMATS:
+        return ""
     from afterfit.models.audit import audit, require_clean
 
     found = audit(path, allow=frozenset(variant.trusted))
     require_clean(found, path)
+    return found.digest
 
 
 def _check(classes: tuple[object, ...], signature: Signature) -> None:

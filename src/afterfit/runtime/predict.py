@@ -26,6 +26,8 @@ GROUP = "afterfit.variants"
 # Works without installed metadata, as in a source tree; no import here, so that the runtime
 # stays free of what it would pull in.
 FALLBACK = {"native": "afterfit.models.variant:load"}
+Loader = Callable[[Path, Variant, Signature, int], Model]
+"""(folder, variant, signature, threads inside of one call) to the model, which may have a close."""
 
 
 class GoldenReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,6 +54,12 @@ class Predictor:
         self.variant: Variant = bundle.variant
         self.fingerprint: Fingerprint = bundle.fingerprint
         self.golden = GoldenReport(outcome="skipped", why="not checked")
+
+    def close(self) -> None:
+        """End the process of a model that has one of its own; a second close does nothing."""
+        close = getattr(self.model, "close", None)
+        if close is not None:
+            close()
 
     def predict(self, frame: Frame) -> Predictions:
         """Return the predictions of n rows; raises InputError for rows it cannot take."""
@@ -114,12 +122,12 @@ def open_variant(
         return OnnxModel(
             folder / variant.file, variant.inputs, variant.output, signature.classes, threads
         )
-    return _loader(variant.runtime)(folder, variant, signature)
+    return _loader(variant.runtime)(folder, variant, signature, threads)
 
 
-def _loader(runtime: str) -> Callable[[Path, Variant, Signature], Model]:
+def _loader(runtime: str) -> Loader:
     for point in entry_points(group=GROUP, name=runtime):
-        loader: Callable[[Path, Variant, Signature], Model] = point.load()
+        loader: Loader = point.load()
         return loader
     module, _, attribute = FALLBACK.get(runtime, "").partition(":")
     try:
@@ -130,7 +138,7 @@ def _loader(runtime: str) -> Callable[[Path, Variant, Signature], Model]:
             why=f"no entry point of that name in the group {GROUP} ({error})",
             fix="pip install afterfit",
         ) from None
-    chosen: Callable[[Path, Variant, Signature], Model] = found
+    chosen: Loader = found
     return chosen
 
 

@@ -26,6 +26,7 @@ from afterfit.inspect.config import InspectConfig
 from afterfit.inspect.run import inspect_model
 from afterfit.loadtest.run import loadtest
 from afterfit.models.code import tree_digest
+from afterfit.models.hosted import HostedVariant
 from afterfit.models.loaded import Hints, LoadedModel
 from afterfit.optimize.config import OptimizeConfig
 from afterfit.optimize.run import optimize
@@ -33,11 +34,11 @@ from afterfit.records.codec import Stored
 from afterfit.records.inspect import InspectRecord
 from afterfit.records.optimize import OptimizeRecord
 from afterfit.records.package import PackageRecord
+from afterfit.records.robustness import RobustnessRecord
 from afterfit.records.ship import ShipRecord, Verdict
 from afterfit.registry.names import check_name
 from afterfit.registry.version import GateRefusal, Version
 from afterfit.robustness.run import robustness
-from afterfit.runtime.predict import Predictor, load_bundle
 from afterfit.serve.config import ServeConfig
 from afterfit.serve.run import ServedBundle, start_server
 from afterfit.store.environment import current_environment
@@ -109,11 +110,6 @@ class Line:
         self.space.blobs.checkout(self.space.blobs.manifest(digest), folder)
         return Bundle(folder)
 
-    @cached_property
-    def predictor(self) -> Predictor:
-        """The drafted bundle, loaded as the server will load it."""
-        return load_bundle(self.bundle.folder)
-
     def inspect(self) -> Stored:
         """Run ``inspect``; the model learns names and classes from it, also when it is reused."""
         asked = inspect_config(self.sources, self.config)
@@ -175,18 +171,24 @@ class Line:
         return self._step("package", make, resolved=[resolved, extra], measured=True)
 
     def robustness(self) -> Stored:
-        """Send strange rows through the very bundle that will ship."""
+        """Send strange rows through the very bundle that will ship, in a process of its own."""
         asked = effort.robustness_config(self.config)
+
+        def make() -> RobustnessRecord:
+            bundle = self.bundle
+            with HostedVariant(bundle.folder, bundle.variant, bundle.signature) as model:
+                return robustness(
+                    model,
+                    self.signature,
+                    self.data,
+                    asked,
+                    subject=bundle.digest,
+                    progress=self.space.progress,
+                )
+
         return self._step(
             "robustness",
-            lambda: robustness(
-                self.predictor,
-                self.signature,
-                self.data,
-                asked,
-                subject=self.bundle.digest,
-                progress=self.space.progress,
-            ),
+            make,
             resolved=msgspec.to_builtins(replace_seconds(asked)),
             subject=self.bundle.digest,
         )

@@ -16,13 +16,13 @@ from afterfit.core.frame import Frame, Predictions, concatenate
 from afterfit.core.model import Model
 from afterfit.core.signature import Signature
 from afterfit.models.draft import serving_requirements
+from afterfit.models.hosted import HostedVariant
 from afterfit.models.loaded import LoadedModel
 from afterfit.package.draft import code_finding, draft_bundle
 from afterfit.package.golden import golden_rows, make_golden
 from afterfit.package.run import record_draft
 from afterfit.records.optimize import OptimizeRecord
 from afterfit.records.package import PackageRecord
-from afterfit.runtime.predict import open_variant
 from afterfit.store.blobs import BlobStore
 from afterfit.workspace.sources import sample
 
@@ -62,11 +62,11 @@ def draft(
     folder = Path(tempfile.mkdtemp(prefix="afterfit-draft-"))
     try:
         runnable = _lay_out(folder / "variant", files)
-        variant = open_variant(runnable, optimized.variant, signature)
-        answers = _rounded(_predict(variant, drawn))
-        fingerprint = build(drawn.frame, signature, answers, seed=seed)
-        rows = golden_rows(fingerprint, signature, seed=seed)
-        golden = make_golden(rows, _Rounding(variant), signature, TOLERANCE)
+        with HostedVariant(runnable, optimized.variant, signature) as variant:
+            answers = _rounded(_predict(variant, drawn))
+            fingerprint = build(drawn.frame, signature, answers, seed=seed)
+            rows = golden_rows(fingerprint, signature, seed=seed)
+            golden = make_golden(rows, _Rounding(variant), signature, TOLERANCE)
         bundle = draft_bundle(
             folder / "bundle",
             signature=signature,
