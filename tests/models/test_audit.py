@@ -5,6 +5,9 @@ from __future__ import annotations
 import _compat_pickle
 import hashlib
 import pickle
+import shlex
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -36,6 +39,7 @@ from sklearn.svm import SVC
 
 from afterfit.errors import ModelError, NotFoundError
 from afterfit.models.audit import audit, require_clean
+from afterfit.models.loaded import open_model
 from afterfit.models.sniff import sniff
 
 RANDOM = np.random.default_rng(0)
@@ -247,6 +251,50 @@ def test_onnx_outside_references_are_flagged(tmp_path: Path) -> None:
     custom = onnx_file(tmp_path, weights, "my.domain")
     assert audit(custom).unknown == ("my.domain.Add",)
     assert audit(custom, allow=frozenset({"my.domain.Add"})).verdict == "clean"
+
+
+TWO = np.float32(2.0).tobytes()
+
+
+def test_onnx_weights_in_another_file_are_refused_with_what_makes_one_file(tmp_path: Path) -> None:
+    """A digest covers the whole model: the command that the error gives makes a file that does."""
+    import onnx
+    from onnx import TensorProto, helper
+
+    weights = helper.make_tensor("w", TensorProto.FLOAT, [1], TWO, raw=True)
+    path = onnx_file(tmp_path, weights, "")
+    onnx.save(
+        onnx.load(path), path, save_as_external_data=True, location="m.data", size_threshold=0
+    )
+    found = audit(path)
+    assert found.outside == ("m.data",)
+    assert found.verdict == "unreadable"
+    with pytest.raises(ModelError, match="keeps weights in other files") as refused:
+        open_model(path, workdir=tmp_path)
+    assert "m.data" in refused.value.why
+    words = shlex.split(refused.value.fix)
+    assert words[0] == "python"
+    subprocess.run([sys.executable, *words[1:]], check=True)
+    whole = audit(tmp_path / "m-whole.onnx")
+    assert (whole.verdict, whole.outside) == ("clean", ())
+    assert b"m.data" not in (tmp_path / "m-whole.onnx").read_bytes()
+
+
+def test_a_graph_in_memory_without_its_weights_is_refused(tmp_path: Path) -> None:
+    """It would be run with whatever lies under that name in the working directory."""
+    import onnx
+    from onnx import TensorProto, helper
+
+    path = onnx_file(tmp_path, helper.make_tensor("w", TensorProto.FLOAT, [1], TWO, raw=True), "")
+    onnx.save(
+        onnx.load(path), path, save_as_external_data=True, location="m.data", size_threshold=0
+    )
+    graph = onnx.load(path, load_external_data=False)
+    with (
+        open_model(graph, workdir=tmp_path / "work") as model,
+        pytest.raises(ModelError, match="keeps weights in other files"),
+    ):
+        _ = model.description
 
 
 def onnx_file(folder: Path, weights: Any, domain: str) -> Path:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import shlex
 from pathlib import Path
 from typing import Literal
 
@@ -70,6 +71,8 @@ class Audit(msgspec.Struct, frozen=True):
     notes: tuple[str, ...]
     versions: dict[str, str]
     """Library versions that the file tells."""
+    outside: tuple[str, ...] = ()
+    """Other files that hold a part of the model, which the digest does not cover."""
 
 
 def audit(path: Path, *, allow: frozenset[str] = frozenset()) -> Audit:
@@ -110,13 +113,14 @@ def audit(path: Path, *, allow: frozenset[str] = frozenset()) -> Audit:
         verdict=_verdict(rules, trouble),
         notes=tuple(rules.notes),
         versions=dict(sorted(rules.versions.items())),
+        outside=tuple(sorted(rules.outside)),
     )
 
 
 def _verdict(rules: Rules, trouble: str) -> Verdict:
     if rules.dangerous:
         return "hostile"
-    if trouble:
+    if trouble or rules.outside:
         return "unreadable"
     return "unknown" if rules.unknown else "clean"
 
@@ -160,6 +164,7 @@ def _audit_onnx(data: memoryview, path: Path, rules: Rules) -> None:
         elif not target.is_file():
             raise RefusedError(f"its external data {location} is missing")
         else:
+            rules.outside.add(location)
             rules.note(f"keeps weights in {location}, which the digest does not cover")
 
 
@@ -192,6 +197,15 @@ def require_clean(found: Audit, path: Path) -> None:
         return
     bad = tuple(f"{name} ({reason})" for name, reason in found.dangerous)
     notes = "; ".join(found.notes)
+    if found.verdict == "unreadable" and found.outside:
+        raise ModelError(
+            "The graph keeps weights in other files, so it is not loaded.",
+            where=str(path),
+            why=f"the digest of {path.name} would be the same with other weights in "
+            f"{_shown(found.outside)}",
+            fix=_merged(path),
+            code="outside",
+        )
     if found.verdict == "unreadable":
         raise ModelError(
             "The model file cannot be audited, so it is not loaded.",
@@ -230,6 +244,13 @@ def _search_fix(found: Audit) -> str:
         "joblib.dump(search.best_estimator_, 'model.joblib')   # if the search is yours: its model "
         f"alone, without the distributions it drew from. Otherwise a{ASK[1:]}"
     )
+
+
+def _merged(path: Path) -> str:
+    """Return the command that writes a graph and its weights into one file beside it."""
+    whole = path.with_name(f"{path.stem}-whole{path.suffix}")
+    code = f"import onnx; onnx.save(onnx.load({str(path)!r}), {str(whole)!r})"
+    return f"python -c {shlex.quote(code)}"
 
 
 def _shown(names: tuple[str, ...]) -> str:

@@ -14,6 +14,7 @@ from afterfit.core.model import ModelDescription
 from afterfit.core.signature import Label, Task
 from afterfit.errors import InputError, ModelError
 from afterfit.models.native import Hints, NativeModel, Source
+from afterfit.models.protobuf import onnx_facts
 from afterfit.models.tables import chosen_features
 
 __all__ = ["Adapter", "OnnxNative", "graph_form"]
@@ -63,6 +64,7 @@ class OnnxNative:
     def __init__(self, data: bytes, hints: Hints) -> None:
         from afterfit.runtime.onnx import OnnxModel
 
+        _require_whole(data)
         self.estimator = data
         self._hints = hints
         session = _session(data)
@@ -126,6 +128,21 @@ class OnnxNative:
 def graph_form(native: OnnxNative, features: list[str]) -> dict[str, Any]:
     """Return ``inputs`` and ``output`` of the graph, for the variant that runs it."""
     return {"inputs": list(native.tensors(tuple(features))), "output": native.output}
+
+
+def _require_whole(data: bytes) -> None:
+    """Do nothing where all weights are in the graph; raises ModelError.
+
+    ONNX Runtime would look for those of a graph in memory in the working directory.
+    """
+    outside = onnx_facts(memoryview(data)).locations if b"location" in data else ()
+    if outside:
+        raise ModelError(
+            "the graph keeps weights in other files",
+            why=f"{', '.join(sorted(outside))}: what is there decides the answers, and no digest "
+            "covers it",
+            fix="load it whole: onnx.load(PATH) reads the weights too",
+        )
 
 
 def _session(data: bytes) -> Any:

@@ -61,6 +61,7 @@ class Rules:
     globals: set[str] = field(default_factory=set)
     unknown: set[str] = field(default_factory=set)
     dangerous: dict[str, str] = field(default_factory=dict)
+    outside: set[str] = field(default_factory=set)
     notes: list[str] = field(default_factory=list)
     versions: dict[str, str] = field(default_factory=dict)
     keys: set[str] = field(default_factory=set)
