@@ -13,7 +13,7 @@ from afterfit.core.dataset import Dataset
 from afterfit.core.signature import Column, Signature
 from afterfit.errors import InputError, UnavailableError, UsageError
 from afterfit.loadtest.config import LoadtestConfig
-from afterfit.loadtest.run import loadtest, quantile_of, request_bodies
+from afterfit.loadtest.run import loadtest, request_bodies
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -135,9 +135,3 @@ def test_bodies_are_the_users_rows_as_json() -> None:
         {"x": 2.5, "n": 3.0, "flag": True, "word": "ü"},
     ]
     assert request_bodies(DATA, SIGNATURE, 1) == request_bodies(DATA, SIGNATURE, 1)
-
-
-def test_a_quantile_of_a_sample_is_one_of_its_values() -> None:
-    """The smallest value with that share of the sample up to it; no rounding beside it."""
-    ordered = np.arange(1.0, 101.0)
-    assert [quantile_of(ordered, q) for q in (0.01, 0.07, 0.5, 0.99, 1.0)] == [1, 7, 50, 99, 100]

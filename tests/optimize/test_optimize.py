@@ -18,7 +18,7 @@ from afterfit.errors import InputError
 from afterfit.models.loaded import Hints, open_model
 from afterfit.models.tables import to_pandas
 from afterfit.optimize.config import OptimizeConfig
-from afterfit.optimize.latency import Timings, prefers_onnx, quantile_metric
+from afterfit.optimize.latency import Timings, metrics_of, prefers_onnx
 from afterfit.optimize.parity import differences
 from afterfit.optimize.run import ONNX_FILE, Optimized, optimize
 from afterfit.records.optimize import OptimizeRecord
@@ -241,12 +241,12 @@ def test_which_of_two_exact_forms_ships(
 def test_a_quantile_of_times_has_its_interval_where_there_are_calls_enough() -> None:
     """The median of 100 calls is bounded on both sides; the 99th percentile is open above."""
     spent = np.arange(1.0, 101.0)
-    median = quantile_metric("latency_p50_us", spent, 0.5, scope="batch:1")
+    median, tail = metrics_of({1: spent})
     assert median.low is not None
     assert median.high is not None
     assert median.value is not None
     assert 35 <= median.low < median.value < median.high <= 65
-    assert quantile_metric("latency_p99_us", spent, 0.99, scope="batch:1").high is None
+    assert tail.high is None
 
 
 def test_an_onnx_graph_is_left_as_it_is(tmp_path: Path, signed: Signed) -> None:

@@ -12,7 +12,10 @@ from hypothesis.extra.numpy import arrays
 from scipy import stats as peer
 
 from afterfit.errors import InputError, UsageError
-from afterfit.stats.quantile import quantile_interval
+from afterfit.monitor.log import Log
+from afterfit.monitor.measure import waits
+from afterfit.optimize.latency import metrics_of
+from afterfit.stats.quantile import quantile_interval, quantile_metric, quantile_of
 
 samples = arrays(float, st.integers(1, 300), elements=st.floats(-1e6, 1e6))
 
@@ -59,3 +62,41 @@ def test_nothing_to_bound_is_told_and_nonsense_is_refused() -> None:
             quantile_interval(np.arange(9.0), quantile)
     with pytest.raises(UsageError):
         quantile_interval(np.arange(9.0), 0.5, level=2.0)
+
+
+def test_a_quantile_of_a_sample_is_one_of_its_values() -> None:
+    """The smallest value with that share of the sample up to it; no rounding beside it."""
+    ordered = np.arange(1.0, 101.0)
+    assert [quantile_of(ordered, q) for q in (0.01, 0.07, 0.5, 0.99, 1.0)] == [1, 7, 50, 99, 100]
+
+
+def test_every_step_bounds_a_latency_alike() -> None:
+    """The same times have the same value and bounds in a load test, in optimize and in monitor."""
+    times = np.random.default_rng(3).permutation(np.arange(1.0, 1001.0))
+    tested = [quantile_metric("", times, q, unit="ms", scope="") for q in (0.5, 0.99)]
+    optimized = metrics_of({1: times})
+    live = waits(_log_of(times), 0.95)
+    assert [m.name for m in live] == ["infer_p50_us", "infer_p95_us", "infer_p99_us"]
+    numbers = [
+        [(metric.value, metric.low, metric.high, metric.n, metric.method) for metric in found]
+        for found in (tested, optimized, (live[0], live[2]))
+    ]
+    assert numbers[0] == numbers[1] == numbers[2]
+
+
+def _log_of(times: np.ndarray) -> Log:
+    unknown = np.full(len(times), np.nan)
+    return Log(
+        counts={},
+        versions={},
+        period=None,
+        scores=unknown,
+        probabilities=None,
+        codes=np.full(len(times), -1),
+        truth=np.full(len(times), None, dtype=object),
+        waits={"infer": times},
+        flags={},
+        errors={},
+        frame={},
+        rows=np.arange(len(times)),
+    )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import msgspec
 import numpy as np
 
@@ -20,7 +18,7 @@ from afterfit.loadtest.closed import Samples, run_closed_loop
 from afterfit.loadtest.config import LoadtestConfig
 from afterfit.records.loadtest import LoadtestRecord
 from afterfit.stats.interval import wilson
-from afterfit.stats.quantile import quantile_interval
+from afterfit.stats.quantile import quantile_metric, quantile_of
 from afterfit.store.environment import current_environment
 
 DISTINCT_ROWS = 500
@@ -116,21 +114,15 @@ def _record(
     )
 
 
-def quantile_of(ordered: np.ndarray, quantile: float) -> float:
-    """Return the smallest value with at least a share ``quantile`` of the sample up to it."""
-    # Rounded first: 0.07 * 100 is a little more than 7.
-    rank = math.ceil(round(quantile * len(ordered), 9))
-    return float(ordered[max(0, rank - 1)])
-
-
-def _known(bound: float) -> float | None:
-    return None if math.isnan(bound) else bound
-
-
 def _metrics(latencies: np.ndarray, samples: Samples, rate: float) -> tuple[Metric, ...]:
     errors = wilson(samples.errors, samples.requests)
     return (
-        *(_latency(latencies, quantile) for quantile in QUANTILES),
+        *(
+            quantile_metric(
+                f"latency_p{quantile * 100:g}_ms", latencies, quantile, unit="ms", scope=SCOPE
+            )
+            for quantile in QUANTILES
+        ),
         Metric(
             name="throughput_rps",
             value=rate,
@@ -148,20 +140,6 @@ def _metrics(latencies: np.ndarray, samples: Samples, rate: float) -> tuple[Metr
             method=errors.method,
             scope=SCOPE,
         ),
-    )
-
-
-def _latency(latencies: np.ndarray, quantile: float) -> Metric:
-    bounds = quantile_interval(latencies, quantile)
-    return Metric(
-        name=f"latency_p{quantile * 100:g}_ms",
-        value=quantile_of(latencies, quantile) if len(latencies) else None,
-        low=_known(bounds.low),
-        high=_known(bounds.high),
-        n=len(latencies),
-        method=bounds.method,
-        unit="ms",
-        scope=SCOPE,
     )
 
 

@@ -12,8 +12,9 @@ from afterfit.core.metric import Metric
 from afterfit.core.signature import Signature, Task
 from afterfit.monitor.config import MonitorConfig
 from afterfit.monitor.log import Log
-from afterfit.stats.interval import normal_quantile, wilson
+from afterfit.stats.interval import wilson
 from afterfit.stats.metric_interval import metric_with_interval
+from afterfit.stats.quantile import quantile_metric
 
 SCOPE = "live"
 QUANTILES = (0.5, 0.95, 0.99)
@@ -27,34 +28,11 @@ USUAL: dict[Task, tuple[str, ...]] = {
 def waits(log: Log, level: float) -> list[Metric]:
     """Return quantiles of the time in the queue and in the model, in microseconds."""
     return [
-        quantile_metric(f"{name}_p{q * 100:g}_us", values, q, level)
+        quantile_metric(f"{name}_p{q * 100:g}_us", values, q, unit="us", scope=SCOPE, level=level)
         for name, values in log.waits.items()
         if values.any()
         for q in QUANTILES
     ]
-
-
-def quantile_metric(name: str, values: np.ndarray, q: float, level: float) -> Metric:
-    """Return a quantile with the interval between two order statistics.
-
-    Their ranks are n q ± z √(n q (1 - q)), the normal approximation of the binomial; a rank
-    outside of the sample leaves that bound open (None).
-    """
-    ordered = np.sort(values)
-    n = len(ordered)
-    half = normal_quantile(level) * math.sqrt(n * q * (1 - q))
-    low, high = math.floor(n * q - half), math.ceil(n * q + half)
-    return Metric(
-        name=name,
-        value=float(np.quantile(ordered, q, method="inverted_cdf")),
-        low=float(ordered[low - 1]) if low >= 1 else None,
-        high=float(ordered[high]) if high < n else None,
-        level=level,
-        n=n,
-        method="order statistics",
-        unit="us",
-        scope=SCOPE,
-    )
 
 
 def share_metric(name: str, part: int, whole: int, level: float) -> Metric:

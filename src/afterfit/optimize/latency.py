@@ -14,7 +14,7 @@ from afterfit.core.signature import Signature
 from afterfit.models.convert import Converted
 from afterfit.models.loaded import LoadedModel
 from afterfit.optimize.config import OptimizeConfig
-from afterfit.stats.interval import normal_quantile
+from afterfit.stats.quantile import quantile_metric
 
 __all__ = [
     "Timings",
@@ -22,7 +22,6 @@ __all__ = [
     "measure",
     "metrics_of",
     "prefers_onnx",
-    "quantile_metric",
     "speedup",
 ]
 
@@ -70,30 +69,8 @@ def metrics_of(timings: dict[int, np.ndarray]) -> tuple[Metric, ...]:
     found: list[Metric] = []
     for rows, spent in sorted(timings.items()):
         for name, level in (("latency_p50_us", 0.5), ("latency_p99_us", 0.99)):
-            found.append(quantile_metric(name, spent, level, scope=f"batch:{rows}"))
+            found.append(quantile_metric(name, spent, level, unit="µs", scope=f"batch:{rows}"))
     return tuple(found)
-
-
-def quantile_metric(name: str, spent: np.ndarray, level: float, *, scope: str) -> Metric:
-    """Return a quantile of times (µs) with its 95 % interval from order statistics.
-
-    The number of values below a quantile is binomial (normal approximation); a bound that would
-    need more calls than there were is None.
-    """
-    ordered = np.sort(np.asarray(spent, dtype=np.float64))
-    n = len(ordered)
-    half = normal_quantile(0.95) * np.sqrt(n * level * (1 - level))
-    first, last = int(np.floor(n * level - half)), int(np.ceil(n * level + half))
-    return Metric(
-        name=name,
-        value=float(np.quantile(ordered, level)),
-        low=float(ordered[first]) if first >= 0 else None,
-        high=float(ordered[last]) if last < n else None,
-        n=n,
-        method="order statistics",
-        unit="µs",
-        scope=scope,
-    )
 
 
 def speedup(timings: Timings, rows: int) -> float:

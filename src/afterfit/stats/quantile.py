@@ -1,13 +1,42 @@
-"""The interval of a quantile from its order statistics: no distribution is assumed."""
+"""A quantile and its interval from order statistics: no distribution is assumed."""
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
+from afterfit.core.metric import Metric
 from afterfit.errors import InputError
 from afterfit.stats.interval import Interval, check_level, undefined
 
 METHOD = "order statistics"
+
+
+def quantile_metric(
+    name: str, values: np.ndarray, quantile: float, *, unit: str, scope: str, level: float = 0.95
+) -> Metric:
+    """Return a quantile of ``values`` (any order) with its interval; a bound may be None."""
+    ordered = np.sort(np.asarray(values, dtype=np.float64))
+    bounds = quantile_interval(ordered, quantile, level)
+    return Metric(
+        name=name,
+        value=quantile_of(ordered, quantile) if len(ordered) else None,
+        low=None if math.isnan(bounds.low) else bounds.low,
+        high=None if math.isnan(bounds.high) else bounds.high,
+        level=level,
+        n=len(ordered),
+        method=bounds.method,
+        unit=unit,
+        scope=scope,
+    )
+
+
+def quantile_of(ordered: np.ndarray, quantile: float) -> float:
+    """Return the smallest value with at least a share ``quantile`` of the sample up to it."""
+    # Rounded first: 0.07 * 100 is a little more than 7.
+    rank = math.ceil(round(quantile * len(ordered), 9))
+    return float(ordered[max(0, rank - 1)])
 
 
 def quantile_interval(ordered: np.ndarray, quantile: float, level: float = 0.95) -> Interval:
