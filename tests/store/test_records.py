@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from afterfit.core.digest import canonical_json, digest_of
 from afterfit.core.metric import Metric
 from afterfit.errors import ForbiddenError, IntegrityError, NotFoundError, UsageError
 from afterfit.records.assess import AssessRecord
@@ -231,3 +232,18 @@ def test_a_killed_writer_leaves_only_whole_records(tmp_path: Path) -> None:
     assert store.verify() == ()
     assert told <= found
     assert not store.index.in_memory
+
+
+def test_a_record_from_before_a_field_was_added_is_still_believed(store: RecordStore) -> None:
+    """Its digest covers what was written then, without the fields that came later."""
+    stored = store.put(record())
+    body = msgspec.to_builtins(stored.body)
+    del body["n_labelled"]
+    digest = digest_of(body)
+    envelope = msgspec.to_builtins(stored.envelope) | {"digest": digest}
+    path = store.folder / f"{digest}.json"
+    path.write_bytes(canonical_json({"envelope": envelope, "body": body}))
+    assert store.get(digest).body == stored.body
+    path.write_bytes(path.read_bytes().replace(b'"subject":"s"', b'"subject":"t"'))
+    with pytest.raises(IntegrityError, match="changed after"):
+        store.get(digest)
