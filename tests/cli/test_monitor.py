@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,11 @@ import pandas as pd
 import pytest
 from tests.runtime.bundles import people, people_bundle
 
+import afterfit
 from afterfit.cli.app import run
+from afterfit.core.bundle import Bundle
+from afterfit.records.monitor import MonitorRecord
+from afterfit.runtime.counts import LiveCounts
 from afterfit.workspace import Workspace
 
 
@@ -34,3 +39,58 @@ def test_the_gates_of_the_configuration_are_alarms_and_stop_no_promotion(
     findings = json.loads(capsys.readouterr().out)["result"]["body"]["findings"]
     alarms = {each["where"]: each["outcome"] for each in findings if each["code"] == "M009"}
     assert alarms == {gates[0]: "issue", gates[1]: "passed"}
+
+
+def test_predictions_of_a_loaded_version_are_in_the_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``afterfit.load(...).predict`` leaves events and live counts that the report reads."""
+    monkeypatch.chdir(tmp_path)
+    space = Workspace(tmp_path / ".afterfit")
+    people_bundle(tmp_path / "draft")
+    space.registry.register("churn", tmp_path / "draft", who="ana")
+    with afterfit.load("churn@1") as model:
+        model.predict(pd.DataFrame(people(300)))
+    record = _reported(space, "churn@1")
+    assert record.counts["served"] == 300
+    assert record.live is not None
+    assert {column.total for column in record.live.columns} == {300}
+
+
+def test_a_period_bounds_live_counts_as_well(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Counts of hours outside of the period are left out, and the report names those it took."""
+    monkeypatch.chdir(tmp_path)
+    space = Workspace(tmp_path / ".afterfit")
+    people_bundle(tmp_path / "draft")
+    version = space.registry.register("churn", tmp_path / "draft", who="ana")
+    counts = LiveCounts("w")
+    nine = datetime(2026, 11, 23, 9, tzinfo=UTC)
+    for hour, rows in enumerate((200, 300, 400)):
+        counts.update(
+            ("churn", 1, version.digest),
+            Bundle(tmp_path / "draft").fingerprint,
+            people(rows),
+            np.full(rows, 0.5),
+            now=(nine + timedelta(hours=hour, minutes=20)).timestamp(),
+        )
+    counts.save(space.events)
+    period = ["--since", "2026-11-23T10:30:00Z", "--until", "2026-11-23T11:00:00Z"]
+    record = _reported(space, "churn@1", *period)
+    assert record.live is not None
+    assert {column.total for column in record.live.columns} == {300}
+    assert record.counted == ("2026-11-23T10:00:00+00:00", "2026-11-23T11:00:00+00:00")
+    record = _reported(space, "churn@1", "--since", "2030-01-01")
+    assert record.live is not None
+    assert {column.total for column in record.live.columns} == {0}
+    assert record.counted is None
+    assert [f.outcome for f in record.findings if f.code in {"M003", "M010"}] == ["skipped"]
+
+
+def _reported(space: Workspace, *arguments: str) -> MonitorRecord:
+    assert run(["monitor", "report", *arguments]) == 0
+    stored = space.records.latest("monitor")
+    assert stored is not None
+    assert isinstance(stored.body, MonitorRecord)
+    return stored.body

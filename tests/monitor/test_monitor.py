@@ -22,6 +22,7 @@ from afterfit.monitor.run import monitor_report
 from afterfit.monitor.table import Reference
 from afterfit.records.monitor import MonitorRecord
 from afterfit.records.record import Environment
+from afterfit.runtime.counts import Window
 
 ENV = Environment(afterfit="0.1.0")
 DIGEST = "9b" * 32
@@ -352,13 +353,17 @@ def test_counts_stand_in_for_inputs(reference: Reference) -> None:
     assert counted.live.n_ref == 1000
 
 
-def _windows(reference: Reference, frame: Frame, scores: np.ndarray) -> Iterator[Fingerprint]:
+def _windows(reference: Reference, frame: Frame, scores: np.ndarray) -> Iterator[Window]:
     assert reference.fingerprint is not None
     for start in range(0, 1000, 250):
         part = slice(start, start + 250)
-        window = reference.fingerprint.blank()
-        window.update(take(frame, part), scores[part])
-        yield msgspec.json.decode(msgspec.json.encode(window), type=Fingerprint)
+        counts = reference.fingerprint.blank()
+        counts.update(take(frame, part), scores[part])
+        yield msgspec.json.decode(msgspec.json.encode(_window(counts)), type=Window)
+
+
+def _window(counts: Fingerprint) -> Window:
+    return Window(model="m", version=1, digest="d", start=1_760_000_400, fingerprint=counts)
 
 
 def test_counts_of_another_version_are_refused(reference: Reference) -> None:
@@ -366,7 +371,7 @@ def test_counts_of_another_version_are_refused(reference: Reference) -> None:
     frame, scores = rows(7, 500)
     other = build(frame, SIGNATURE, Predictions(values=scores))
     with pytest.raises(InputError, match="another version"):
-        monitor_report([], reference, env=ENV, windows=[other])
+        monitor_report([], reference, env=ENV, windows=[_window(other)])
 
 
 def test_unseen_inputs_are_not_passed(reference: Reference) -> None:

@@ -39,7 +39,7 @@ def report(
     name
         A version, such as churn or churn@3; its own events are read without --log.
     since
-        Only predictions from this moment on (ISO 8601).
+        Only predictions from this moment on (ISO 8601); live counts are of whole hours.
     until
         Only predictions before this moment.
     output

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import msgspec
 import numpy as np
@@ -20,8 +20,10 @@ from afterfit.monitor.judge import judge
 from afterfit.monitor.log import Log, collect
 from afterfit.monitor.measure import quality, share_metric, shares, truth_codes, waits
 from afterfit.monitor.table import Reference
+from afterfit.monitor.windows import span, within
 from afterfit.records.monitor import MonitorRecord
 from afterfit.records.record import Environment
+from afterfit.runtime.counts import Window
 
 
 def monitor_report(
@@ -30,19 +32,20 @@ def monitor_report(
     config: MonitorConfig | None = None,
     *,
     env: Environment,
-    windows: Iterable[Fingerprint] = (),
+    windows: Iterable[Window] = (),
     progress: Progress = SILENT,
 ) -> MonitorRecord:
     """Return what a version saw and said in a period, beside what it was assessed on.
 
-    ``windows`` are snapshots of live counts, each of rows of its own; they stand in for the
-    inputs where none were captured. Raises InputError for counts of another version.
+    ``windows`` are snapshots of live counts, each of rows of its own; those that touch the period
+    stand in for the inputs where none were captured. Raises InputError for counts on other bins.
     """
     config = config or MonitorConfig()
     progress.step("read the log")
     read = log if isinstance(log, Log) else _collect(log, reference, config)
     progress.step("compare with the reference")
-    live = _live(read, reference.fingerprint, windows)
+    counted = [] if _captured(read.frame) else within(windows, config.since, config.until)
+    live = _live(read, reference.fingerprint, counted)
     comparisons = _comparisons(reference.fingerprint, live, config)
     progress.step("measure")
     metrics = _metrics(read, reference, config)
@@ -56,6 +59,7 @@ def monitor_report(
         metrics=tuple(metrics),
         counts=read.counts,
         period=read.period,
+        counted=span(counted) if live is not None else None,
         reference=reference.fingerprint,
         live=live,
         distances=tuple(d for comparison in comparisons for d in comparison.distances()),
@@ -79,16 +83,14 @@ def _inputs(reference: Reference) -> dict[str, str]:
     )
 
 
-def _live(
-    log: Log, reference: Fingerprint | None, windows: Iterable[Fingerprint]
-) -> Fingerprint | None:
+def _live(log: Log, reference: Fingerprint | None, windows: Sequence[Window]) -> Fingerprint | None:
     """Return live counts on the reference's edges.
 
     Columns from captured rows, else from windows; outputs from the log, where it has any.
     """
     if reference is None:
         return None
-    counted = None if _captured(log.frame) else merged(windows, reference)
+    counted = merged((window.fingerprint for window in windows), reference)
     live = reference.blank() if counted is None else counted
     if counted is None:
         live.update(log.frame)

@@ -22,10 +22,15 @@ class Distance(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MonitorRecord(Record, frozen=True, kw_only=True, tag="monitor"):
-    """Counts by kind, live distributions beside the reference, and the period (ISO 8601, UTC)."""
+    """Counts by kind, live distributions beside the reference, and the period (ISO 8601, UTC).
+
+    ``counted`` is the first and the last moment of the whole hours whose live counts stand in
+    ``live``; None where none were used.
+    """
 
     counts: dict[str, int] = {}
     period: tuple[str, str] | None = None
+    counted: tuple[str, str] | None = None
     reference: Fingerprint | None = None
     live: Fingerprint | None = None
     distances: tuple[Distance, ...] = ()

@@ -42,6 +42,8 @@ def _counts(record: MonitorRecord) -> Block:
     period = " to ".join(when(moment) for moment in record.period) if record.period else ""
     tones = {"failed": "bad", "refused": "warn"}
     items: list[tuple[str, Cell | str]] = [("Period", period)]
+    if record.counted:
+        items.append(("Live counts, whole hours", " to ".join(map(when, record.counted))))
     for name in sorted(record.counts, key=lambda name: FIRST.index(name) if name in FIRST else 9):
         value = record.counts[name]
         tone = tones.get(name, "") if value else ""

@@ -221,7 +221,7 @@ class Workspace:
             self.registry.checkout(found),
             name=found.name,
             version=found.number,
-            events=self.events / found.name if events else None,
+            events=self.events if events else None,
             expected=found.digest,
         )
 

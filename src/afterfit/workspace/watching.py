@@ -37,7 +37,7 @@ def report_on_events(space: Workspace, ref: str, config: MonitorConfig) -> Store
     started = time.monotonic()
     version, reference = _reference(space, ref)
     counts = [
-        window.fingerprint
+        window
         for window in read_counts(space.events)
         if window.digest == version.digest and window.model == version.name
     ]
