@@ -61,12 +61,24 @@ class LineSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class ServeSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """``[serve]``: where and how the server listens; loopback unless told otherwise."""
+    """``[serve]``: where and how the server listens; loopback unless told otherwise.
+
+    ``workers`` and ``threads`` are by the processors where nothing is said; ``batch_cap`` and
+    ``queue_rows`` of 0 by measurement; ``deadline_ms`` of 0 is none.
+    """
 
     host: str = "127.0.0.1"
     port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 8080
-    workers: Annotated[int, msgspec.Meta(ge=1, le=256)] = 1
-    threads: Annotated[int, msgspec.Meta(ge=1, le=256)] = 1
+    workers: Annotated[int, msgspec.Meta(ge=1, le=256)] | None = None
+    threads: Annotated[int, msgspec.Meta(ge=1, le=256)] | None = None
+    keys: str = ""
+    tls_cert: str = ""
+    tls_key: str = ""
+    client_ca: str = ""
+    public_docs: bool = False
+    batch_cap: Annotated[int, msgspec.Meta(ge=0)] = 0
+    queue_rows: Annotated[int, msgspec.Meta(ge=0)] = 0
+    deadline_ms: Annotated[float, msgspec.Meta(ge=0)] = 0.0
     capture: Literal["none", "all"] = "none"
 
 
@@ -272,6 +284,9 @@ gates = [
 [serve]
 # host = "127.0.0.1"
 # port = 8080
-# workers = 1
+# workers = 2                   # one for each processor, unless you say otherwise
+# keys = "keys.json"            # API keys: afterfit key create NAME --role predict
+# tls_cert = "server.pem"       # and tls_key, and client_ca for certificates of clients
+# deadline_ms = 0               # drop requests that waited for longer; 0 keeps them
 # capture = "none"              # "all" keeps the inputs of every prediction beside it
 """

@@ -16,9 +16,13 @@ from cyclopts import Parameter
 
 from afterfit.cli.common import Common, opened
 from afterfit.cli.output import Answer
+from afterfit.config import ServeSection
 from afterfit.errors import UsageError
+from afterfit.runtime.batch import BatchSettings
 from afterfit.runtime.journal import Capture
+from afterfit.runtime.tls import TlsSettings
 from afterfit.serve.config import ServeConfig
+from afterfit.serve.division import division_of
 from afterfit.serve.follow import Follower
 from afterfit.serve.run import ServedBundle, ServerHandle, start_server
 from afterfit.workspace import Workspace
@@ -33,6 +37,16 @@ def serve(
     capture: Annotated[str | None, Parameter(help="none, or all: keep inputs in events.")] = None,
     events: Annotated[str, Parameter(help="A folder, or - for stdout.")] = "",
     follow: Annotated[bool, Parameter(help="Change when the alias moves.")] = True,
+    keys: Annotated[Path | None, Parameter(help="A file of API keys: afterfit key.")] = None,
+    tls_cert: Annotated[Path | None, Parameter(help="A certificate with its chain, PEM.")] = None,
+    tls_key: Annotated[Path | None, Parameter(help="Its key, where it stands apart.")] = None,
+    client_ca: Annotated[Path | None, Parameter(help="Clients need a certificate of it.")] = None,
+    public_docs: Annotated[
+        bool | None, Parameter(help="Show the page of the models without a key.")
+    ] = None,
+    batch_cap: Annotated[int | None, Parameter(help="Most rows at once; 0: measured.")] = None,
+    queue_rows: Annotated[int | None, Parameter(help="Most rows that wait; 0: measured.")] = None,
+    deadline_ms: Annotated[float | None, Parameter(help="Drop what waits longer; 0: none.")] = None,
     allow_unauthenticated: Annotated[
         bool, Parameter(negative="", help="Listen beyond this machine without keys.")
     ] = False,
@@ -51,11 +65,16 @@ def serve(
     """
     if not refs:
         raise UsageError("nothing to serve", fix="afterfit serve NAME@champion")
-    asked = {"serve.host": host, "serve.port": port, "serve.workers": workers}
-    asked |= {"serve.threads": threads, "serve.capture": capture}
+    asked: dict[str, str | float | None] = {"serve.host": host, "serve.port": port}
+    asked |= {"serve.workers": workers}
+    asked |= {"serve.threads": threads, "serve.capture": capture, "serve.keys": _text(keys)}
+    asked |= {"serve.tls_cert": _text(tls_cert), "serve.tls_key": _text(tls_key)}
+    asked |= {"serve.client_ca": _text(client_ca), "serve.public_docs": public_docs}
+    asked |= {"serve.batch_cap": batch_cap, "serve.queue_rows": queue_rows}
+    asked |= {"serve.deadline_ms": deadline_ms}
     with opened(common, asked) as space:
         bundles, followed = _resolve(space, refs)
-        config = _config(space, events, allow_unauthenticated=allow_unauthenticated)
+        config = _config(space, events, bundles, allow_unauthenticated=allow_unauthenticated)
         state = _state_folder(space, bundles)
         with _interruptible() as stop, start_server(bundles, config, state) as server:
             _tell(server, bundles, as_json=common.json)
@@ -92,18 +111,46 @@ def _state_folder(space: Workspace, bundles: dict[str, ServedBundle]) -> Path:
     return Path(tempfile.mkdtemp(prefix="afterfit-endpoint-"))
 
 
-def _config(space: Workspace, events: str, *, allow_unauthenticated: bool) -> ServeConfig:
+def _text(path: Path | None) -> str | None:
+    return None if path is None else str(path)
+
+
+def _config(
+    space: Workspace,
+    events: str,
+    bundles: dict[str, ServedBundle],
+    *,
+    allow_unauthenticated: bool,
+) -> ServeConfig:
     settings = space.config.serve
     folder = events or str(space.events.resolve())
+    folders = [bundle.folder for bundle in bundles.values()]
+    division = division_of(settings.workers, settings.threads, folders)
     return ServeConfig(
         host=settings.host,
         port=settings.port,
-        workers=settings.workers,
-        threads=settings.threads,
+        workers=division.workers,
+        threads=division.threads,
+        keys=settings.keys,
+        tls=_tls(settings),
+        public_docs=settings.public_docs,
+        batching=BatchSettings(
+            cap=settings.batch_cap,
+            queue_rows=settings.queue_rows,
+            deadline_ms=settings.deadline_ms,
+        ),
         events=folder,
         capture=msgspec.convert({"mode": settings.capture}, Capture),
         allow_unauthenticated=allow_unauthenticated,
     )
+
+
+def _tls(settings: ServeSection) -> TlsSettings | None:
+    if not settings.tls_cert:
+        if settings.tls_key or settings.client_ca:
+            raise UsageError("TLS needs a certificate", fix="pass --tls-cert FILE as well")
+        return None
+    return TlsSettings(cert=settings.tls_cert, key=settings.tls_key, client_ca=settings.client_ca)
 
 
 def _tell(server: ServerHandle, bundles: dict[str, ServedBundle], *, as_json: bool) -> None:

@@ -43,7 +43,7 @@ class RowSet:
 def held_out_rows(data: Dataset, limit: int, seed: int) -> RowSet:
     """Return at most ``limit`` rows of the data, drawn without replacement, in their order."""
     rows = _sample(len(data), limit, seed)
-    frame = take(data.frame, rows)
+    frame = dict(take(data.frame, rows))
     return RowSet("held-out rows", frame, np.zeros(len(rows), np.int64), ("held-out",))
 
 

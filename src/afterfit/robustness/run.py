@@ -79,7 +79,8 @@ def _sample(data: Dataset, signature: Signature, config: RobustnessConfig) -> Fr
     chosen = random.permutation(len(data))[: max(1, config.rows)]
     if not len(chosen):
         raise InputError("the data has no rows to spoil", where=data.source)
-    return frames.take(frames.select(data.frame, signature.names), np.sort(chosen))
+    selected = frames.select(data.frame, signature.names)
+    return {name: values[np.sort(chosen)] for name, values in selected.items()}
 
 
 def _reached(

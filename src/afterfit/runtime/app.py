@@ -9,8 +9,10 @@ from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 from afterfit.runtime import metrics as prometheus
+from afterfit.runtime.keys import KeyRing, Refusal, credentials
 from afterfit.runtime.live import LiveModel, Service
 from afterfit.runtime.messages import Reply, Request, Response, json_response
+from afterfit.runtime.platform import EVERY_SERVER
 from afterfit.runtime.problems import HttpError, error_response
 
 __all__ = ["App", "Result", "Route"]
@@ -38,9 +40,20 @@ class Route(NamedTuple):
 class App:
     """The handler of a worker's HTTP server."""
 
-    def __init__(self, service: Service, *, endpoint: str = "afterfit") -> None:
+    def __init__(
+        self,
+        service: Service,
+        *,
+        endpoint: str = "afterfit",
+        routes: dict[str, str] | None = None,
+        ring: KeyRing | None = None,
+        public_docs: bool = False,
+    ) -> None:
         self.service = service
         self.endpoint = endpoint
+        self.ring = ring
+        self.public_docs = public_docs
+        self.platform_routes = dict(routes or EVERY_SERVER)
         self.ready = False
         self.generation = 0
         self.fixed: dict[str, Route] = {}
@@ -49,12 +62,18 @@ class App:
         # They import this module, and a worker needs them all in any case.
         for name in ("routes_info", "routes_predict", "routes_oip"):
             importlib.import_module(f"afterfit.runtime.{name}").add(self)
+        # Last, as a platform may name a path of the server's own for its own purpose.
+        importlib.import_module("afterfit.runtime.routes_predict").add_platform(
+            self, self.platform_routes
+        )
 
     def __call__(self, request: Request) -> Result:
         """Return the answer, or a promise of it, and count it."""
         route = self.fixed.get(request.path) or self._find(request.path)
         try:
             check_method(route, request.method)
+            if self.ring is not None and route.role:
+                self._check_key(self.ring, route, request)
             result = route.handle(request)
         except Exception as error:  # noqa: BLE001 - a defect is counted and raised again
             result = self.failed(error, request)
@@ -100,6 +119,21 @@ class App:
             names = ", ".join(f"/predict/{name}" for name in models)
             raise HttpError(404, f"there are several models; use one of: {names}")
         return next(iter(models.values()))
+
+    def has(self, path: str) -> bool:
+        """Return whether a path leads somewhere."""
+        return path in self.fixed or self._find(path).name != "unknown"
+
+    def _check_key(self, ring: KeyRing, route: Route, request: Request) -> None:
+        """Raise HttpError 401, 403 or 429 where the request's key is not one that may do this."""
+        name = route.model or (next(iter(self.service.models), "") if self._alone() else "")
+        found = ring.authorize(credentials(request.headers), route.role, name, time.time())  # type: ignore[arg-type]
+        if isinstance(found, Refusal):
+            raise HttpError(found.status, found.message, found.headers)
+        request.grant = found
+
+    def _alone(self) -> bool:
+        return len(self.service.models) == 1
 
     async def _wait(self, route: Route, request: Request, result: Awaitable[Response]) -> Response:
         try:

@@ -24,8 +24,9 @@ from afterfit.runtime.messages import Reply, Request, Response
 from afterfit.runtime.problems import BusyError, LateError
 from afterfit.runtime.rows import Parsed
 
-__all__ = ["BatchSettings", "Batcher", "Outcome", "Part", "Work"]
+__all__ = ["BatchSettings", "Batcher", "Finish", "Outcome", "Part", "Work"]
 
+Finish = Callable[[Answer], Response]
 NEVER = math.inf
 
 
@@ -72,7 +73,7 @@ class Work:
         parsed: Parsed,
         request: Request,
         route: str,
-        finish: Callable[[Answer], Response],
+        finish: Finish,
         deadline: float = NEVER,
     ) -> None:
         self.parsed = parsed

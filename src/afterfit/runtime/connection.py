@@ -132,8 +132,10 @@ class Connection(asyncio.Protocol):
             self._refuse(*self.refusal)
 
     def eof_received(self) -> bool:
-        """Keep the write side open while answers are due."""
+        """Keep the write side open while answers are due; TLS has no half of a connection."""
         self.last = True
+        if self.transport.get_extra_info("sslcontext") is not None:
+            return False
         return bool(self.pending) and self.lingers_since is None
 
     def pause_writing(self) -> None:

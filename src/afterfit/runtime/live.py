@@ -131,6 +131,8 @@ class Service:
     def submit(self, model: LiveModel, work: Work) -> Reply:
         """Return the promise of a request's answer."""
         model.in_flight += 1
+        if work.request.grant is not None:
+            work.request.grant.charge(work.parsed.size, time.time())
         return self.batcher(model).submit(work)
 
     def batcher(self, model: LiveModel) -> Batcher:

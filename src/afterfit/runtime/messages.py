@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Awaitable, Callable
 from itertools import count
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
@@ -37,10 +37,21 @@ class HttpLimits(msgspec.Struct, frozen=True, kw_only=True):
     connections: int = 2048
 
 
+class Grant(Protocol):
+    """The key that let a request in."""
+
+    id: str
+    name: str
+
+    def charge(self, rows: int, now: float) -> None:
+        """Take the rows of the request from what the key may use."""
+        ...
+
+
 class Request:
     """One whole request; header names are lower-case; ``received`` is perf_counter seconds."""
 
-    __slots__ = ("_id", "body", "headers", "method", "path", "query", "received")
+    __slots__ = ("_id", "body", "grant", "headers", "method", "path", "query", "received")
 
     def __init__(
         self, method: str, path: str, headers: dict[bytes, bytes], body: bytes, query: str = ""
@@ -51,6 +62,7 @@ class Request:
         self.headers = headers
         self.body = body
         self.received = time.perf_counter()
+        self.grant: Grant | None = None
         self._id = ""
 
     @property

@@ -10,17 +10,15 @@ Source: https://github.com/kserve/open-inference-protocol, specification/protoco
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
 from afterfit.core.frame import Frame
 from afterfit.core.signature import Column, Signature
-from afterfit.runtime.answers import Answer
+from afterfit.runtime.batch import Finish
 from afterfit.runtime.columns import FieldError, Problem
 from afterfit.runtime.decode import Decoder, parse_json
-from afterfit.runtime.messages import Response
 from afterfit.runtime.oip_answer import InferWriter, output_tensors
 from afterfit.runtime.oip_binary import unpack
 from afterfit.runtime.problems import ProtocolError
@@ -90,7 +88,6 @@ class NumberRequest(InferRequest, kw_only=True):
 
 _numbers = msgspec.json.Decoder(NumberRequest)
 _general = msgspec.json.Decoder(InferRequest)
-Finish = Callable[[Answer], Response]
 
 
 class InferReader:

@@ -13,7 +13,6 @@ from afterfit.runtime.live import LiveModel
 from afterfit.runtime.messages import Reply, Request, Response, json_response
 from afterfit.runtime.oip_answer import InferWriter
 from afterfit.runtime.problems import HttpError, ProtocolError
-from afterfit.runtime.routes_predict import json_body
 
 __all__ = ["add"]
 
@@ -23,7 +22,7 @@ HEADER = b"inference-header-content-length"
 
 def add(app: App) -> None:
     """Add the routes."""
-    app.fixed["/v2"] = Route("metadata", READ, _server)
+    app.fixed["/v2"] = Route("metadata", READ, _server, role="predict")
     app.fixed["/v2/health/live"] = Route("health", READ, lambda _: _ok({"live": True}))
     app.fixed["/v2/health/ready"] = Route("health", READ, lambda _: _ready(app))
     app.finders.append(lambda parts: _find(app, parts))
@@ -40,9 +39,11 @@ def _find(app: App, parts: list[str]) -> Route | None:
         return app.model(name, version)
 
     routes: dict[tuple[str, ...], Route] = {
-        (): Route("metadata", READ, lambda _: _metadata(model()), model=name),
+        (): Route("metadata", READ, lambda _: _metadata(model()), role="predict", model=name),
         ("ready",): Route("health", READ, lambda _: _model_ready(model()), model=name),
-        ("infer",): Route("infer", WRITE, lambda r: _infer(app, r, model()), model=name),
+        ("infer",): Route(
+            "infer", WRITE, lambda r: _infer(app, r, model()), role="predict", model=name
+        ),
     }
     return routes.get(tuple(rest))
 
@@ -51,13 +52,23 @@ def _infer(app: App, request: Request, model: LiveModel) -> Reply:
     service = app.service
     try:
         service.batcher(model).admit()
-        body = json_body(request)
-        parsed, finish, timeout = model.part(_reader).read(body, _json_bytes(request))
+        check_charset(request)
+        reader = model.part(_reader)
+        parsed, finish, timeout = reader.read(request.body, _json_bytes(request))
         deadline = deadline_of(request, timeout, service.batching)
     except (AfterfitError, HttpError) as error:
         service.refused(model, error, request.id)
         raise
     return service.submit(model, Work(parsed, request, "infer", finish, deadline))
+
+
+def check_charset(request: Request) -> None:
+    """Raise HttpError 415 for another charset than UTF-8; clients forget the rest of the header."""
+    kind = request.headers.get(b"content-type")
+    if kind and b"charset" in kind:
+        charset = kind.lower().partition(b"charset=")[2].split(b";")[0].strip(b"\"' ")
+        if charset not in {b"", b"utf-8", b"utf8", b"us-ascii"}:
+            raise HttpError(415, "charset: JSON is UTF-8")
 
 
 def _reader(model: LiveModel) -> oip.InferReader:

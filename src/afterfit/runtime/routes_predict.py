@@ -1,66 +1,86 @@
-"""``POST /predict``: rows or columns by name, as JSON."""
+"""Predictions by name: ``POST /predict``, ``/invocations``, and the routes of platforms."""
 
 from __future__ import annotations
 
 from afterfit.errors import AfterfitError
-from afterfit.runtime.app import WRITE, App, Route
-from afterfit.runtime.batch import Work
+from afterfit.runtime.app import READ, WRITE, App, Result, Route
+from afterfit.runtime.batch import Finish, Work
 from afterfit.runtime.deadline import deadline_of
+from afterfit.runtime.formats.negotiate import Family, negotiate, plain_json
 from afterfit.runtime.live import LiveModel
-from afterfit.runtime.messages import Reply, Request
+from afterfit.runtime.messages import Request, json_response
 from afterfit.runtime.predict_answer import PredictWriter
 from afterfit.runtime.problems import HttpError
 from afterfit.runtime.rows import Parsed
 
-__all__ = ["add", "json_body"]
+__all__ = ["add", "add_platform"]
 
 
 def add(app: App) -> None:
-    """Add the routes."""
-    app.fixed["/predict"] = Route("predict", WRITE, lambda r: _predict(app, r, app.only()))
+    """Add ``/predict`` and ``/predict/NAME``."""
+    app.fixed["/predict"] = _route(app, "predict", "")
     app.finders.append(lambda parts: _find(app, parts))
+
+
+def add_platform(app: App, routes: dict[str, str]) -> None:
+    """Add the paths of a platform: health, or predictions in a form of its own."""
+    for path, family in routes.items():
+        if family == "health":
+            app.fixed[path] = Route("health", READ, lambda _: _ready(app))
+        else:
+            app.fixed[path] = _route(app, family, "")
 
 
 def _find(app: App, parts: list[str]) -> Route | None:
     if len(parts) != 2 or parts[0] != "predict":
         return None
-    name = parts[1]
-    return Route("predict", WRITE, lambda r: _predict(app, r, app.model(name)), model=name)
+    return _route(app, "predict", parts[1])
 
 
-def _predict(app: App, request: Request, model: LiveModel) -> Reply:
+def _route(app: App, family: str, name: str) -> Route:
+    known: Family = family  # type: ignore[assignment]  # settings name families only
+
+    def handle(request: Request) -> Result:
+        return _predict(app, request, app.model(name) if name else app.only(), known)
+
+    return Route("predict", WRITE, handle, role="predict", model=name)
+
+
+def _ready(app: App) -> Result:
+    return json_response(200 if app.ready else 503, {"ready": app.ready})
+
+
+def _predict(app: App, request: Request, model: LiveModel, family: Family) -> Result:
     service = app.service
     try:
         service.batcher(model).admit()
-        parsed = read(model, json_body(request))
+        parsed, finish = _read(model, request, family)
+        deadline = deadline_of(request, 0.0, service.batching)
     except (AfterfitError, HttpError) as error:
         service.refused(model, error, request.id)
         raise
-    deadline = deadline_of(request, 0.0, service.batching)
-    work = Work(parsed, request, "predict", model.part(PredictWriter).json, deadline)
-    return service.submit(model, work)
+    return service.submit(model, Work(parsed, request, "predict", finish, deadline))
 
 
-def read(model: LiveModel, body: bytes) -> Parsed:
-    """Return the rows of a body; raises MalformedError, FieldError or TooLargeError."""
+def _read(model: LiveModel, request: Request, family: Family) -> tuple[Parsed, Finish]:
+    """Return the rows of a request and what writes its answer."""
+    kind = request.headers.get(b"content-type", b"")
+    accept = request.headers.get(b"accept", b"")
+    if family == "predict" and plain_json(kind, accept):
+        return _read_json(model, request.body), model.part(PredictWriter).json
+    decode, encode = negotiate(family, kind, accept)
+    rows = decode(request.body, model.decoder)
+    size = len(next(iter(rows.frame.values())))
+    return Parsed(size, frame=rows.frame, entities=rows.entities), encode
+
+
+def _read_json(model: LiveModel, body: bytes) -> Parsed:
     fast = model.reader.read(body)
     if fast is not None:
         rows, entities = fast
-        strict = lambda: model.decoder.decode(body).frame  # noqa: E731 - it goes into the tuple
-        return Parsed(len(rows), rows=rows, entities=entities, strict=strict)
+        return Parsed(
+            len(rows), rows=rows, entities=entities, strict=lambda: model.decoder.decode(body).frame
+        )
     slow = model.decoder.decode(body)
-    count = len(next(iter(slow.frame.values())))
-    return Parsed(count, frame=slow.frame, entities=slow.entities)
-
-
-def json_body(request: Request) -> bytes:
-    """Return the body where it may be JSON: any content type will do, another charset will not.
-
-    Clients forget the header (curl sends a form's), so only what contradicts is refused.
-    """
-    kind = request.headers.get(b"content-type")
-    if kind and b"charset" in kind:
-        charset = kind.lower().partition(b"charset=")[2].split(b";")[0].strip(b' "')
-        if charset and charset not in {b"utf-8", b"utf8", b"us-ascii"}:
-            raise HttpError(415, "JSON is UTF-8")
-    return request.body
+    size = len(next(iter(slow.frame.values())))
+    return Parsed(size, frame=slow.frame, entities=slow.entities)

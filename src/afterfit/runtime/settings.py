@@ -13,6 +13,7 @@ from afterfit.runtime.decode import Limits
 from afterfit.runtime.endpoint import Endpoint
 from afterfit.runtime.http import HttpLimits
 from afterfit.runtime.journal import Capture
+from afterfit.runtime.tls import TlsSettings
 
 __all__ = ["ServerSettings", "WorkerSettings", "check_bind"]
 
@@ -22,7 +23,9 @@ class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     ``threads`` are inside of one call of the model. ``events`` is a folder, ``-`` for standard
     output, or empty for none; ``counts`` is the folder of live counts, or empty for none.
-    ``grace_seconds`` is how long a stopping worker lets requests finish.
+    ``grace_seconds`` is how long a stopping worker lets requests finish. ``routes`` are the paths
+    of the platform. ``keys`` is the file of the API keys, empty for none, and ``key_share`` this
+    worker's part of their limits. ``public_docs`` shows the page of the models without a key.
     """
 
     endpoint: str = "afterfit"
@@ -34,6 +37,11 @@ class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
     batching: BatchSettings = BatchSettings()
     http: HttpLimits = HttpLimits()
     event_queue: int = 100_000
+    routes: dict[str, str] = {}
+    keys: str = ""
+    key_share: float = 1.0
+    tls: TlsSettings | None = None
+    public_docs: bool = False
     grace_seconds: float = 25.0
 
 
@@ -103,16 +111,17 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True):
 Message = Start | Prepare | Commit | Abort | Stop
 
 
-def check_bind(host: str, *, allow_unauthenticated: bool) -> None:
+def check_bind(host: str, *, allow_unauthenticated: bool, keys: str = "") -> None:
     """Raise UsageError for an address that others can reach, unless that was allowed on purpose."""
     try:
         local = ipaddress.ip_address(host).is_loopback
     except ValueError:
         local = host == "localhost"
-    if not local and not allow_unauthenticated:
+    if not local and not allow_unauthenticated and not keys:
         raise UsageError(
             f"the address {host} can be reached from other machines, and the server has no keys",
             where="host",
             why="anyone there could use the model",
-            fix="bind 127.0.0.1, or pass --allow-unauthenticated behind a gateway that checks keys",
+            fix="bind 127.0.0.1, or pass --keys FILE (afterfit key create makes one), or "
+            "--allow-unauthenticated behind a gateway that checks keys",
         )

@@ -52,7 +52,11 @@ class Supervisor:
         self._ready = ready
         self._change = asyncio.Lock()
         self._watchers: set[asyncio.Task[None]] = set()
-        check_bind(settings.host, allow_unauthenticated=settings.allow_unauthenticated)
+        check_bind(
+            settings.host,
+            allow_unauthenticated=settings.allow_unauthenticated,
+            keys=settings.worker.keys,
+        )
         check(self.endpoint)
         self.listener = listen(settings.host, settings.port)
         self.counters = metrics.create_file(settings.workers)
@@ -61,7 +65,8 @@ class Supervisor:
     def url(self) -> str:
         """Where the server answers."""
         host, port = self.listener.getsockname()[:2]
-        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        scheme = "https" if self.settings.worker.tls else "http"
+        return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
     async def run(self) -> None:
         """Serve until a signal says to stop; raises what kept the first workers from serving."""

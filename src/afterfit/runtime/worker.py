@@ -22,6 +22,7 @@ from afterfit.runtime.endpoint import Endpoint
 from afterfit.runtime.events import EventSink, SegmentWriter, StdoutSink
 from afterfit.runtime.http import Server
 from afterfit.runtime.journal import Journal
+from afterfit.runtime.keys import KeyRing
 from afterfit.runtime.live import LiveModel, Service
 from afterfit.runtime.log import log_line
 from afterfit.runtime.metrics import Metrics
@@ -36,10 +37,12 @@ from afterfit.runtime.settings import (
     Stop,
     WorkerSettings,
 )
+from afterfit.runtime.tls import Tls
 
 __all__ = ["Worker", "main"]
 
 DRAIN_POLL_SECONDS = 0.02
+WATCH_SECONDS = 1.0
 SWITCH_SECONDS = 0.0005
 _decoder = msgspec.json.Decoder(Message)
 
@@ -53,7 +56,18 @@ class Worker:
         self.metrics = metrics
         self.journal = make_journal(start.settings, start.worker_id, metrics)
         self.service = Service(metrics, self.journal, start.settings.batching)
-        self.app = App(self.service, endpoint=start.settings.endpoint)
+        settings = start.settings
+        self.ring = (
+            KeyRing(Path(settings.keys), share=settings.key_share) if settings.keys else None
+        )
+        self.tls = Tls(settings.tls) if settings.tls else None
+        self.app = App(
+            self.service,
+            endpoint=settings.endpoint,
+            routes=settings.routes,
+            ring=self.ring,
+            public_docs=settings.public_docs or self.ring is None,
+        )
         self.server = Server(self.app, start.settings.http, self.app.count_refused)
         self.prepared: dict[int, tuple[Endpoint, dict[str, LiveModel]]] = {}
         self.stopped = asyncio.Event()
@@ -64,6 +78,7 @@ class Worker:
         """Follow orders until one is to stop, a signal says so, or the supervisor is gone."""
         orders = asyncio.ensure_future(self._orders(reader, writer))
         stop = asyncio.ensure_future(self.stopped.wait())
+        self._spawn(self._watch_files())
         await asyncio.wait({orders, stop}, return_when=asyncio.FIRST_COMPLETED)
         self.app.ready = False
         self.metrics.set("ready", 0)
@@ -179,12 +194,26 @@ class Worker:
             self._accept(accepting=True)
 
     async def _adopt(self, client: socket.socket) -> None:
-        loop = asyncio.get_running_loop()
-        try:
-            await loop.connect_accepted_socket(self.server.connection, client)
-        except OSError:
-            client.close()
+        if self.tls is not None:
+            await self.tls.adopt(self.server.connection, client)
+        else:
+            loop = asyncio.get_running_loop()
+            try:
+                await loop.connect_accepted_socket(self.server.connection, client)
+            except OSError:
+                client.close()
         self.metrics.set("connections", len(self.server.connections))
+
+    async def _watch_files(self) -> None:
+        """Read keys and certificates anew when their files change."""
+        watched = [each.reload_if_changed for each in (self.ring, self.tls) if each is not None]
+        while watched:
+            await asyncio.sleep(WATCH_SECONDS)
+            for look in watched:
+                try:
+                    look()
+                except Exception as error:  # noqa: BLE001 - the watch must outlive a defect in it
+                    log_line({"event": "error", "during": "watching files", "error": repr(error)})
 
     def _spawn(self, coroutine: Any) -> None:
         task = asyncio.ensure_future(coroutine)

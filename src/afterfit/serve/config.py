@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import msgspec
 
+from afterfit.runtime.batch import BatchSettings
 from afterfit.runtime.decode import Limits
 from afterfit.runtime.journal import Capture
+from afterfit.runtime.tls import TlsSettings
 
 __all__ = ["ServeConfig"]
 
@@ -16,7 +18,9 @@ class ServeConfig(msgspec.Struct, frozen=True, kw_only=True):
     ``workers`` are processes, ``threads`` are inside of one call of the model. ``port`` 0 takes
     any that is free. ``events`` is a folder, ``-`` for standard output, or empty for none.
     ``capture`` says which inputs events keep: none, unless asked. ``admin_port`` puts the admin
-    API on a loopback port with a token in place of a unix socket (0: any that is free).
+    API on a loopback port with a token in place of a unix socket (0: any that is free). ``keys`` is
+    a file of API keys, ``tls`` the certificate; ``public_docs`` shows the page of the models
+    without a key. ``batching`` says how requests come together.
     """
 
     name: str = "afterfit"
@@ -27,6 +31,10 @@ class ServeConfig(msgspec.Struct, frozen=True, kw_only=True):
     events: str = ""
     capture: Capture = Capture()
     limits: Limits = Limits()
+    batching: BatchSettings = BatchSettings()
+    keys: str = ""
+    tls: TlsSettings | None = None
+    public_docs: bool = False
     allow_unauthenticated: bool = False
     admin_port: int | None = None
     grace_seconds: float = 25.0

@@ -110,7 +110,7 @@ def start_server(
     Raises UsageError, ConflictError for a taken port, IntegrityError or ModelError for a bundle
     that cannot be served, UnavailableError where it does not get ready in time.
     """
-    check_bind(config.host, allow_unauthenticated=config.allow_unauthenticated)
+    check_bind(config.host, allow_unauthenticated=config.allow_unauthenticated, keys=config.keys)
     state = state.resolve()
     linked = state / "bundles"
     for bundle in bundles.values():
@@ -174,6 +174,11 @@ def _settings(
             counts="" if config.events == "-" else config.events,
             capture=config.capture,
             limits=config.limits,
+            batching=config.batching,
+            keys=config.keys,
+            key_share=1 / config.workers,
+            tls=config.tls,
+            public_docs=config.public_docs,
             http=HttpLimits(body_bytes=config.limits.body_bytes),
             grace_seconds=config.grace_seconds,
         ),

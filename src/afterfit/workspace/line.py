@@ -39,7 +39,9 @@ from afterfit.records.ship import ShipRecord, Verdict
 from afterfit.registry.names import check_name
 from afterfit.registry.version import GateRefusal, Version
 from afterfit.robustness.run import robustness
+from afterfit.runtime.cpus import Division
 from afterfit.serve.config import ServeConfig
+from afterfit.serve.division import division_of
 from afterfit.serve.run import ServedBundle, start_server
 from afterfit.store.environment import current_environment
 from afterfit.workspace import effort, payload
@@ -196,7 +198,8 @@ class Line:
     def loadtest(self) -> Stored:
         """Serve the bundle on loopback and measure its latency."""
         asked = effort.loadtest_config(self.config)
-        settings = {"workers": self.config.serve.workers, "threads": self.config.serve.threads}
+        division = self._division()
+        settings = {"workers": division.workers, "threads": division.threads}
 
         def make() -> Any:
             with self.served() as url:
@@ -218,14 +221,16 @@ class Line:
             subject=self.bundle.digest,
         )
 
+    def _division(self) -> Division:
+        asked = self.config.serve
+        return division_of(asked.workers, asked.threads, [self.bundle.folder])
+
     @contextmanager
     def served(self) -> Iterator[str]:
         """Yield the URL of a server of the drafted bundle, for as long as the block runs."""
+        division = self._division()
         config = ServeConfig(
-            host="127.0.0.1",
-            port=0,
-            workers=self.config.serve.workers,
-            threads=self.config.serve.threads,
+            host="127.0.0.1", port=0, workers=division.workers, threads=division.threads
         )
         state = Path(tempfile.mkdtemp(prefix="afterfit-serve-"))
         folder = self.bundle.folder

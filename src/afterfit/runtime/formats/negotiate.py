@@ -36,7 +36,7 @@ from afterfit.runtime.formats.tables import parse, wrong
 from afterfit.runtime.messages import Response
 from afterfit.runtime.problems import HttpError
 
-__all__ = ["Exchange", "Family", "MediaTypeError", "negotiate"]
+__all__ = ["Exchange", "Family", "MediaTypeError", "negotiate", "plain_json"]
 
 Family = Literal["predict", "invocations", "vertex", "azureml"]
 Decode = Callable[[bytes, Decoder], Rows]
@@ -161,6 +161,13 @@ def negotiate(family: Family, content_type: bytes = b"", accept: bytes = b"") ->
         "arrow": arrow_stream.encode,
     }
     return Exchange(readers[plan.read], writers[plan.write])
+
+
+@lru_cache(maxsize=256)
+def plain_json(content_type: bytes, accept: bytes) -> bool:
+    """Return whether both the body and the answer are JSON, as nearly always on ``/predict``."""
+    plan = _plan("predict", content_type, accept)
+    return plan.read == plan.write == "json"
 
 
 @lru_cache(maxsize=256)
