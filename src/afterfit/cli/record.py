@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from afterfit.cli.common import Common, opened
 from afterfit.cli.output import Answer, table
 from afterfit.core.digest import short
+from afterfit.errors import AfterfitError, IntegrityError
 from afterfit.report.build import record_page
 from afterfit.report.text import render
 
@@ -53,5 +56,15 @@ def verify(*, common: Common = NONE) -> Answer:
         broken = space.verify_store()
         count = len(space.records.list())
     if broken:
-        raise broken[0]
+        raise _damaged(broken)
     return Answer({"records": count, "broken": []}, f"{count} records: each is what its name says")
+
+
+def _damaged(broken: Sequence[AfterfitError]) -> IntegrityError:
+    files = "file" if len(broken) == 1 else "files"
+    return IntegrityError(
+        f"{len(broken)} damaged {files}",
+        where=broken[0].where,
+        why="; ".join(f"{error.where}: {error.message}" for error in broken),
+        fix="restore the files from a copy of the workspace, or delete them and ship again",
+    )
