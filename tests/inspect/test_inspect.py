@@ -21,7 +21,6 @@ from afterfit.inspect.config import InspectConfig
 from afterfit.inspect.run import inspect_model
 from afterfit.models.loaded import LoadedModel, open_model
 from afterfit.records.inspect import InspectRecord
-from afterfit.store.tables import read_dataset
 from afterfit.testing.samples import frame_of, labels, pipeline, table
 
 CONFIG = InspectConfig()
@@ -322,21 +321,3 @@ def test_another_version_is_told() -> None:
     assert (form.code, form.outcome) == ("I005", "tip")
     same = msgspec.structs.replace(description, saved_with={"scikit-learn": "1.9.1"})
     assert about_model("skops", same, ("no namespaces",))[0].outcome == "passed"
-
-
-def test_dates_that_reach_the_model_as_text_are_an_issue(tmp_path: Path) -> None:
-    """A model trained on datetimes meets text: the column is named, at high severity."""
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import OneHotEncoder
-
-    days = pd.to_datetime(["2026-01-01", "2026-01-02"] * 40)
-    rows = pd.DataFrame({"day": days})
-    target = np.array(["no", "yes"] * 40)
-    model = make_pipeline(OneHotEncoder(handle_unknown="ignore"), LogisticRegression())
-    model.fit(rows, target)
-    data = read_dataset(rows, y=target)
-    with open_model(model, workdir=tmp_path) as loaded:
-        record = inspect_model(loaded, data, None, InspectConfig())
-    (found,) = [finding for finding in record.findings if finding.code == "I012"]
-    assert (found.outcome, found.severity, found.where) == ("issue", "high", "column day")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import numpy as np
@@ -18,8 +17,6 @@ __all__ = ["about_columns", "about_model", "about_outputs"]
 
 PICKLES = frozenset({"joblib", "pickle", "cloudpickle"})
 ENOUGH_ROWS = 100
-ENOUGH_DATES = 1000
-ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}(?:$|[T ]\d{2}:\d{2})")
 
 
 def about_model(form: str, description: ModelDescription, notes: tuple[str, ...]) -> list[Finding]:
@@ -77,8 +74,7 @@ def about_columns(
     """Return findings about the input columns; ``named`` says that the model knows their names."""
     found = [_extra(signature, data), _by_position(signature, named=named)]
     found += _constant(signature, reference)
-    found += _identifiers(signature, reference)
-    return found + _dates(signature, reference)
+    return found + _identifiers(signature, reference)
 
 
 def _extra(signature: Signature, data: Dataset) -> Finding:
@@ -100,29 +96,6 @@ def _by_position(signature: Signature, *, named: bool) -> Finding:
         f"the model knows no column names; taken in this order: {', '.join(signature.names[:20])}",
         fix="train on a DataFrame, or see that the data's columns stand in the training's order",
     )
-
-
-def _dates(signature: Signature, reference: Dataset) -> list[Finding]:
-    """Return an issue for each text column whose first values all read as dates."""
-    check = findings.DatesAsText
-    words = [c.name for c in signature.columns if not c.numeric]
-    found = [name for name in words if _reads_as_dates(reference.frame[name])]
-    if not found:
-        return [check.passed()]
-    return [
-        check.issue(
-            f"{name} holds dates, and the model gets them as text",
-            where=f"column {name}",
-            fix="train on text or on numbers made from the date; a model that was trained on "
-            "datetimes answers wrongly",
-        )
-        for name in found
-    ]
-
-
-def _reads_as_dates(values: np.ndarray) -> bool:
-    shown = [value for value in values[:ENOUGH_DATES].tolist() if isinstance(value, str)]
-    return bool(shown) and all(ISO_DATE.match(value) for value in shown)
 
 
 def _constant(signature: Signature, reference: Dataset) -> list[Finding]:

@@ -144,11 +144,13 @@ class LabelsOnly(Check):
 
 
 class DatesAsText(Check):
-    """A column of dates reaches the model as text.
+    """A column of dates reaches the model as text, and it is not known whether it should.
 
-    What it does: looks for columns of the model whose values all read as dates.
+    What it does: looks for columns of the model whose values all read as dates, and asks the model
+    with the text and with datetimes.
     Why it matters: tables, requests and bundles carry dates as ISO 8601 text. A model that was
-    trained on a datetime column meets words it has never seen, and answers wrongly.
+    trained on a datetime column meets words it has never seen, and answers wrongly. Where that is
+    shown the model is refused; where both are answered and differ, you have to know.
     Example: a OneHotEncoder fitted on a datetime64 column.
     Fix: train on text or on numbers made from the date (hour, weekday, days since …), or let the
     pipeline's first step parse the text.

@@ -14,6 +14,7 @@ from afterfit.errors import InputError
 from afterfit.inspect import checks, findings
 from afterfit.inspect.columns import build_column, matched_names, require_kinds, require_usable
 from afterfit.inspect.config import InspectConfig
+from afterfit.inspect.dates import about_dates
 from afterfit.inspect.labels import (
     classes_of,
     known_labels,
@@ -75,7 +76,7 @@ def inspect_model(
 def _agree(
     model: LoadedModel, data: Dataset, train: Dataset | None, config: InspectConfig
 ) -> tuple[Signature, list[Finding]]:
-    """Return the signature on which model and data agree, and the findings about its outputs."""
+    """Return the signature on which model and data agree, and findings of dates and outputs."""
     names = _columns(model, data, train)
     task = _task(model, config, data)
     require_labels(data, task)
@@ -85,6 +86,7 @@ def _agree(
         classes, derived = classes_of(model.description.classes, config, data, train)
     model.adopt(Hints(features=names, classes=classes, task=task))
     sample = data.select(names).take(sample_rows(data.select(names).frame))
+    dates = about_dates(model, sample.frame, data.source)
     answer = sample_answer(model, sample.frame, data.source)
     positive, assumed = positive_of(classes, config) if task == "binary" else (None, False)
     taken = accepts_missing(model, sample.frame, names)
@@ -111,7 +113,7 @@ def _agree(
     outputs = checks.about_outputs(
         signature, assumed=assumed, derived=about, classifies=task != "regression"
     )
-    return signature, outputs
+    return signature, [*dates, *outputs]
 
 
 def _columns(model: LoadedModel, data: Dataset, train: Dataset | None) -> tuple[str, ...]:
