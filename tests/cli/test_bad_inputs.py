@@ -256,6 +256,14 @@ def test_full_disk(refuse: Refuse, model: Path, tmp_path: Path, small_disk: Path
     assert run(["record", "verify", "--workspace", str(small_disk / "space")]) == 0
 
 
+def test_a_demo_that_cannot_be_written(refuse: Refuse, tmp_path: Path) -> None:
+    """A file where the folder should be is an error of the place, and no defect."""
+    (tmp_path / "taken").write_text("a file")
+    told = refuse("demo", "taken")
+    assert "cannot write taken" in told
+    assert "defect" not in told
+
+
 def test_predict_with_a_missing_column(refuse: Refuse, model: Path, tmp_path: Path) -> None:
     """The column is named and no output appears."""
     _rows().to_csv(tmp_path / "d.csv", index=False)

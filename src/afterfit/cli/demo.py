@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from afterfit.cli.common import Common
 from afterfit.cli.output import Answer
-from afterfit.errors import AfterfitError
+from afterfit.store.files import os_errors
 
 if TYPE_CHECKING:
     import numpy as np
@@ -95,13 +95,11 @@ def _tables(folder: Path, seed: int) -> dict[str, dict[str, np.ndarray]]:
         "next_month.csv": later,
     }
     tables["new_payments.csv"] = {k: v[:1000] for k, v in later.items() if k != TARGET}
-    try:
+    with os_errors(folder, "write"):
         folder.mkdir(parents=True, exist_ok=True)
         for name, table in tables.items():
             write_csv(folder / name, table)
         (folder / "afterfit.toml").write_text(GATES, encoding="utf-8")
-    except OSError as error:
-        raise AfterfitError("cannot write the demo", where=str(folder), why=str(error)) from None
     return tables
 
 
@@ -109,7 +107,9 @@ def _train(folder: Path, rows: dict[str, np.ndarray], seed: int) -> None:
     from afterfit.models.save import skops_bytes
     from afterfit.testing.fraud import train_fraud
 
-    (folder / MODEL).write_bytes(skops_bytes(train_fraud(rows, seed=seed)))
+    content = skops_bytes(train_fraud(rows, seed=seed))
+    with os_errors(folder / MODEL, "write"):
+        (folder / MODEL).write_bytes(content)
 
 
 def _next(folder: Path, name: str, seconds: float) -> str:

@@ -11,7 +11,14 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from afterfit.errors import AfterfitError, ConflictError, UnavailableError
+from afterfit.errors import (
+    AfterfitError,
+    ConflictError,
+    ForbiddenError,
+    InputError,
+    NotFoundError,
+    UnavailableError,
+)
 from afterfit.runtime.child import error_from
 from afterfit.runtime.endpoint import Endpoint
 
@@ -71,11 +78,11 @@ class Client:
         return self.request("POST", path, body, content_type="application/json")
 
     def predict(self, rows: Sequence[Mapping[str, Any]], path: str = "/predict") -> dict[str, Any]:
-        """Return the document of ``POST /predict``; raises AfterfitError for another status."""
+        """Return the document of ``POST /predict``; raises what the status stands for."""
         reply = self.post(path, {"rows": list(rows)})
         document: dict[str, Any] = reply.json()
         if reply.status != 200:
-            raise AfterfitError(str(document.get("error")), where=f"{self.address}{path}")
+            raise _refusal(reply.status, document, f"{self.address}{path}")
         return document
 
     def close(self) -> None:
@@ -109,6 +116,27 @@ class Client:
         return UnavailableError(
             "the server does not answer", where=self.address, why=str(error) or repr(error)
         )
+
+
+def _refusal(status: int, document: dict[str, Any], where: str) -> AfterfitError:
+    """Return what an answer that is not 200 means to the caller."""
+    kind, fix = _REFUSALS.get(status, (UnavailableError, "look at the server's own log"))
+    fields = [f"{field['path']}: {field['message']}" for field in document.get("fields", ())]
+    why = f"status {status}" + (f"; {'; '.join(fields)}" if fields else "")
+    return kind(str(document.get("error", "the server refuses")), where=where, why=why, fix=fix)
+
+
+_SIGNATURE = "send what the signature takes; GET /openapi.json has it"
+_REFUSALS: dict[int, tuple[type[AfterfitError], str]] = {
+    400: (InputError, _SIGNATURE),
+    401: (ForbiddenError, "send a key as `authorization: Bearer KEY`; see: afterfit key create"),
+    403: (ForbiddenError, "ask for a key with that role; see: afterfit key create --help"),
+    404: (NotFoundError, "see what is served: GET /version"),
+    413: (InputError, "send fewer rows a request"),
+    422: (InputError, _SIGNATURE),
+    429: (UnavailableError, "try again after the seconds of its retry-after header"),
+    504: (UnavailableError, "allow more time, or send fewer requests at once"),
+}
 
 
 class AdminClient:
