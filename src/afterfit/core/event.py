@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
+import random
 import time
 from typing import Any, Literal
 
 import msgspec
 
 from afterfit.core.signature import Label
+
+_random = random.Random(os.urandom(32))  # noqa: S311 - ids are names and no secrets
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=lambda: _random.seed(os.urandom(32)))
 
 EventKind = Literal["served", "refused", "failed", "label"]
 Role = Literal["primary", "canary", "shadow"]
@@ -64,9 +69,13 @@ def new_id(now_ns: int | None = None) -> str:
 def new_ids(count: int) -> list[str]:
     """Return ``count`` distinct version 7 UUIDs of this moment, in ascending order."""
     milliseconds = time.time_ns() // 1_000_000
-    # The top one of the 74 bits stays 0, so that counting up cannot overflow them.
-    start = int.from_bytes(os.urandom(10), "big") & ((1 << 73) - 1)
-    return [format_id(milliseconds, start + offset) for offset in range(count)]
+    # Where random bits end and counting begins is the last of five groups; its top bit stays 0,
+    # so that counting up cannot overflow it.
+    text = format_id(milliseconds, _random.getrandbits(74))
+    head, tail = text[:24], int(text[24:], 16) & ((1 << 47) - 1)
+    if count == 1:
+        return [f"{head}{tail:012x}"]
+    return [f"{head}{number:012x}" for number in range(tail, tail + count)]
 
 
 def format_id(milliseconds: int, tail: int) -> str:

@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import Any
 
 import msgspec
 
@@ -52,6 +53,8 @@ class BatchSettings(msgspec.Struct, frozen=True, kw_only=True):
 MOST_ROWS = 4096
 LEAST_QUEUE, MOST_QUEUE = 256, 20_000
 RECKON_EVERY = 32
+ALL_OF, ONE_IN = 256, 4
+"""The first measurements all count, later ones one in four: the fit has long been found."""
 
 
 class Work:
@@ -135,6 +138,7 @@ class Batcher:
         self._refuse = refuse
         self._waiting: deque[Work] = deque()
         self._scheduled = False
+        self._loop: Any = None
         self._pool: ThreadPoolExecutor | None = None
         self._inline_seconds = self.settings.inline_ms / 1000
         self._target_seconds = self.settings.target_ms / 1000
@@ -147,8 +151,10 @@ class Batcher:
 
     def learn(self, rows: int, seconds: float) -> None:
         """Take note of how long ``rows`` took; now and then, what follows is worked out anew."""
-        self.fit.update(rows, seconds)
         self._measured += 1
+        if self._measured > ALL_OF and self._measured % ONE_IN:
+            return
+        self.fit.update(rows, seconds)
         if self._measured % RECKON_EVERY == 1:
             self._reckon()
 
@@ -158,7 +164,8 @@ class Batcher:
         self.rows += work.parsed.size
         if not self._scheduled:
             self._scheduled = True
-            asyncio.get_running_loop().call_soon(self._turn)
+            self._loop = self._loop or asyncio.get_running_loop()
+            self._loop.call_soon(self._turn)
         return work.reply
 
     def close(self) -> None:
@@ -168,7 +175,7 @@ class Batcher:
 
     def _turn(self) -> None:
         works, rows = self._take()
-        loop = asyncio.get_running_loop()
+        loop = self._loop
         if not works:
             self._scheduled = False
         elif self.fit.expected(rows) > self._inline_seconds:
@@ -193,7 +200,7 @@ class Batcher:
             self._close_batch(done.result(), works, rows)
         else:
             self._refuse_all(works, error)
-        self._again(asyncio.get_running_loop())
+        self._again(self._loop)
 
     def _close_batch(self, outcome: Outcome, works: list[Work], rows: int) -> None:
         began = time.perf_counter()

@@ -224,10 +224,12 @@ class Connection(asyncio.Protocol):
                 self.transport.close()
             return
         self.pending.append(_Answer(request, response, keep_alive=keep_alive))
-        if type(response) is Reply:
-            response.notify = self._flush
         if len(self.pending) >= MAX_PIPELINED:
             self.transport.pause_reading()
+        if type(response) is Reply:
+            response.notify = self._flush
+            if response.response is None:
+                return
         self._flush()
 
     def close_when_idle(self) -> None:

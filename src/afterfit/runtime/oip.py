@@ -143,6 +143,8 @@ class InferReader:
 
     def _asked(self, request: InferRequest) -> tuple[Finish, float]:
         parameters = request.parameters
+        if not (parameters or request.outputs or request.id):
+            return self.writer.json, 0.0
         for name in NOT_DONE if parameters else ():
             if parameters.get(name):
                 raise ProtocolError(f"$.parameters.{name}: this server does not do that")

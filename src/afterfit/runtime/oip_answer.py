@@ -52,6 +52,21 @@ class InferWriter:
             % (name.encode(), tensor["datatype"].encode())
             for name, tensor in self.tensors.items()
         }
+        self._chances = PROBABILITIES in self.tensors
+        outputs = []
+        for name, head in self._heads.items():
+            shape = b"1,%d" % self.width if name == PROBABILITIES else b"1"
+            outputs.append(head.replace(b"%", b"%%") + shape + b'],"data":[%b]}')
+        begin = self._begin.replace(b"%", b"%%")
+        self._one = begin + b'"outputs":[' + b",".join(outputs) + b"]}"
+
+    def _row(self, answer: Answer) -> tuple[bytes, ...]:
+        """Return the JSON of each output of an answer of one row, as ``_one`` wants it."""
+        batch, row = answer.batch, answer.start
+        if LABEL not in self.tensors:
+            return (batch.numbers_json[row],)
+        label = self._labels[batch.codes[row]]
+        return (label, batch.numbers_json[row][1:-1]) if self._chances else (label,)
 
     def check(self, wanted: Sequence[str]) -> None:
         """Raise ProtocolError for an output that the model does not have."""
@@ -63,6 +78,8 @@ class InferWriter:
 
     def json(self, answer: Answer, wanted: Sequence[str] = (), request_id: str = "") -> Response:
         """Return the answer as JSON: all outputs, or the wanted ones in that order."""
+        if answer.stop == answer.start + 1 and not wanted and not request_id:
+            return Response(200, self._one % self._row(answer))
         outputs = b",".join([self._output(name, answer) for name in wanted or self.tensors])
         named = b'"id":' + msgspec.json.encode(request_id) + b"," if request_id else b""
         return Response(200, self._begin + named + b'"outputs":[' + outputs + b"]}")
