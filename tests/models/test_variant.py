@@ -192,7 +192,7 @@ def test_a_link_out_of_the_code_folder_is_refused(tmp_path: Path, target: str) -
 
 
 def test_a_bundles_pickle_is_audited_again(tmp_path: Path) -> None:
-    """A hostile file in a bundle is not loaded, whatever the manifest says."""
+    """A hostile file in a bundle is not loaded, though the bytes are those of the manifest."""
     import pickle
 
     from afterfit.errors import UntrustedError

@@ -119,6 +119,7 @@ def test_the_image_starts_as_each_platform_starts_it(
     found = detect(options, {**image, **environ})
     assert (found.name, found.host, found.port) == (name, EVERYWHERE, port)
     assert options.bundle == ["churn@3=/bundle"]
+    assert options.trust == [f"sha256:{bundle.digest}"]
     check = json.loads(last.partition(" CMD ")[2].partition("\n")[0])
     assert check == [*entry[:2], "afterfit.runtime.probe"]
     command = "\0".join([*entry, *words, ""]).encode()

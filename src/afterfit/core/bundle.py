@@ -22,11 +22,15 @@ import msgspec
 from afterfit.core.digest import canonical_json, sha256_bytes, sha256_file
 from afterfit.core.fingerprint import Fingerprint
 from afterfit.core.signature import Signature
-from afterfit.errors import IntegrityError, NotFoundError
+from afterfit.errors import IntegrityError, NotFoundError, UntrustedError
 
 T = TypeVar("T")
 MANIFEST = "manifest.json"
 OWN_CODE_FORMATS = frozenset({"cloudpickle", "function"})
+JUDGED_FORMATS = frozenset(
+    {"joblib", "lightgbm-text", "onnx", "pickle", "skops", "xgboost-json", "xgboost-ubj"}
+)
+"""What holds data alone, or is audited each time before it is loaded."""
 
 
 class BundleFile(msgspec.Struct, frozen=True):
@@ -101,6 +105,19 @@ class Variant(msgspec.Struct, frozen=True, kw_only=True):
         """Whether it brings code of the user's own: a folder of it, or classes by value."""
         return self.code or bool(self.function) or self.format in OWN_CODE_FORMATS
 
+    @property
+    def asks(self) -> str:
+        """What runs in it that no audit judges, in words; empty where nothing does."""
+        if self.runtime not in {"native", "onnx"}:
+            return f"a plugin runs it ({self.runtime})"
+        if self.own_code:
+            return "it brings code of its own"
+        if self.trusted:
+            more = f" and {len(self.trusted) - 5} more" if len(self.trusted) > 5 else ""
+            return f"its file needs names let in: {', '.join(self.trusted[:5])}{more}"
+        judged = self.runtime == "onnx" or self.format in JUDGED_FORMATS
+        return "" if judged else f"nothing audits the format {self.format!r}"
+
 
 class Golden(msgspec.Struct, frozen=True, kw_only=True):
     """Synthetic rows (column -> values) and what the model must answer, within ``tolerance``."""
@@ -162,6 +179,25 @@ class Bundle:
             _check_file(self.folder / name, entry)
         _check_nothing_else(self.folder, self.manifest)
         return digest
+
+
+def require_trust(bundle: Bundle) -> None:
+    """Do nothing for a bundle that anybody may load; raises UntrustedError for one that asks more.
+
+    A bundle tells itself what it needs let in, so its own word is none. What counts is that
+    somebody named its digest: the registry, or whoever starts it.
+    """
+    asks = bundle.variant.asks
+    if asks:
+        raise UntrustedError(
+            "the bundle runs what no audit judges, and nobody has named its digest",
+            where=str(bundle.folder),
+            why=asks,
+            fix="compare its digest with the one that its maker tells you, then name it: "
+            f"--trust sha256:{bundle.digest}",
+            code="bundle",
+            found=bundle.variant.trusted,
+        )
 
 
 def write_manifest(folder: Path) -> Manifest:

@@ -13,6 +13,7 @@ from afterfit.core.bundle import Variant
 from afterfit.core.model import ModelDescription
 from afterfit.core.signature import Signature
 from afterfit.errors import IntegrityError, ModelError
+from afterfit.models.audit import audit
 from afterfit.models.code import code_files, tree_digest
 from afterfit.models.loaded import LoadedModel
 
@@ -65,9 +66,19 @@ def native_files(
         file=name,
         format=loaded.format,
         code=loaded.code is not None,
-        trusted=loaded.trusted,
+        trusted=_let_in(loaded.path, loaded.trusted),
     )
     return variant, files
+
+
+def _let_in(path: Path, trusted: tuple[str, ...]) -> tuple[str, ...]:
+    """Return those of the names that the audit alone does not let in."""
+    if not trusted:
+        return ()
+    found = audit(path)
+    needed = {*found.unknown, *(name for name, _ in found.dangerous)} & set(trusted)
+    enough = audit(path, allow=frozenset(needed)).verdict == "clean"
+    return tuple(sorted(needed)) if enough else trusted
 
 
 def _require_unchanged(loaded: LoadedModel, code: Path) -> None:

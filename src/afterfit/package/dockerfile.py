@@ -102,6 +102,8 @@ def dockerfile(digest: str, afterfit: str, config: PackageConfig) -> str:
     server = ["/opt/afterfit/bin/python", "-m", "afterfit.runtime", "--host", "0.0.0.0"]  # noqa: S104 - inside a container
     # The port is no option here: a platform's, or whoever sets PORT, must win over the image's.
     server += ["--name", config.name, "--events", "-", "--bundle", f"{model}=/bundle"]
+    # The bundle that was packaged may bring code; one that is put in its place may not.
+    server += ["--trust", f"sha256:{digest}"]
     allowed = ["--allow-unauthenticated"] if config.allow_unauthenticated else []
     probe = ["/opt/afterfit/bin/python", "-m", "afterfit.runtime.probe"]
     return TEMPLATE.format(

@@ -14,6 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from afterfit.core.bundle import Bundle
 from afterfit.core.gate import GateResult
 from afterfit.errors import (
     ConflictError,
@@ -72,7 +73,11 @@ class Registry:
             if known:
                 return self._add_evidence(self._lookup.version(known[0]), who, evidence or {})
             number = self._shelf.next_number(name)
-            details = {"digest": digest, "evidence": dict(evidence or {})}
+            details: dict[str, Any] = {"digest": digest, "evidence": dict(evidence or {})}
+            asks = Bundle(bundle_folder).variant.asks
+            if asks:
+                # From here on the digest is trusted: the log says what that lets in.
+                details["trusts"] = asks
             self._do(REGISTER, who=who, name=name, to=str(number), details=details)
             return self._lookup.numbered(name, number)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from afterfit.core.bundle import Bundle
+from afterfit.core.bundle import Bundle, require_trust
 from afterfit.errors import AfterfitError, UsageError
 from afterfit.runtime.admin import start_admin
 from afterfit.runtime.cpus import Division, divide, usable_cpus, workers_in_memory
@@ -22,6 +23,8 @@ from afterfit.runtime.options import parser
 from afterfit.runtime.platform import Platform, detect, find_bundle
 from afterfit.runtime.settings import ServerSettings, WorkerSettings
 from afterfit.runtime.supervisor import Supervisor
+
+TRUST = "AFTERFIT_TRUST"
 
 
 class Given(NamedTuple):
@@ -82,6 +85,7 @@ def settings_of(options: argparse.Namespace, environ: Mapping[str, str]) -> Serv
         return _read(Path(options.config))
     platform = detect(options, environ)
     given = _given(options.bundle, platform)
+    _require_trust(given, _trusted(options.trust, environ))
     if platform.name:
         log_line({"event": "platform", **msgspec.to_builtins(platform)})
     return _server_settings(options, platform, given)
@@ -116,6 +120,31 @@ def _server_settings(
             grace_seconds=options.grace_seconds,
         ),
     )
+
+
+def _trusted(texts: list[str], environ: Mapping[str, str]) -> set[str]:
+    """Return the digests that were named by option or by ``$AFTERFIT_TRUST``.
+
+    Raises UsageError for what is no whole digest.
+    """
+    named = {text.removeprefix("sha256:") for text in [*texts, *environ.get(TRUST, "").split()]}
+    for digest in sorted(named):
+        if not re.fullmatch(r"[0-9a-f]{64}", digest):
+            raise UsageError(
+                f"not a digest: {digest!r}",
+                where=f"--trust or ${TRUST}",
+                why="only a whole digest names one bundle: 64 hexadecimal digits",
+                fix="afterfit version show NAME@NUMBER prints it",
+            )
+    return named
+
+
+def _require_trust(given: list[Given], trusted: set[str]) -> None:
+    for each in given:
+        bundle = Bundle(each.folder)
+        # The workers verify every byte against this digest before they load anything.
+        if bundle.digest not in trusted:
+            require_trust(bundle)
 
 
 def _division(options: argparse.Namespace, given: list[Given]) -> Division:

@@ -41,6 +41,7 @@ def _add_own(made: argparse.ArgumentParser) -> None:
     add = made.add_argument
     add("--config", default="", help="a JSON file of settings, in place of the other options")
     add("--bundle", action="append", default=[], help="NAME[@NUMBER]=FOLDER; may be repeated")
+    add("--trust", action="append", default=[], help="a bundle's digest that may bring code")
     add("--name", default="afterfit", help="the endpoint's name")
     add("--host", default="", help="address to bind; 127.0.0.1, or the platform's")
     add("--port", type=int, help="port to bind; the platform's, else $PORT, else 8080; 0: any free")

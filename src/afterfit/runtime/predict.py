@@ -11,7 +11,7 @@ from typing import Any, Literal
 import msgspec
 import numpy as np
 
-from afterfit.core.bundle import Bundle, Golden, Variant
+from afterfit.core.bundle import Bundle, Golden, Variant, require_trust
 from afterfit.core.fingerprint import Fingerprint
 from afterfit.core.frame import Frame, Predictions, row_count
 from afterfit.core.model import Model
@@ -92,11 +92,14 @@ def load_bundle(
     """Return the bundle in ``folder``, loaded.
 
     With ``verify`` every byte is hashed first, the digest must be the ``expected`` one where that
-    is given, and the golden rows must come out as they should.
-    Raises NotFoundError, IntegrityError, ModelError or DependencyError.
+    is given, and the golden rows must come out as they should. Whoever names the ``expected``
+    digest trusts what it names; without one, a bundle that brings code is not loaded.
+    Raises NotFoundError, IntegrityError, UntrustedError, ModelError or DependencyError.
     """
     bundle = Bundle(Path(folder).resolve())
     digest = bundle.verify(expected) if verify else bundle.digest
+    if expected is None or not verify:
+        require_trust(bundle)
     signature = bundle.signature
     model = open_variant(bundle.folder, bundle.variant, signature, threads=threads)
     predictor = Predictor(bundle, model, digest, signature)
