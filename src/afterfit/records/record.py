@@ -96,8 +96,8 @@ def reuse_key(
 ) -> str:
     """Return the key under which an equal run would be found again.
 
-    Anything measured also depends on the CPU and the packages.
+    Packages and Python decide what a model answers; what is ``measured`` depends on the CPU too.
     """
-    machine = [env.cpu, env.cores, env.packages, env.python] if measured else []
-    parts = [step, subject, inputs, resolved, env.afterfit, machine]
+    machine = [env.cpu, env.cores] if measured else []
+    parts = [step, subject, inputs, resolved, env.afterfit, env.python, env.packages, machine]
     return sha256_bytes(canonical_json(parts))

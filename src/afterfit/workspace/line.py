@@ -74,10 +74,11 @@ class Line:
 
     @property
     def inputs(self) -> dict[str, str]:
-        """The digests of the tables, and of the user's own code."""
+        """The digests of the tables, of the user's own code, and of the versions of libraries."""
         train = {} if self.train is None else {"train": self.train.digest}
         code = {"code": self.code_digest} if self.code_digest else {}
-        return {"data": self.data.digest, **train, **code}
+        libraries = {"libraries": digest_of(self.model.description.installed)}
+        return {"data": self.data.digest, **train, **code, **libraries}
 
     @cached_property
     def code_digest(self) -> str:
