@@ -71,8 +71,9 @@ def new_ids(count: int) -> list[str]:
     milliseconds = time.time_ns() // 1_000_000
     # Where random bits end and counting begins is the last of five groups; its top bit stays 0,
     # so that counting up cannot overflow it.
-    text = format_id(milliseconds, _random.getrandbits(74))
-    head, tail = text[:24], int(text[24:], 16) & ((1 << 47) - 1)
+    stamp, bits = f"{milliseconds:012x}", _random.getrandbits(74)
+    head = f"{stamp[:8]}-{stamp[8:]}-7{bits >> 62:03x}-{0x8000 | bits >> 48 & 0x3FFF:04x}-"
+    tail = bits & ((1 << 47) - 1)
     if count == 1:
         return [f"{head}{tail:012x}"]
     return [f"{head}{number:012x}" for number in range(tail, tail + count)]

@@ -30,20 +30,23 @@ class MatrixFrame(Mapping[str, np.ndarray]):
     above.
     """
 
-    __slots__ = ("_columns", "kinds", "matrix")
+    __slots__ = ("_columns", "kinds", "matrix", "names")
 
-    def __init__(self, kinds: Mapping[str, str], matrix: np.ndarray) -> None:
+    def __init__(
+        self, kinds: Mapping[str, str], matrix: np.ndarray, names: tuple[str, ...] = ()
+    ) -> None:
         self.kinds = kinds
         self.matrix = matrix
+        self.names = names or tuple(kinds)
         self._columns: dict[str, np.ndarray] = {}
 
     def __getitem__(self, name: str) -> np.ndarray:
         """Return one column, [n]; raises KeyError."""
         known = self._columns.get(name)
         if known is None:
-            index = list(self.kinds).index(name) if name in self.kinds else -1
-            if index < 0:
+            if name not in self.kinds:
                 raise KeyError(name)
+            index = self.names.index(name)
             known = self._columns[name] = _as_kind(self.matrix[:, index], self.kinds[name])
         return known
 
@@ -140,7 +143,7 @@ def join(frames: Sequence[Frame]) -> Frame:
     first = frames[0]
     if isinstance(first, MatrixFrame) and all(isinstance(f, MatrixFrame) for f in frames):
         matrices = [frame.matrix for frame in frames if isinstance(frame, MatrixFrame)]
-        return MatrixFrame(first.kinds, np.concatenate(matrices))
+        return MatrixFrame(first.kinds, np.concatenate(matrices), first.names)
     return {name: _join_column([frame[name] for frame in frames]) for name in first}
 
 
@@ -158,7 +161,7 @@ def take(frame: Frame, rows: np.ndarray | slice) -> Frame: ...
 def take(frame: Frame, rows: np.ndarray | slice) -> Frame:
     """Return some rows of a frame."""
     if isinstance(frame, MatrixFrame):
-        return MatrixFrame(frame.kinds, frame.matrix[rows])
+        return MatrixFrame(frame.kinds, frame.matrix[rows], frame.names)
     return {name: array[rows] for name, array in frame.items()}
 
 

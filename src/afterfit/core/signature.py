@@ -72,6 +72,12 @@ class Signature(msgspec.Struct, frozen=True, kw_only=True):
         """The index of the positive class in ``classes``; None where there is none."""
         return index_of(self.classes, self.positive) if self.positive is not None else None
 
+    @property
+    def decides_by_likeliest(self) -> bool:
+        """Whether the most probable class is decided, and no threshold of the user's own."""
+        middle = self.threshold is None or self.threshold == MIDDLE
+        return self.task != "binary" or self.positive is None or middle
+
     def column(self, name: str) -> Column:
         """Return the column called ``name``; raises KeyError."""
         for column in self.columns:
@@ -91,11 +97,10 @@ class Signature(msgspec.Struct, frozen=True, kw_only=True):
                 raise ValueError("a regression has no class codes")
             return predictions.codes
         positive = self.positive_index
-        threshold = MIDDLE if self.threshold is None else self.threshold
-        if self.task != "binary" or positive is None or threshold == MIDDLE:
+        if self.decides_by_likeliest or positive is None:
             likeliest: np.ndarray = predictions.probabilities.argmax(axis=1)
             return likeliest.astype(np.int64)
-        hit = predictions.probabilities[:, positive] >= threshold
+        hit = predictions.probabilities[:, positive] >= self.threshold
         return np.where(hit, positive, 1 - positive).astype(np.int64)
 
     def empty(self) -> Frame:

@@ -23,6 +23,7 @@ class Served:
         self.version = version
         self.digest = digest
         self.signature = signature
+        self.likeliest = signature.decides_by_likeliest
         self.words = tuple(word(label) for label in signature.classes)
         self.label_json = tuple(_encoder.encode(label) for label in signature.classes)
         self.label_text_json = tuple(_encoder.encode(str(label)) for label in signature.classes)
@@ -40,8 +41,12 @@ class BatchAnswer:
         self.model = model
         self.predictions = predictions
         self.ids = ids
-        regression = predictions.values is not None
-        self.codes: list[int] = [] if regression else model.signature.codes(predictions).tolist()
+        if predictions.values is not None:
+            self.codes: list[int] = []
+        elif model.likeliest and predictions.probabilities is not None:
+            self.codes = predictions.probabilities.argmax(axis=1).tolist()
+        else:
+            self.codes = model.signature.codes(predictions).tolist()
 
     @cached_property
     def numbers_json(self) -> list[bytes]:

@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -89,8 +89,7 @@ class Work:
         self.submitted = time.perf_counter()
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(NamedTuple):
     """Requests that ran in one call of the model; the rows lie in the order of the requests."""
 
     works: list[Work]

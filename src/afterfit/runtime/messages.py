@@ -23,7 +23,22 @@ __all__ = [
 JSON = "application/json"
 _ID_CHARACTERS = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.:")
 _numbers = count()
-_prefix = (0, "")
+
+
+class _Own:
+    """64 random bits of this process; a fork draws its own."""
+
+    prefix = ""
+
+    @classmethod
+    def draw(cls) -> None:
+        """Draw them anew."""
+        cls.prefix = os.urandom(8).hex() + "-"
+
+
+_Own.draw()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_Own.draw)
 
 
 class HttpLimits(msgspec.Struct, frozen=True, kw_only=True):
@@ -122,13 +137,4 @@ def request_id(given: bytes) -> str:
         kept = bytes(c for c in given[:128] if c in _ID_CHARACTERS)
         if kept:
             return kept.decode()
-    return f"{_own_prefix()}{next(_numbers):x}"
-
-
-def _own_prefix() -> str:
-    # 64 random bits a process, made again after a fork, then a counter: unique, and cheap.
-    global _prefix  # noqa: PLW0603 - one per process
-    pid = os.getpid()
-    if _prefix[0] != pid:
-        _prefix = (pid, os.urandom(8).hex() + "-")
-    return _prefix[1]
+    return f"{_Own.prefix}{next(_numbers):x}"

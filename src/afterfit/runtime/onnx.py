@@ -44,15 +44,18 @@ class OnnxModel:
         self.output = output
         self.classes = classes
         self.session = _session(source, threads)
+        whole = len(self.inputs) == 1 and self.inputs[0].rank != 1
+        self._whole = self.inputs[0] if whole else None
+        self._names = [output.name]
         self._check_names()
 
     def predict(self, frame: Frame) -> Predictions:
         """Return the predictions of n rows; raises InputError for rows the graph cannot take."""
         if row_count(frame) == 0:
             return self._read(None)
-        feeds = {tensor.name: feed(frame, tensor) for tensor in self.inputs}
+        feeds = self._feeds(frame)
         try:
-            (answer,) = self.session.run([self.output.name], feeds)
+            (answer,) = self.session.run(self._names, feeds)
         except Exception as error:  # noqa: BLE001
             # ONNX Runtime raises classes of its own and bare RuntimeErrors. The golden rows have
             # shown that the graph itself runs, so what fails here is due to these rows.
@@ -60,6 +63,11 @@ class OnnxModel:
                 "the model cannot take these rows", why=str(error).splitlines()[0][:300]
             ) from None
         return self._read(answer)
+
+    def _feeds(self, frame: Frame) -> dict[str, np.ndarray]:
+        if self._whole and isinstance(frame, MatrixFrame) and frame.names == self._whole.columns:
+            return {self._whole.name: _matrix_feed(frame.matrix, self._whole)}
+        return {tensor.name: feed(frame, tensor) for tensor in self.inputs}
 
     def _read(self, answer: Any) -> Predictions:
         form = self.output.form
@@ -106,8 +114,6 @@ def feed(frame: Frame, tensor: TensorInput) -> np.ndarray:
         return _column(frame, tensor.columns[0], tensor)
     if len(tensor.columns) == 1:
         return _column(frame, tensor.columns[0], tensor)[:, None]
-    if isinstance(frame, MatrixFrame) and tuple(frame) == tensor.columns:
-        return _matrix_feed(frame.matrix, tensor)
     dtype: Any = np.dtype(_NUMPY.get(tensor.dtype, bool if tensor.dtype == "bool" else object))
     out = np.empty((row_count(frame), len(tensor.columns)), dtype=dtype)
     for index, name in enumerate(tensor.columns):

@@ -57,7 +57,9 @@ class RowReader:
         self._whole = np.array([kind == "integer" for kind in kinds], dtype=bool)
         self._yes_no = np.array([kind == "boolean" for kind in kinds], dtype=bool)
         self._kinds = {column.name: column.kind for column in signature.columns}
+        self._names = signature.names
         self._width = len(kinds)
+        self._any_whole, self._any_yes_no = bool(self._whole.any()), bool(self._yes_no.any())
 
     def read(self, body: bytes) -> tuple[list[Row], list[str] | None] | None:
         """Return the rows and entities of a JSON body that fits the signature, else None."""
@@ -91,16 +93,16 @@ class RowReader:
 
     def matrix_frame(self, matrix: np.ndarray) -> Frame | None:
         """Return the frame of float64 of [n, columns], None where integers or booleans are none."""
-        if self._whole.any():
+        if self._any_whole:
             whole = matrix[:, self._whole]
             known = whole[~np.isnan(whole)]
             if not ((known == np.rint(known)) & (np.abs(known) < EXACT)).all():
                 return None
-        if self._yes_no.any():
+        if self._any_yes_no:
             bits = matrix[:, self._yes_no]
             if not ((bits == 0) | (bits == 1) | np.isnan(bits)).all():
                 return None
-        return MatrixFrame(self._kinds, matrix)
+        return MatrixFrame(self._kinds, matrix, self._names)
 
     def _matrix(self, rows: Sequence[Row]) -> Frame | None:
         try:

@@ -7,6 +7,7 @@ socket of JSON lines to the supervisor, the listening socket, and the file of co
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 import socket
 import sys
@@ -147,6 +148,9 @@ class Worker:
         self.app.ready = True
         self.metrics.set("ready", 1)
         self._accept(accepting=True)
+        # What has been loaded stays: the collector need not go through it again and again.
+        gc.collect()
+        gc.freeze()
         if old:
             self._spawn(self._drain(list(old.values()), endpoint.generation))
 
