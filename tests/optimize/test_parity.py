@@ -10,6 +10,7 @@ import pytest
 from afterfit.core.frame import Frame, Predictions, row_count
 from afterfit.core.signature import Column, Signature
 from afterfit.errors import InputError
+from afterfit.optimize.ladder import usual_scale
 from afterfit.optimize.parity import Judgement, answers_of, blame, compare, is_exact
 from afterfit.optimize.rows import RowSet
 
@@ -83,6 +84,31 @@ def test_values_are_compared_relative_to_their_size() -> None:
     far = Formula(lambda f: f["x"] + 1e-4, regression=True)
     assert judged(native, near, rows(1e6), REGRESSION).exact
     assert not judged(native, far, rows(0.5), REGRESSION).exact
+
+
+@pytest.mark.parametrize("unit", [1e-6, 1.0, 1e9])
+def test_a_variant_that_answers_a_constant_is_never_exact(unit: float) -> None:
+    """Rates and concentrations are far below 1e-5: zero is no answer to them."""
+    values = np.random.default_rng(0).normal(3, 1, 40) * unit
+    native = Formula(lambda f: f["x"], regression=True)
+    for constant in (0.0, float(values.mean())):
+        variant = Formula(lambda f, c=constant: np.full(len(f["x"]), c), regression=True)  # type: ignore[misc]
+        found = judged(native, variant, rows(*values), REGRESSION)
+        assert not found.exact
+        assert found.parity.beyond >= 39
+    near = Formula(lambda f: f["x"] + 1e-6 * unit, regression=True)
+    assert judged(native, near, rows(*values), REGRESSION).exact
+
+
+def test_usual_rows_are_judged_by_usual_answers() -> None:
+    """Edge rows of a million times the size do not loosen what is allowed for the others."""
+    native = Formula(lambda f: f["x"], regression=True)
+    variant = Formula(lambda f: f["x"] + 1e-3, regression=True)
+    usual = rows(*np.linspace(-1, 1, 40))
+    strange = rows(0.5, 1e6, -1e6)
+    answers = [answers_of(native, usual), answers_of(native, strange)]
+    found = compare(variant, answers[1], REGRESSION, 1e-5, usual_scale(answers))
+    assert found.parity.beyond == 1
 
 
 @pytest.mark.parametrize("wrong", [np.nan, np.inf])

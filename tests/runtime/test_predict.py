@@ -10,6 +10,9 @@ import pytest
 from tests.runtime.bundles import numbers_bundle, people, people_bundle
 
 from afterfit.core.bundle import Bundle, write_manifest
+from afterfit.core.frame import Frame, Predictions
+from afterfit.core.model import Model
+from afterfit.core.scale import answer_scale
 from afterfit.errors import DependencyError, IntegrityError, ModelError, NotFoundError
 from afterfit.runtime.predict import load_bundle, open_variant
 
@@ -34,6 +37,41 @@ def test_a_regression_bundle_gives_values(tmp_path: Path) -> None:
     assert values is not None
     assert values.shape == (3,)
     assert values.dtype == np.float64
+
+
+@pytest.mark.parametrize("unit", [1e-6, 1.0, 1e6])
+def test_golden_values_are_compared_on_the_scale_of_the_answers(
+    tmp_path: Path, unit: float
+) -> None:
+    """In any unit of the target, the rounding of floats passes and a shift does not."""
+    people_bundle(tmp_path / "bundle", regression=True)
+    predictor = load_bundle(tmp_path / "bundle")
+    golden = Bundle(tmp_path / "bundle").golden
+    assert golden.values is not None
+    predictor.model = Scaled(predictor.model, unit)
+    values = np.array(golden.values)
+    scale = answer_scale(values * unit)
+    for told in (msgspec.UNSET, scale):
+        for shift, outcome in ((1e-7, "passed"), (1e-3, "failed")):
+            wrong = (values + shift * np.ptp(values)) * unit
+            changed = msgspec.structs.replace(golden, values=wrong.tolist(), scale=told)
+            assert predictor.check_golden(changed).outcome == outcome, (told, shift)
+    zero = msgspec.structs.replace(golden, values=[0.0] * len(values), scale=scale)
+    assert predictor.check_golden(zero).outcome == "failed"
+
+
+class Scaled:
+    """A model whose values are in another unit."""
+
+    def __init__(self, model: Model, unit: float) -> None:
+        self.model = model
+        self.unit = unit
+
+    def predict(self, frame: Frame) -> Predictions:
+        """Return the values times the unit."""
+        values = self.model.predict(frame).values
+        assert values is not None
+        return Predictions(values=values * self.unit)
 
 
 def test_one_changed_byte_is_an_integrity_error(tmp_path: Path) -> None:

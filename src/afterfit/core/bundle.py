@@ -21,6 +21,7 @@ import msgspec
 
 from afterfit.core.digest import canonical_json, sha256_bytes, sha256_file
 from afterfit.core.fingerprint import Fingerprint
+from afterfit.core.scale import AnswerScale
 from afterfit.core.signature import Signature
 from afterfit.errors import IntegrityError, NotFoundError, UntrustedError
 
@@ -120,13 +121,17 @@ class Variant(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Golden(msgspec.Struct, frozen=True, kw_only=True):
-    """Synthetic rows (column -> values) and what the model must answer, within ``tolerance``."""
+    """Synthetic rows (column -> values) and what the model must answer, within ``tolerance``.
+
+    ``scale`` is that of a regression's answers to the reference, which ``tolerance`` multiplies.
+    """
 
     columns: dict[str, list[Any]]
     probabilities: list[list[float]] | None = None
     values: list[float] | None = None
     codes: list[int] | None = None
     tolerance: float = 1e-5
+    scale: AnswerScale | msgspec.UnsetType = msgspec.UNSET
 
 
 class Bundle:

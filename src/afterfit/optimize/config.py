@@ -16,9 +16,9 @@ _SECONDS = {"quick": 0.3, "standard": 1.0, "full": 4.0}
 class OptimizeConfig(msgspec.Struct, frozen=True, kw_only=True):
     """``tolerance`` is the largest difference of an exact variant: absolute for probabilities.
 
-    For a regression it is relative to max(1, |value|). ``batches`` are the rows a call to time,
-    the smallest first. ``goal`` decides where one form wins with single rows and the other with
-    many. ``max_slowdown`` is the share that still counts as no slower.
+    For a regression it is relative to the scale of its answers (``core.scale``). ``batches`` are
+    the rows a call to time, the smallest first. ``goal`` decides where one form wins with single
+    rows and the other with many. ``max_slowdown`` is the share that still counts as no slower.
     """
 
     seed: int = 0

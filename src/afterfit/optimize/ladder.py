@@ -10,6 +10,7 @@ import numpy as np
 from afterfit.core.dataset import Dataset
 from afterfit.core.frame import missing_mask
 from afterfit.core.progress import Progress
+from afterfit.core.scale import AnswerScale, answer_scale
 from afterfit.core.signature import Signature
 from afterfit.errors import AfterfitError, ModelError
 from afterfit.models.convert import Attempt, Converted
@@ -100,7 +101,10 @@ def try_attempt(
         )
     except ModelError as error:
         return Trial(attempt, "not_available", f"cannot be loaded: {error.why[:250]}")
-    judgements = tuple(compare(variant, known, signature, config.tolerance) for known in answers)
+    scale = usual_scale(answers)
+    judgements = tuple(
+        compare(variant, known, signature, config.tolerance, scale) for known in answers
+    )
     if is_exact(judgements):
         return Trial(attempt, "exact", "", converted, judgements)
     why = _why(model, variant, answers, judgements, config)
@@ -117,6 +121,16 @@ def evidence_rows(
     if thresholds:
         sets.append(threshold_rows(data, signature, thresholds, config.probes, config.seed))
     return sets
+
+
+def usual_scale(answers: Sequence[Answers]) -> AnswerScale | None:
+    """Return the scale of the model's answers to the held-out rows, which come first.
+
+    Edge rows have answers of any size: by theirs, usual rows might differ by anything. None for
+    a model that is no regression.
+    """
+    usual = answers[0].predictions
+    return None if usual is None or usual.values is None else answer_scale(usual.values)
 
 
 def missing_marker(data: Dataset) -> str:
@@ -140,7 +154,7 @@ def _why(
     columns = ""
     for known, judged in zip(answers, judgements, strict=True):
         if judged.worst is not None and not columns:
-            columns = _blamed(model, variant, known, judged, config)
+            columns = _blamed(model, variant, answers, known, judged, config)
     if columns:
         parts.append(f"the worst row agrees once {columns} has another value")
     return "; ".join(parts)[:600] or "no row could be compared"
@@ -149,6 +163,7 @@ def _why(
 def _blamed(
     model: LoadedModel,
     variant: OnnxModel,
+    answers: Sequence[Answers],
     known: Answers,
     judged: Judgement,
     config: OptimizeConfig,
@@ -157,6 +172,14 @@ def _blamed(
     if calm is None or judged.worst is None:
         return ""
     try:
-        return blame(model, variant, known.row_set, judged.worst, calm, config.tolerance)
+        return blame(
+            model,
+            variant,
+            known.row_set,
+            judged.worst,
+            calm,
+            config.tolerance,
+            usual_scale(answers),
+        )
     except AfterfitError:
         return ""

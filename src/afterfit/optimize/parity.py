@@ -13,6 +13,7 @@ import numpy as np
 
 from afterfit.core.frame import Predictions, concatenate, row_count, take
 from afterfit.core.model import Model
+from afterfit.core.scale import AnswerScale, answer_scale
 from afterfit.core.signature import Signature
 from afterfit.errors import InputError, ModelError
 from afterfit.optimize.rows import RowSet
@@ -85,8 +86,17 @@ def _ask(
     return left + right, left_refused + right_refused
 
 
-def compare(variant: Model, native: Answers, signature: Signature, tolerance: float) -> Judgement:
-    """Return how the variant's answers to the same rows differ; one that raises is not exact."""
+def compare(
+    variant: Model,
+    native: Answers,
+    signature: Signature,
+    tolerance: float,
+    scale: AnswerScale | None = None,
+) -> Judgement:
+    """Return how the variant's answers to the same rows differ; one that raises is not exact.
+
+    ``scale`` is that of a regression's usual answers, by default of these.
+    """
     name, count = native.row_set.name, len(native.rows)
     if native.predictions is None:
         message = f"the model refused all of them: {native.refused[0][1]}" if native.refused else ""
@@ -99,7 +109,8 @@ def compare(variant: Model, native: Answers, signature: Signature, tolerance: fl
         message = f"the variant raised: {(error.why or error.message)[:200]}"
         return Judgement(_parity(name, count, None, count, 0, tolerance, message))
     difference = np.maximum(
-        differences(native.predictions, answers), differences(native.predictions, again)
+        differences(native.predictions, answers, scale),
+        differences(native.predictions, again, scale),
     )
     flipped = _flips(native.predictions, answers, signature)
     flipped |= _flips(native.predictions, again, signature)
@@ -127,19 +138,22 @@ def is_exact(judgements: Sequence[Judgement]) -> bool:
     return compared > 0 and all(judgement.exact for judgement in judgements)
 
 
-def differences(first: Predictions, second: Predictions) -> np.ndarray:
+def differences(
+    first: Predictions, second: Predictions, scale: AnswerScale | None = None
+) -> np.ndarray:
     """Return each row's largest difference, float64 of [n].
 
-    Probabilities differ by their absolute difference, values by that over max(1, |value|), codes
-    by 0 or 1. Equal infinities and two NaN do not differ; one NaN differs by NaN.
+    Probabilities differ by their absolute difference, values by that over what ``scale`` (by
+    default the first's) says of their size, codes by 0 or 1. Equal infinities and two NaN do not
+    differ; one NaN differs by NaN.
     """
     a, b = np.asarray(first.main, np.float64), np.asarray(second.main, np.float64)
     if a.shape != b.shape:
         return np.full(len(a), np.inf)
-    with np.errstate(invalid="ignore", over="ignore"):
+    with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
         gap = np.abs(a - b)
         if first.values is not None:
-            gap = gap / np.maximum(1.0, np.abs(a))
+            gap = gap / (scale or answer_scale(a)).of(a)
     if first.codes is not None:
         gap = (a != b).astype(np.float64)
     gap = np.where((a == b) | (np.isnan(a) & np.isnan(b)), 0.0, gap)
@@ -147,7 +161,13 @@ def differences(first: Predictions, second: Predictions) -> np.ndarray:
 
 
 def blame(
-    model: Model, variant: Model, row_set: RowSet, worst: int, calm: int, tolerance: float
+    model: Model,
+    variant: Model,
+    row_set: RowSet,
+    worst: int,
+    calm: int,
+    tolerance: float,
+    scale: AnswerScale | None = None,
 ) -> str:
     """Return the columns of the worst row without whose value the difference is gone.
 
@@ -159,7 +179,7 @@ def blame(
     for index, name in enumerate(names):
         repeated[name][index] = quiet[name][0]
     try:
-        gap = differences(model.predict(repeated), variant.predict(repeated))
+        gap = differences(model.predict(repeated), variant.predict(repeated), scale)
     except (InputError, ModelError):
         return ""
     return ", ".join(name for name, left in zip(names, gap, strict=True) if left <= tolerance)

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from afterfit.core.bundle import Golden
 from afterfit.core.fingerprint import ColumnCounts, Fingerprint
 from afterfit.core.frame import Frame, Predictions, is_missing, row_count
 from afterfit.core.model import Model
+from afterfit.core.scale import AnswerScale
 from afterfit.core.signature import Column, Signature
 from afterfit.errors import ModelError
 
@@ -43,11 +45,16 @@ def golden_rows(
 
 
 def make_golden(
-    frame: Frame, model: Model, signature: Signature, tolerance: float = 1e-5
+    frame: Frame,
+    model: Model,
+    signature: Signature,
+    tolerance: float = 1e-5,
+    scale: AnswerScale | None = None,
 ) -> Golden:
     """Return the rows with the model's answers; raises ModelError for an answer that is no number.
 
-    ``tolerance`` is the largest difference allowed, relative to the answer where that is beyond 1.
+    ``tolerance`` is the largest difference allowed, for a regression times what ``scale`` says of
+    the answer.
     """
     answers = model.predict({name: frame[name] for name in signature.names})
     _check_answers(answers, row_count(frame))
@@ -57,6 +64,7 @@ def make_golden(
         values=_listed(answers.values),
         codes=_listed(answers.codes),
         tolerance=tolerance,
+        scale=msgspec.UNSET if scale is None else scale,
     )
 
 

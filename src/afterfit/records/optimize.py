@@ -17,8 +17,8 @@ class Parity(msgspec.Struct, frozen=True, kw_only=True):
     """How a variant's answers differ from the native model's on one set of rows.
 
     ``max_difference`` is the largest absolute difference of a probability or value (relative to
-    the largest value for a regression); ``beyond`` counts the rows above ``tolerance``; ``flips``
-    the rows whose label changed.
+    the scale of the answers for a regression); ``beyond`` counts the rows above ``tolerance``;
+    ``flips`` the rows whose label changed.
     """
 
     rows: str

@@ -7,6 +7,7 @@ import numpy as np
 from afterfit.core import frame as frames
 from afterfit.core.frame import Frame, Predictions
 from afterfit.core.model import Model
+from afterfit.core.scale import answer_scale
 from afterfit.core.signature import Signature
 from afterfit.errors import AfterfitError, InputError
 from afterfit.records.robustness import Case, CaseOutcome
@@ -91,7 +92,8 @@ def _decisions_changed(signature: Signature, before: Predictions, after: Predict
         return int((signature.codes(before) != signature.codes(after)).sum())
     known = before.values[np.isfinite(before.values)]
     spread = float(known.std()) if known.size else 0.0
-    allowed = np.maximum(SPREAD_SHARE * spread, SAME * np.maximum(1.0, np.abs(before.values)))
+    size = answer_scale(before.values).of(before.values)
+    allowed = np.maximum(SPREAD_SHARE * spread, SAME * size)
     return int((~(np.abs(after.values - before.values) <= allowed)).sum())
 
 
@@ -141,7 +143,8 @@ def same(case: str, expected: Predictions, found: Predictions, n: int) -> Case:
     with np.errstate(invalid="ignore"):
         difference = np.abs(first - second)
     both = np.isfinite(first) & np.isfinite(second)
-    alike = both & (difference <= SAME * np.maximum(1.0, np.abs(first))) | (first == second)
+    size = np.ones(first.shape) if expected.values is None else answer_scale(first).of(first)
+    alike = both & (difference <= SAME * size) | (first == second)
     alike |= np.isnan(first) & np.isnan(second)
     return Case(
         case=case,

@@ -15,6 +15,7 @@ from afterfit.core.bundle import Bundle, Golden, Variant, require_trust
 from afterfit.core.fingerprint import Fingerprint
 from afterfit.core.frame import Frame, Predictions, row_count
 from afterfit.core.model import Model
+from afterfit.core.scale import answer_scale
 from afterfit.core.signature import Signature
 from afterfit.errors import DependencyError, ModelError
 from afterfit.runtime.columns import frame_of
@@ -82,7 +83,7 @@ class Predictor:
             self.golden = GoldenReport(outcome="skipped", why="the bundle has no golden rows")
             return self.golden
         answer = np.asarray(self.predict(frame).main, dtype=np.float64)
-        self.golden = _compare(answer, expected, rows, golden.tolerance)
+        self.golden = _compare(answer, expected, rows, golden)
         return self.golden
 
 
@@ -152,16 +153,18 @@ def _expected(golden: Golden) -> np.ndarray | None:
     return None
 
 
-def _compare(answer: np.ndarray, expected: np.ndarray, rows: int, tolerance: float) -> GoldenReport:
+def _compare(answer: np.ndarray, expected: np.ndarray, rows: int, golden: Golden) -> GoldenReport:
+    tolerance = golden.tolerance
     if answer.shape != expected.shape:
         why = f"answers of shape {list(answer.shape)}, expected {list(expected.shape)}"
         return GoldenReport(outcome="failed", rows=rows, tolerance=tolerance, why=why)
     difference = np.abs(answer - expected)
     worst = float(difference.max())
-    # Large values carry the rounding of their size: the tolerance is relative above 1.
-    allowed = tolerance * np.maximum(1.0, np.abs(expected))
+    allowed = np.full(expected.shape, tolerance)
+    if golden.values is not None:
+        allowed = tolerance * (golden.scale or answer_scale(expected)).of(expected)
     if bool((difference <= allowed).all()):
         return GoldenReport(outcome="passed", rows=rows, worst=worst, tolerance=tolerance)
     bad = int((~(difference <= allowed).reshape(rows, -1).all(axis=1)).sum())
-    why = f"{bad} of {rows} golden rows differ, by up to {worst:.3g} (allowed: {tolerance:g})"
+    why = f"{bad} of {rows} golden rows differ, by up to {worst:.3g} (allowed: {allowed.max():.3g})"
     return GoldenReport(outcome="failed", rows=rows, worst=worst, tolerance=tolerance, why=why)

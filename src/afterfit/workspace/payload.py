@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -14,6 +15,7 @@ from afterfit.core.dataset import Dataset
 from afterfit.core.fingerprint import build
 from afterfit.core.frame import Frame, Predictions, concatenate
 from afterfit.core.model import Model
+from afterfit.core.scale import AnswerScale, answer_scale
 from afterfit.core.signature import Signature
 from afterfit.models.draft import serving_requirements
 from afterfit.models.hosted import HostedVariant
@@ -63,10 +65,12 @@ def draft(
     try:
         runnable = _lay_out(folder / "variant", files)
         with HostedVariant(runnable, optimized.variant, signature) as variant:
-            answers = _rounded(_predict(variant, drawn))
+            answers = _predict(variant, drawn)
+            scale = None if answers.values is None else answer_scale(answers.values).rounded()
+            answers = _rounded(answers, scale)
             fingerprint = build(drawn.frame, signature, answers, seed=seed)
             rows = golden_rows(fingerprint, signature, seed=seed)
-            golden = make_golden(rows, _Rounding(variant), signature, TOLERANCE)
+            golden = make_golden(rows, _Rounding(variant, scale), signature, TOLERANCE, scale)
         bundle = draft_bundle(
             folder / "bundle",
             signature=signature,
@@ -98,23 +102,23 @@ def requirements(model: LoadedModel, variant: Variant) -> str:
 class _Rounding:
     """A model whose answers are rounded, for what goes into a bundle."""
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, scale: AnswerScale | None) -> None:
         self._model = model
+        self._scale = scale
 
     def predict(self, frame: Frame) -> Predictions:
         """Return the rounded predictions."""
-        return _rounded(self._model.predict(frame))
+        return _rounded(self._model.predict(frame), self._scale)
 
 
-def _rounded(answers: Predictions) -> Predictions:
-    """Return the answers rounded to a fixed number of decimals."""
-    return Predictions(
-        probabilities=None
-        if answers.probabilities is None
-        else answers.probabilities.round(DECIMALS),
-        values=None if answers.values is None else answers.values.round(DECIMALS),
-        codes=answers.codes,
-    )
+def _rounded(answers: Predictions, scale: AnswerScale | None) -> Predictions:
+    """Return the answers rounded to a fixed number of decimals, of a value in units of spreads."""
+    probabilities, values = answers.probabilities, answers.values
+    if probabilities is not None:
+        probabilities = probabilities.round(DECIMALS)
+    if values is not None and scale is not None and scale.spread > 0:
+        values = values.round(DECIMALS - math.floor(math.log10(scale.spread)))
+    return Predictions(probabilities=probabilities, values=values, codes=answers.codes)
 
 
 def _predict(model: Model, data: Dataset) -> Predictions:
