@@ -36,8 +36,9 @@ class WorkerProcess:
 
     @property
     def pid(self) -> int:
-        """The process id."""
-        return self.process.pid
+        """The process id; 0 while it is being started."""
+        process = getattr(self, "process", None)
+        return 0 if process is None else process.pid
 
     async def start(self, listen: int, metrics: int, settings: WorkerSettings) -> None:
         """Start the process and tell it who it is."""
