@@ -11,7 +11,7 @@ import msgspec
 
 from afterfit.errors import IntegrityError, UsageError
 
-__all__ = ["Grant", "allow", "load_allow", "load_book"]
+__all__ = ["Grant", "allow", "check_exact", "load_allow", "load_book"]
 
 
 class Grant(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,19 +45,28 @@ def load_allow(path: Path, digest: str) -> frozenset[str]:
     return frozenset(grant.allow) if grant else frozenset()
 
 
-def allow(path: Path, digest: str, names: Iterable[str], who: str, when: str) -> Grant:
-    """Return the file's grant after adding exact names to it; the book is replaced atomically.
+def check_exact(names: Iterable[str]) -> None:
+    """Do nothing for names such as ``module.Name``; raises UsageError for any other.
 
-    Raises UsageError for a name that is no ``module.Name``: patterns would allow the unknown.
+    Patterns would allow the unknown.
     """
-    wanted = tuple(names)
-    for name in wanted:
+    for name in names:
         if not all(part.isidentifier() for part in name.split(".")) or "." not in name:
             raise UsageError(
                 f"{name!r} is not an exact name",
                 why="only whole names such as mypkg.Encoder can be allowed",
                 fix="afterfit trust FILE --allow mypkg.Encoder",
             )
+
+
+def allow(path: Path, digest: str, names: Iterable[str], who: str, when: str) -> Grant:
+    """Return the file's grant after adding exact names to it; the book is replaced atomically.
+
+    What is read and written back wants a lock around it (``Workspace.trust`` holds one), or one of
+    two grants at a time is lost. Raises UsageError as ``check_exact`` does.
+    """
+    wanted = tuple(names)
+    check_exact(wanted)
     book = load_book(path)
     before = book[digest].allow if digest in book else ()
     grant = Grant(allow=tuple(sorted({*before, *wanted})), who=who, when=when)

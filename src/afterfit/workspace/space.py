@@ -19,7 +19,7 @@ from afterfit.errors import AfterfitError, ForbiddenError, NotFoundError
 from afterfit.models.audit import Audit, audit
 from afterfit.models.loaded import Hints, LoadedModel, open_model
 from afterfit.models.trust import allow as grant
-from afterfit.models.trust import load_allow
+from afterfit.models.trust import check_exact, load_allow
 from afterfit.package.config import PackageConfig
 from afterfit.package.run import package_for
 from afterfit.predict.config import PredictConfig
@@ -33,7 +33,7 @@ from afterfit.runtime.predict import load_bundle
 from afterfit.serve.run import ServedBundle
 from afterfit.store.blobs import BlobStore
 from afterfit.store.environment import current_environment
-from afterfit.store.files import os_errors
+from afterfit.store.files import file_lock, os_errors
 from afterfit.store.records import RecordStore, in_envelope
 
 DEFAULT = Path(".afterfit")
@@ -103,20 +103,23 @@ class Workspace:
     def trust(self, file: Path, names: tuple[str, ...]) -> tuple[Audit, frozenset[str]]:
         """Return the audit of a model file after letting ``names`` in, and all that is let in.
 
-        What is let in is bound to the file's digest and written to the audit log.
+        What is let in is bound to the file's digest and written to the audit log, the log first: a
+        crash in between leaves a line that let nothing in, and no name without its line.
         """
         if not file.is_file():
             raise NotFoundError("no such file", where=str(file))
         digest = sha256_file(file)
         if names:
+            check_exact(names)
             when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-            grant(self.trust_book, digest, names, self.who, when)
-            self.registry.note(
-                "trust",
-                who=self.who,
-                to=digest,
-                details={"allow": sorted(names), "file": file.name},
-            )
+            with file_lock(self.folder / "trust.lock"):
+                self.registry.note(
+                    "trust",
+                    who=self.who,
+                    to=digest,
+                    details={"allow": sorted(names), "file": file.name},
+                )
+                grant(self.trust_book, digest, names, self.who, when)
         allowed = load_allow(self.trust_book, digest)
         return audit(file, allow=allowed), allowed
 
