@@ -36,6 +36,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "afterfit.cli.serve:serve",
         "Answer over HTTP, and follow promotions and roll-backs.",
     ),
+    "conform": (
+        "afterfit.cli.conform:conform",
+        "Check any server of the Open Inference Protocol, clause by clause.",
+    ),
     "predict": ("afterfit.cli.predict:predict", "Score a file, in constant memory."),
     "report": ("afterfit.cli.report:report", "Write the page of a release."),
     "trust": (
