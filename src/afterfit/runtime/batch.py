@@ -259,7 +259,7 @@ class Batcher:
         if first.deadline == NEVER:
             return self._cap
         seconds = min(self._target_seconds, first.deadline - now)
-        return self.fit.cap(seconds, self._cap)
+        return self.fit.cap(seconds, self._cap, strict=True)
 
     def _reckon(self) -> None:
         """Work out the cap of a batch, what a row takes when busy, and the limit of the queue."""

@@ -11,7 +11,9 @@ DECAY = 0.995
 TAIL = 2.33
 """The 99th percentile of a normal distribution, in standard deviations."""
 SHARED_WORK = 4.0
-"""At ``4 a / b`` rows, four fifths of the fixed cost ``a`` are shared."""
+"""At ``4 a / b`` rows, four fifths of a call's time go into rows."""
+SETTLED = 8.0
+"""Measurements before the first deviation from the line says something."""
 
 
 class LatencyFit:
@@ -25,7 +27,7 @@ class LatencyFit:
 
     def update(self, rows: int, seconds: float) -> None:
         """Add a measurement."""
-        if self._w:
+        if self._w > SETTLED:
             off = seconds - self.expected(rows)
             self._variance = DECAY * self._variance + (1 - DECAY) * off * off
         self._w = self._w * DECAY + 1.0
@@ -48,17 +50,18 @@ class LatencyFit:
         """Whether eight rows at once take at least a tenth less than eight times one row."""
         return self.expected(8) < 0.9 * 8 * self.expected(1)
 
-    def cap(self, seconds: float, most: int) -> int:
+    def cap(self, seconds: float, most: int, *, strict: bool = False) -> int:
         """Return the rows to run at once, 1 to ``most``.
 
-        As many as end within ``seconds`` in 99 of 100 runs, but not so few that the fixed cost of
-        a call is what the time goes into.
+        As many as end within ``seconds`` in 99 of 100 runs. Where more than half of that time is
+        the fixed cost of a call, and unless ``strict``, as many as share that cost among them.
         """
         if not self.per_row:
             return most
-        within = (seconds - self.tail(0)) / self.per_row
-        sharing = SHARED_WORK * self.fixed / self.per_row
-        return max(1, min(most, int(max(within, sharing))))
+        rows = (seconds - self.tail(0)) / self.per_row
+        if not strict and self.fixed > seconds / 2:
+            rows = max(rows, SHARED_WORK * self.fixed / self.per_row)
+        return max(1, min(most, int(rows)))
 
     def _solve(self) -> None:
         spread = self._nn * self._w - self._n * self._n
