@@ -6,7 +6,7 @@ import getpass
 import re
 import socket
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 
@@ -86,12 +86,23 @@ class RecordStore:
             )
         return self._read(found[0])
 
-    def find(self, key: str, *, statuses: tuple[str, ...] = _REUSABLE) -> Stored | None:
-        """Return the most recent record of that reuse key, or None; a failed one is not reused."""
+    def find(
+        self,
+        key: str,
+        *,
+        statuses: tuple[str, ...] = _REUSABLE,
+        max_age: timedelta | None = None,
+    ) -> Stored | None:
+        """Return the most recent record of that reuse key, or None.
+
+        A failed one is not reused, and none that is older than ``max_age``.
+        """
         if not key:
             return None
+        oldest = "" if max_age is None else _moment(datetime.now(UTC) - max_age)
         for row in self._rows(key=key):
-            if row.status in statuses and (stored := self._readable(row.digest)):
+            fits = row.status in statuses and row.created >= oldest
+            if fits and (stored := self._readable(row.digest)):
                 return stored
         return None
 
@@ -165,11 +176,16 @@ def make_envelope(record: AnyRecord, key: str = "", started: float | None = None
     return Envelope(
         digest=record.digest,
         key=key,
-        created=datetime.now(UTC).isoformat(timespec="microseconds"),
+        created=_moment(datetime.now(UTC)),
         host=socket.gethostname(),
         user=_user(),
         duration_s=0.0 if started is None else round(time.monotonic() - started, 6),
     )
+
+
+def _moment(when: datetime) -> str:
+    """Return a moment as envelopes hold it: texts in the order of time."""
+    return when.isoformat(timespec="microseconds")
 
 
 @cache

@@ -35,6 +35,7 @@ from afterfit.store.blobs import BlobStore
 from afterfit.store.environment import current_environment
 from afterfit.store.files import file_lock, os_errors
 from afterfit.store.records import RecordStore, in_envelope
+from afterfit.workspace.age import expired, explained, max_age
 
 DEFAULT = Path(".afterfit")
 
@@ -151,7 +152,7 @@ class Workspace:
     ) -> Stored:
         """Return the step's record: one that was made of the same inputs, or a new one."""
         key = reuse_key(step, subject, inputs, resolved, current_environment(), measured=measured)
-        found = None if fresh else self.records.find(key)
+        found = None if fresh else self.records.find(key, max_age=max_age(step))
         if found is not None:
             self.reused.append(step)
             self.progress.say(f"  = {step}: nothing changed, its record is reused")
@@ -178,10 +179,14 @@ class Workspace:
         return {step: self.records.get(digest) for step, digest in version.evidence.items()}
 
     def judge(self, records: dict[str, Stored]) -> tuple[GateResult, ...]:
-        """Return what each gate of the configuration says of these records, alarms left out."""
-        metrics = {step: stored.body.metrics for step, stored in records.items()}
+        """Return what each gate of the configuration says of these records, alarms left out.
+
+        A record that is too old to count is evidence of nothing.
+        """
+        old = expired(records)
+        metrics = {step: r.body.metrics for step, r in records.items() if step not in old}
         gates = (gate for gate in self.config.parsed_gates() if not is_alarm(gate))
-        return tuple(evaluate(gate, metrics) for gate in gates)
+        return explained(tuple(evaluate(gate, metrics) for gate in gates), old)
 
     def promote(
         self,
