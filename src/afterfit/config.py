@@ -52,11 +52,14 @@ class DataSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class LineSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """``[line]``: how much work to do, and the seed of everything random."""
+    """``[line]``: how much work to do, and the seed of everything random.
+
+    ``folds`` are as many as the effort allows where nothing is said: 3, 5 or 10.
+    """
 
     effort: Effort = "standard"
     seed: int = 0
-    folds: Annotated[int, msgspec.Meta(ge=0, le=100)] = 5
+    folds: Annotated[int, msgspec.Meta(ge=0, le=100)] | None = None
     refit: str = ""
 
 
@@ -278,7 +281,7 @@ gates = [
 [line]
 # effort = "standard"           # quick (about 60 s), standard (5 min) or full
 # seed = 0
-# folds = 5
+# folds = 5                   # by default 3, 5 or 10, by effort; 0 for no cross-validation
 # refit = "train:fit"           # module:function(frame, target) -> model, for cross-validation
 
 [serve]

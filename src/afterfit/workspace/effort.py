@@ -31,10 +31,10 @@ SHARES = {
 
 
 def assess_config(config: Config, code: str) -> AssessConfig:
-    """Return what ``assess`` is asked at this effort; fewer folds if the user asks for fewer."""
+    """Return what ``assess`` is asked at this effort; the user's own number of folds wins."""
     shares = SHARES[config.line.effort]
     return AssessConfig(
-        folds=min(config.line.folds, shares.folds) if config.line.folds else 0,
+        folds=shares.folds if config.line.folds is None else config.line.folds,
         seed=config.line.seed,
         effort=config.line.effort,
         refit=config.line.refit,
