@@ -14,7 +14,13 @@ from pathlib import Path
 
 import pytest
 
-from afterfit.errors import ForbiddenError, InputError, UnavailableError, UsageError
+from afterfit.errors import (
+    AfterfitError,
+    ForbiddenError,
+    InputError,
+    UnavailableError,
+    UsageError,
+)
 from afterfit.package import pip
 from afterfit.package.config import IndexConfig, PackageConfig
 from afterfit.package.lock import exact_pins, hashed_lock, pins, resolve_hashes, serving_pins
@@ -243,6 +249,38 @@ def test_a_wrong_password_is_told_as_one(index: Index) -> None:
     with pytest.raises(ForbiddenError, match="401") as caught:
         resolve_hashes("acme-lib==1.1\n", config(index_url=url))
     assert "wrong@" not in str(caught.value)
+
+
+@pytest.mark.parametrize("password", ["p@ss", "pa/ss", "p@s/s@", "a:b@c", "@", "%40//@@"])
+@pytest.mark.parametrize("around", ["{}", "Looking in indexes: {}, {}", "({})", "git+{}"])
+def test_no_password_is_left_in_a_text(password: str, around: str) -> None:
+    """Whatever signs it has, nothing of it stays; the host and the words around it do."""
+    url = f"https://robot:{password}@index.example/simple"
+    assert pip.redact(around.format(url, url)) == around.format(
+        *["https://***@index.example/simple"] * 2
+    )
+    assert pip.redact("nothing at https://index.example/simple") == (
+        "nothing at https://index.example/simple"
+    )
+
+
+@pytest.mark.parametrize("password", ["wr0ng/p4rt", "wr0ng@p4rt"])
+def test_a_password_with_signs_of_an_address_is_not_told(index: Index, password: str) -> None:
+    """Such an address is read otherwise than it was meant; pip's words are told without it."""
+    url = f"http://robot:{password}@127.0.0.1:{index.server_port}/simple/"
+    with pytest.raises(AfterfitError) as caught:
+        resolve_hashes("acme-lib==1.1\n", config(index_url=url))
+    assert "wr0ng" not in str(caught.value)
+    assert "p4rt" not in str(caught.value)
+
+
+def test_the_fix_of_a_refusal_keeps_the_password_off_the_command_line(index: Index) -> None:
+    """What is written there stands in the list of processes and in the shell's history."""
+    url = f"http://robot:wrong@127.0.0.1:{index.server_port}/simple/"
+    with pytest.raises(ForbiddenError) as caught:
+        resolve_hashes("acme-lib==1.1\n", config(index_url=url))
+    assert "--index-url" not in caught.value.fix
+    assert "netrc" in caught.value.fix
 
 
 def test_credentials_stay_off_the_command_line() -> None:

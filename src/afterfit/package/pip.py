@@ -29,7 +29,9 @@ _SECONDS = 900.0
 _NEWEST_GLIBC, _OLDEST_GLIBC = 36, 17
 """manylinux_2_36 is Debian 12; manylinux_2_17 is the oldest that is still built for."""
 _MACHINES = {"linux/amd64": "x86_64", "linux/arm64": "aarch64"}
-_CREDENTIALS = re.compile(r"(\w+://)[^/\s@]+@")
+# Up to the last @ before a space: a password may hold an @ or a slash. A path with an @ loses more
+# than it must, which is the better mistake.
+_CREDENTIALS = re.compile(r"(\w+://)\S+@")
 _NETWORK = re.compile(
     r"connection error: .*|.*ssl certificate.*|timed out.*|5\d\d Server Error.*"
     r"|.*NewConnectionError.*|.*ProxyError.*|.*Max retries.*"
@@ -150,8 +152,9 @@ def _failed(errors: str, log: str) -> AfterfitError:
         return ForbiddenError(
             "the package index refuses",
             why=refused[0][:500],
-            fix="give it a user and a password or token that may read: --index-url "
-            "https://USER:TOKEN@HOST/simple, or pip's own settings (pip config list)",
+            fix="put a user and a password or token that may read into ~/.netrc (machine HOST "
+            "login USER password TOKEN), or into PIP_INDEX_URL: a command line is there for all "
+            "to read",
         )
     network = _NETWORK.search(log)
     if network:
