@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -19,7 +18,6 @@ from afterfit.config import Config
 from afterfit.core.bundle import Bundle
 from afterfit.core.dataset import Dataset
 from afterfit.core.digest import digest_of
-from afterfit.core.gate import GateResult
 from afterfit.core.signature import Signature
 from afterfit.errors import AfterfitError, UsageError
 from afterfit.inspect.config import InspectConfig
@@ -35,18 +33,12 @@ from afterfit.records.inspect import InspectRecord
 from afterfit.records.optimize import OptimizeRecord
 from afterfit.records.package import PackageRecord
 from afterfit.records.robustness import RobustnessRecord
-from afterfit.records.ship import ShipRecord, Verdict
-from afterfit.registry.names import check_name
-from afterfit.registry.version import GateRefusal, Version
 from afterfit.robustness.run import robustness
 from afterfit.runtime.cpus import Division
 from afterfit.serve.config import ServeConfig
 from afterfit.serve.division import division_of
 from afterfit.serve.run import ServedBundle, start_server
-from afterfit.store.environment import current_environment
 from afterfit.workspace import effort, payload
-from afterfit.workspace.publish import publish
-from afterfit.workspace.release import Release
 from afterfit.workspace.sources import Sources, read_sources
 from afterfit.workspace.space import Workspace
 
@@ -305,83 +297,3 @@ def opened_line(space: Workspace, sources: Sources, name: str, *, fresh: bool) -
     data, train = read_sources(sources, space.config.data)
     with space.open_model(sources.model, code=code) as model:
         yield Line(space, sources, data, train, model, name, fresh=fresh)
-
-
-def ship(  # noqa: PLR0913 - see afterfit.ship
-    space: Workspace,
-    model: Any,
-    data: Any,
-    target: Any = None,
-    *,
-    train: Any = None,
-    name: str = "",
-    promote: bool = True,
-    override: str | None = None,
-    fresh: bool = False,
-    **hints: Any,
-) -> Release:
-    """Return the Release after walking the whole line; see `afterfit.ship`."""
-    space.config.parsed_gates()  # a misspelt gate is told before the work, not after it
-    sources = Sources(model=model, data=data, target=target, train=train, **hints)
-    name = check_name(name or space.config.model.name or _name_of(model))
-    started = time.monotonic()
-    space.reused = []
-    with opened_line(space, sources, name, fresh=fresh) as line:
-        line.walk()
-        version, verdict, gates, why = _register(line, promote=promote, override=override)
-        record = _ship_record(line, version, verdict, gates, why)
-    stored = space.records.put(record, started=started)
-    return publish(space, stored, version, line.records)
-
-
-def _register(
-    line: Line, *, promote: bool, override: str | None
-) -> tuple[Version, Verdict, tuple[GateResult, ...], str]:
-    space = line.space
-    evidence = {step: stored.digest for step, stored in line.records.items()}
-    version = space.registry.register(
-        line.name, line.bundle.folder, who=space.who, evidence=evidence
-    )
-    gates = space.judge(line.records)
-    if not promote:
-        return version, "registered", gates, "promotion was not asked for"
-    moved = space.promote(version.name, version.number, why="ship", override=override)
-    if isinstance(moved, GateRefusal):
-        return version, "stopped", moved.gates, moved.why
-    why = f"promoted in spite of its gates: {override}" if override else "every gate passed"
-    return moved.version, "promoted", gates, why
-
-
-def _ship_record(
-    line: Line, version: Version, verdict: Verdict, gates: tuple[GateResult, ...], why: str
-) -> ShipRecord:
-    moves = line.space.registry.moves(version.name, "champion")
-    previous = str(moves[-2].to) if verdict == "promoted" and len(moves) > 1 else ""
-    return ShipRecord(
-        subject=version.digest,
-        env=current_environment(),
-        inputs=line.inputs,
-        status="partial" if line.skipped else "complete",
-        name=version.name,
-        version=version.number,
-        bundle=version.digest,
-        verdict=verdict,
-        why=why,
-        records={step: stored.digest for step, stored in line.records.items()},
-        reused=tuple(line.space.reused),
-        skipped=line.skipped,
-        gates=gates,
-        previous=previous,
-    )
-
-
-def _name_of(model: Any) -> str:
-    """Return a name for a model nobody named: its file's, or its class's."""
-    if isinstance(model, str | Path) and ":" not in str(model):
-        stem = Path(model).name.partition(".")[0]
-    elif isinstance(model, str):
-        stem = model.partition(":")[2]
-    else:
-        stem = type(model).__name__
-    cleaned = "".join(c if c.isalnum() or c in "._-" else "-" for c in stem.lower()).strip("._-")
-    return cleaned or "model"

@@ -260,6 +260,6 @@ class Workspace:
 
     def ship(self, model: Any, data: Any, target: Any = None, **options: Any) -> Any:
         """Return the Release of a model; see `afterfit.ship` for the options."""
-        from afterfit.workspace.line import ship
+        from afterfit.workspace.ship import ship
 
         return ship(self, model, data, target, **options)
