@@ -79,6 +79,7 @@ class ServeSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     tls_key: str = ""
     client_ca: str = ""
     public_docs: bool = False
+    access_log: Literal["none", "errors", "all"] = "errors"
     batch_cap: Annotated[int, msgspec.Meta(ge=0)] = 0
     queue_rows: Annotated[int, msgspec.Meta(ge=0)] = 0
     deadline_ms: Annotated[float, msgspec.Meta(ge=0)] = 0.0
@@ -106,6 +107,11 @@ class Loaded:
     config: Config
     origins: dict[str, str] = field(default_factory=dict)
     path: Path | None = None
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """What somebody set, by its dotted name, as plain values."""
+        return {name: value for name, value, origin in self.rows() if origin != "default"}
 
     def rows(self) -> Iterator[tuple[str, Any, str]]:
         """Yield (dotted name, value, origin) of every setting, in the order of the file."""
@@ -167,6 +173,13 @@ def flatten(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
             yield from flatten(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value
+
+
+def changed(config: Config) -> dict[str, Any]:
+    """Return the settings that are not at their defaults, by dotted name."""
+    usual = dict(flatten(msgspec.to_builtins(Config())))
+    told = flatten(msgspec.to_builtins(config))
+    return {name: value for name, value in told if value != usual[name]}
 
 
 def template() -> str:

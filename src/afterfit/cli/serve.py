@@ -9,7 +9,7 @@ import threading
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from cyclopts import Parameter
@@ -44,6 +44,9 @@ def serve(
     public_docs: Annotated[
         bool | None, Parameter(help="Show the page of the models without a key.")
     ] = None,
+    access_log: Annotated[
+        Literal["none", "errors", "all"] | None, Parameter(help="Which answers are logged.")
+    ] = None,
     batch_cap: Annotated[int | None, Parameter(help="Most rows at once; 0: measured.")] = None,
     queue_rows: Annotated[int | None, Parameter(help="Most rows that wait; 0: measured.")] = None,
     deadline_ms: Annotated[float | None, Parameter(help="Drop what waits longer; 0: none.")] = None,
@@ -71,7 +74,7 @@ def serve(
     asked |= {"serve.tls_cert": _text(tls_cert), "serve.tls_key": _text(tls_key)}
     asked |= {"serve.client_ca": _text(client_ca), "serve.public_docs": public_docs}
     asked |= {"serve.batch_cap": batch_cap, "serve.queue_rows": queue_rows}
-    asked |= {"serve.deadline_ms": deadline_ms}
+    asked |= {"serve.deadline_ms": deadline_ms, "serve.access_log": access_log}
     with opened(common, asked) as space:
         bundles, followed = _resolve(space, refs)
         config = _config(space, events, bundles, allow_unauthenticated=allow_unauthenticated)
@@ -134,6 +137,7 @@ def _config(
         keys=settings.keys,
         tls=_tls(settings),
         public_docs=settings.public_docs,
+        access_log=settings.access_log,
         batching=BatchSettings(
             cap=settings.batch_cap,
             queue_rows=settings.queue_rows,

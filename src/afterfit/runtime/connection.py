@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import time
-import traceback
 import zlib
 from collections import deque
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any, Protocol
 
 import httptools
 
+from afterfit.runtime.due import Due, Promise, failed, target_of
 from afterfit.runtime.heads import Head, HeadMemo
-from afterfit.runtime.log import log_line
 from afterfit.runtime.messages import Handler, HttpLimits, Reply, Request, Response, json_response
 
 __all__ = ["Connection", "Owner"]
 
 REASONS = {status.value: status.phrase for status in HTTPStatus}
-Promise = Response | Reply | asyncio.Future[Response]
 MAX_PIPELINED = 64
 LINGER_SECONDS = 2.0
 
@@ -32,6 +31,7 @@ class Owner(Protocol):
     closing: bool
     connections: set[Connection]
     heads: HeadMemo
+    observe: Callable[[Request, Response], None] | None
 
     def refused(self, status: int) -> None:
         """Count an answer that no handler saw."""
@@ -80,7 +80,7 @@ class Connection(asyncio.Protocol):
         self.chunk = b""
         self.message = _Message()
         self.refusal: tuple[int, str] | None = None
-        self.pending: deque[_Answer] = deque()
+        self.pending: deque[Due] = deque()
         self.last = False
         self.active_since: float | None = None
         self.idle_since = time.monotonic()
@@ -194,7 +194,7 @@ class Connection(asyncio.Protocol):
         self.active_since = None
         keep = bool(self.parser.should_keep_alive()) and not self.server.closing
         method = self.parser.get_method().decode("ascii", "replace")
-        path, query = _target(message.url)
+        path, query = target_of(message.url)
         body = b"".join(message.body)
         message.body = []
         if keep and self.chunk and self.parser.get_http_version() == "1.1":
@@ -223,7 +223,7 @@ class Connection(asyncio.Protocol):
                 self.last = True
                 self.transport.close()
             return
-        self.pending.append(_Answer(request, response, keep_alive=keep_alive))
+        self.pending.append(Due(request, response, keep_alive=keep_alive))
         if len(self.pending) >= MAX_PIPELINED:
             self.transport.pause_reading()
         if type(response) is Reply:
@@ -273,7 +273,7 @@ class Connection(asyncio.Protocol):
         try:
             result = self.server.handler(request)
         except Exception:  # noqa: BLE001 - whatever a handler raises, the client gets a 500
-            return _failed(request)
+            return failed(request)
         if isinstance(result, Response | Reply):
             return result
         task: asyncio.Future[Response] = asyncio.ensure_future(result)
@@ -329,6 +329,8 @@ class Connection(asyncio.Protocol):
         if not keep:
             text += "connection: close\r\n"
         head = f"{text}content-length: {len(body)}\r\n{self.server.date()}\r\n".encode("latin-1")
+        if request is not None and self.server.observe is not None:
+            self.server.observe(request, response)
         hide = request is not None and request.method == "HEAD"
         self.transport.write(head if hide else head + body)
 
@@ -352,51 +354,3 @@ class Connection(asyncio.Protocol):
             self.lingers_since = time.monotonic()
             if self.transport.can_write_eof():
                 self.transport.write_eof()
-
-
-class _Answer:
-    """A request and its response, which may still be on its way."""
-
-    __slots__ = ("keep_alive", "request", "response")
-
-    def __init__(self, request: Request, response: Promise, *, keep_alive: bool) -> None:
-        self.request = request
-        self.response = response
-        self.keep_alive = keep_alive
-
-    def ready(self) -> Response | None:
-        """Return the response, or None while it is being made."""
-        response = self.response
-        if isinstance(response, Response):
-            return response
-        if isinstance(response, Reply):
-            return response.response
-        if not response.done():
-            return None
-        if response.cancelled():
-            return json_response(503, {"error": "the request was cancelled"})
-        if (error := response.exception()) is not None:
-            return _failed(self.request, error)
-        return response.result()
-
-    def abandon(self) -> None:
-        """Tell whoever makes the response that nobody waits for it."""
-        if isinstance(self.response, Reply):
-            self.response.abandon()
-        elif isinstance(self.response, asyncio.Future):
-            self.response.cancel()
-
-
-def _failed(request: Request, error: BaseException | None = None) -> Response:
-    """Return a 500 that tells nothing; the log has the trace under the same request id."""
-    trace = traceback.format_exception(error) if error else [traceback.format_exc()]
-    log_line({"event": "error", "request_id": request.id, "trace": "".join(trace)})
-    return json_response(500, {"error": "internal error", "request_id": request.id})
-
-
-def _target(url: bytes) -> tuple[str, str]:
-    """Return the path and the query of a request target, without scheme and host."""
-    target, _, query = url.split(b"#", 1)[0].partition(b"?")
-    if not target.startswith(b"/") and b"://" in target:
-        target = b"/" + target.split(b"://", 1)[1].partition(b"/")[2]
-    return target.decode("ascii", "replace"), query.decode("ascii", "replace")

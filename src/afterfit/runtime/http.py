@@ -26,7 +26,7 @@ class Server:
     """Connections that share a handler and limits; made once a process.
 
     ``refused`` is called with the status of each answer that no handler saw (400, 408, 413, 431,
-    503), so that they are counted too.
+    503), so that they are counted too. ``observe`` is called with each request and its answer.
     """
 
     def __init__(
@@ -34,10 +34,12 @@ class Server:
         handler: Handler,
         limits: HttpLimits | None = None,
         refused: Observer = lambda _: None,
+        observe: Callable[[Request, Response], None] | None = None,
     ) -> None:
         self.handler = handler
         self.limits = limits or HttpLimits()
         self.refused = refused
+        self.observe = observe
         self.connections: set[Connection] = set()
         self.closing = False
         self.empty = asyncio.Event()

@@ -25,7 +25,8 @@ class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
     output, or empty for none; ``counts`` is the folder of live counts, or empty for none.
     ``grace_seconds`` is how long a stopping worker lets requests finish. ``routes`` are the paths
     of the platform. ``keys`` is the file of the API keys, empty for none, and ``key_share`` this
-    worker's part of their limits. ``public_docs`` shows the page of the models without a key.
+    worker's part of their limits. ``access_log`` says which answers get a line of the log: those
+    of 500 and above, all, or none. ``public_docs`` shows the page of the models without a key.
     """
 
     endpoint: str = "afterfit"
@@ -42,6 +43,7 @@ class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
     key_share: float = 1.0
     tls: TlsSettings | None = None
     public_docs: bool = False
+    access_log: Literal["none", "errors", "all"] = "errors"
     grace_seconds: float = 25.0
 
 

@@ -18,6 +18,7 @@ from typing import Any
 import msgspec
 
 from afterfit.errors import AfterfitError, InternalError
+from afterfit.runtime.access import observer
 from afterfit.runtime.app import App
 from afterfit.runtime.endpoint import Endpoint
 from afterfit.runtime.events import EventSink, SegmentWriter, StdoutSink
@@ -69,7 +70,9 @@ class Worker:
             ring=self.ring,
             public_docs=settings.public_docs or self.ring is None,
         )
-        self.server = Server(self.app, start.settings.http, self.app.count_refused)
+        self.server = Server(
+            self.app, settings.http, self.app.count_refused, observer(settings.access_log)
+        )
         self.prepared: dict[int, tuple[Endpoint, dict[str, LiveModel]]] = {}
         self.stopped = asyncio.Event()
         self.accepting = False

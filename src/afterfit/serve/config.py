@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
 from afterfit.runtime.batch import BatchSettings
@@ -35,6 +37,7 @@ class ServeConfig(msgspec.Struct, frozen=True, kw_only=True):
     keys: str = ""
     tls: TlsSettings | None = None
     public_docs: bool = False
+    access_log: Literal["none", "errors", "all"] = "errors"
     allow_unauthenticated: bool = False
     admin_port: int | None = None
     grace_seconds: float = 25.0

@@ -179,6 +179,7 @@ def _settings(
             key_share=1 / config.workers,
             tls=config.tls,
             public_docs=config.public_docs,
+            access_log=config.access_log,
             http=HttpLimits(body_bytes=config.limits.body_bytes),
             grace_seconds=config.grace_seconds,
         ),
