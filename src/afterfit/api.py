@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from afterfit.config import Config, Effort, load_config
+from afterfit.config import Effort, load_config
 from afterfit.core.progress import SILENT, Progress
 from afterfit.core.signature import Label, Task
 from afterfit.runtime.embed import EmbeddedModel
@@ -46,7 +46,7 @@ def ship(  # noqa: PLR0913 - the one call that has every option of the line
     Shown in a notebook, a Release is its page. Raises the errors of `afterfit.errors`.
     """
     overrides = {"gates": gates, "line.effort": effort, "line.seed": seed}
-    config: Config = load_config(overrides=overrides).config
+    config = load_config(overrides=overrides)
     space = Workspace(workspace, config=config, progress=progress)
     release: Release = space.ship(
         model,

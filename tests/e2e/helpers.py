@@ -40,7 +40,7 @@ def preprocess(table: pd.DataFrame, target: str) -> Any:
 
 def quick_space(folder: Path, **settings: Any) -> Workspace:
     """Return a workspace that does little work, in ``folder``."""
-    config = load_config(folder, overrides={**QUICK, **settings}, environ={}).config
+    config = load_config(folder, overrides={**QUICK, **settings}, environ={})
     return Workspace(folder / ".afterfit", config=config)
 
 

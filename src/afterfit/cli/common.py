@@ -42,4 +42,4 @@ def opened(
     """
     loaded = load_config(overrides=overrides)
     with TerminalProgress(quiet=common.quiet) as progress:
-        yield Workspace(common.workspace, config=loaded.config, progress=progress, create=create)
+        yield Workspace(common.workspace, config=loaded, progress=progress, create=create)

@@ -70,7 +70,7 @@ def demo(
         tables = _tables(folder, seed)
         progress.step("training a scikit-learn pipeline on the first three quarters")
         _train(folder, tables["train.csv"], seed)
-        config = load_config(folder).config
+        config = load_config(folder)
         space = Workspace(folder / ".afterfit", config=config, progress=progress)
         release = space.ship(
             folder / MODEL, folder / "test.csv", "fraud", train=folder / "train.csv"

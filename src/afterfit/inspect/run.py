@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import msgspec
 import numpy as np
 
 from afterfit.core.dataset import Dataset
@@ -26,6 +25,7 @@ from afterfit.inspect.labels import (
 from afterfit.inspect.probe import accepts_missing, sample_answer, sample_rows
 from afterfit.models.loaded import Hints, LoadedModel
 from afterfit.records.inspect import InspectRecord
+from afterfit.records.record import given
 from afterfit.store.environment import current_environment
 
 __all__ = ["inspect_model"]
@@ -60,7 +60,7 @@ def inspect_model(
         subject=model.digest,
         env=current_environment(),
         inputs=inputs,
-        args=msgspec.to_builtins(config),
+        args=given(config),
         resolved=_resolved(signature),
         findings=tuple(found),
         format=model.format,

@@ -22,7 +22,7 @@ from afterfit.monitor.measure import quality, share_metric, shares, truth_codes,
 from afterfit.monitor.table import Reference
 from afterfit.monitor.windows import span, within
 from afterfit.records.monitor import MonitorRecord
-from afterfit.records.record import Environment
+from afterfit.records.record import Environment, given
 from afterfit.runtime.counts import Window
 
 
@@ -53,7 +53,7 @@ def monitor_report(
         subject=reference.subject,
         env=env,
         inputs=_inputs(reference),
-        args=msgspec.to_builtins(config),
+        args=given(config),
         resolved=msgspec.to_builtins(config),
         findings=_findings(read, reference, live, comparisons, metrics, config),
         metrics=tuple(metrics),

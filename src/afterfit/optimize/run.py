@@ -79,7 +79,6 @@ def optimize(
         subject=model.digest,
         env=current_environment(),
         inputs={"data": data.digest},
-        args=msgspec.json.decode(msgspec.json.encode(config)),
         resolved=msgspec.json.decode(msgspec.json.encode(config))
         | {"rows": config.rows, "probes": config.probes, "seconds": config.seconds},
         findings=tuple(_findings(model, trials, exact, timings, config, ships_onnx=ships_onnx)),

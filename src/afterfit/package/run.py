@@ -12,7 +12,7 @@ from afterfit.errors import ConflictError
 from afterfit.package.config import PackageConfig
 from afterfit.package.destination import open_destination
 from afterfit.records.package import PackageRecord
-from afterfit.records.record import Environment
+from afterfit.records.record import Environment, given
 from afterfit.store.environment import current_environment
 from afterfit.store.files import os_errors, remove_tree, temporary_beside
 
@@ -75,6 +75,7 @@ def package_for(
         destination=destination,
         written=tuple(name for name in written if name != _MARK),
         findings=tuple(findings),
+        args=_given(config),
         resolved=_told(config),
         env=env or current_environment(),
     )
@@ -105,6 +106,12 @@ def _settle(folder: Path) -> list[str]:
 
 def _sizes(bundle: Bundle) -> dict[str, int]:
     return {name: entry.size for name, entry in bundle.manifest.files.items()}
+
+
+def _given(config: PackageConfig) -> dict[str, Any]:
+    """Return what was asked; of the index only that it was: an address may hold credentials."""
+    asked = given(config)
+    return {**asked, "index": "given"} if "index" in asked else asked
 
 
 def _told(config: PackageConfig) -> dict[str, Any]:

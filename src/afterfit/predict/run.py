@@ -16,6 +16,7 @@ from afterfit.predict.config import PredictConfig
 from afterfit.predict.output import check_output, writing
 from afterfit.predict.scores import score_columns, score_names
 from afterfit.records.predict import PredictRecord
+from afterfit.records.record import given
 from afterfit.runtime.decode import Decoder
 from afterfit.store.environment import current_environment
 from afterfit.store.files import os_errors
@@ -122,6 +123,7 @@ def _record(
         subject=predictor.digest,
         env=current_environment(),
         inputs=inputs,
+        args=given(config),
         resolved={"keep": kept, "only_scores": config.only_scores},
         source=str(source),
         output=str(output),

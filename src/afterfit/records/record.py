@@ -85,6 +85,12 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
     duration_s: float = 0.0
 
 
+def given(config: msgspec.Struct) -> dict[str, Any]:
+    """Return the settings of a config that are not at their defaults, as plain values."""
+    usual, told = type(config)(), msgspec.to_builtins(config)
+    return {n: value for n, value in told.items() if getattr(config, n) != getattr(usual, n)}
+
+
 def reuse_key(
     step: str,
     subject: str,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -43,6 +43,19 @@ from afterfit.workspace.sources import Sources, read_sources
 from afterfit.workspace.space import Workspace
 
 STEPS = ("inspect", "assess", "optimize", "package", "robustness", "loadtest")
+_ROLES = ("data.entity", "data.group", "data.target", "data.time")
+_EFFORT = ("line.effort", "line.seed")
+ASKED: dict[str, tuple[str, ...]] = {
+    "inspect": ("model.classes", "model.positive", "model.task", "model.threshold", *_ROLES),
+    "assess": (*_EFFORT, "line.folds", "line.refit", *_ROLES),
+    "optimize": _EFFORT,
+    "package": ("line.seed",),
+    "robustness": _EFFORT,
+    "loadtest": (*_EFFORT, "serve.threads", "serve.workers"),
+}
+"""The settings that concern each step; every setting but paths concerns the whole line."""
+PATHS = ("data.data", "data.train", "model.code", "serve.client_ca", "serve.keys",
+         "serve.tls_cert", "serve.tls_key")  # fmt: skip
 
 
 @dataclass
@@ -270,7 +283,25 @@ class Line:
             resolved=resolved,
             measured=measured,
             fresh=self.fresh,
+            args=asked_of(step, self.sources, self.space.given),
         )
+
+
+def asked_of(step: str, sources: Sources, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a person asked of a step: the call's own words before those of the configuration.
+
+    Paths are no part of it: the digests of what they held are.
+    """
+    said = {
+        "data.target": sources.target if isinstance(sources.target, str) else None,
+        "model.classes": list(sources.classes) or None,
+        "model.positive": sources.positive,
+        "model.task": sources.task,
+        "model.threshold": sources.threshold,
+    }
+    said = {**given, **{name: value for name, value in said.items() if value is not None}}
+    wanted = ASKED[step] if step in ASKED else tuple(name for name in said if name not in PATHS)
+    return {name: said[name] for name in sorted(said) if name in wanted}
 
 
 def replace_seconds(config: Any) -> Any:

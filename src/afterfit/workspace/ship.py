@@ -11,7 +11,7 @@ from afterfit.records.ship import ShipRecord, Verdict
 from afterfit.registry.names import check_name
 from afterfit.registry.version import GateRefusal, Version
 from afterfit.store.environment import current_environment
-from afterfit.workspace.line import Line, opened_line
+from afterfit.workspace.line import Line, asked_of, opened_line
 from afterfit.workspace.publish import publish
 from afterfit.workspace.release import Release
 from afterfit.workspace.sources import Sources
@@ -40,7 +40,9 @@ def ship(  # noqa: PLR0913 - see afterfit.ship
     with opened_line(space, sources, name, fresh=fresh) as line:
         line.walk()
         version, verdict, gates, why = _register(line, promote=promote, override=override)
-        record = _ship_record(line, version, verdict, gates, why)
+        asked: dict[str, Any] = {} if promote else {"promote": False}
+        asked |= {"override": override} if override else {}
+        record = _ship_record(line, version, verdict, gates, why, asked)
     stored = space.records.put(record, started=started)
     return publish(space, stored, version, line.records)
 
@@ -64,7 +66,12 @@ def _register(
 
 
 def _ship_record(
-    line: Line, version: Version, verdict: Verdict, gates: tuple[GateResult, ...], why: str
+    line: Line,
+    version: Version,
+    verdict: Verdict,
+    gates: tuple[GateResult, ...],
+    why: str,
+    asked: dict[str, Any],
 ) -> ShipRecord:
     moves = line.space.registry.moves(version.name, "champion")
     previous = str(moves[-2].to) if verdict == "promoted" and len(moves) > 1 else ""
@@ -72,6 +79,7 @@ def _ship_record(
         subject=version.digest,
         env=current_environment(),
         inputs=line.inputs,
+        args=asked_of("ship", line.sources, line.space.given) | asked,
         status="partial" if line.skipped else "complete",
         name=version.name,
         version=version.number,

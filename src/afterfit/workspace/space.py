@@ -9,7 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from afterfit.config import Config, load_config
+import msgspec
+
+from afterfit.config import Config, Loaded, changed, load_config
 from afterfit.core.bundle import Bundle
 from afterfit.core.digest import sha256_file
 from afterfit.core.gate import GateResult, evaluate
@@ -43,7 +45,8 @@ DEFAULT = Path(".afterfit")
 class Workspace:
     """A folder that carries records, blobs and versions between steps.
 
-    ``config`` defaults to the nearest ``afterfit.toml``. Raises NotFoundError for a folder that
+    ``config`` defaults to the nearest ``afterfit.toml``; ``given`` holds those of its settings that
+    somebody set, with dotted names. Raises NotFoundError for a folder that
     is not there unless ``create``, ForbiddenError where it cannot be written. ``warnings`` collects
     what the user has to be told and what stopped nothing.
     """
@@ -52,7 +55,7 @@ class Workspace:
         self,
         folder: Path | str = DEFAULT,
         *,
-        config: Config | None = None,
+        config: Config | Loaded | None = None,
         progress: Progress = SILENT,
         create: bool = True,
     ) -> None:
@@ -67,7 +70,9 @@ class Workspace:
                 why="a workspace is made by the first `afterfit ship`",
                 fix="go to the folder where you shipped, or give --workspace FOLDER",
             )
-        self.config = load_config().config if config is None else config
+        loaded = load_config() if config is None else config
+        self.config = loaded.config if isinstance(loaded, Loaded) else loaded
+        self.given = loaded.given if isinstance(loaded, Loaded) else changed(loaded)
         self.progress = progress
         self.records = RecordStore(self.folder)
         self.blobs = BlobStore(self.folder)
@@ -149,8 +154,12 @@ class Workspace:
         resolved: Any,
         measured: bool = False,
         fresh: bool = False,
+        args: dict[str, Any] | None = None,
     ) -> Stored:
-        """Return the step's record: one that was made of the same inputs, or a new one."""
+        """Return the step's record: one that was made of the same inputs, or a new one.
+
+        ``args`` is what was asked for, which a new record keeps beside what it came to.
+        """
         key = reuse_key(step, subject, inputs, resolved, current_environment(), measured=measured)
         found = None if fresh else self.records.find(key, max_age=max_age(step))
         if found is not None:
@@ -158,7 +167,7 @@ class Workspace:
             self.progress.say(f"  = {step}: nothing changed, its record is reused")
             return found
         started = time.monotonic()
-        record: AnyRecord = make()  # type: ignore[assignment]
+        record: AnyRecord = msgspec.structs.replace(make(), args=args or {})  # type: ignore[assignment]
         return self.records.put(record, key=key, started=started)
 
     def keep(self, record: AnyRecord, *, started: float) -> Stored:
