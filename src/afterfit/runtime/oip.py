@@ -20,7 +20,7 @@ from afterfit.runtime.batch import Finish
 from afterfit.runtime.columns import FieldError, Problem
 from afterfit.runtime.decode import Decoder, parse_json
 from afterfit.runtime.oip_answer import InferWriter, output_tensors
-from afterfit.runtime.oip_binary import unpack
+from afterfit.runtime.oip_binary import as_text, itemsize, plain, unpack
 from afterfit.runtime.problems import ProtocolError
 from afterfit.runtime.rows import Parsed, RowReader
 
@@ -117,7 +117,7 @@ class InferReader:
                 parsed = self._flat(numbers, body)
                 if parsed is not None:
                     return parsed, *self._asked(numbers)
-        request = parse(body, json_bytes)
+        request = self._raw(body) if json_bytes == 0 else parse(body, json_bytes)
         return self._parsed(request), *self._asked(request)
 
     def _flat(self, request: NumberRequest, body: bytes) -> Parsed | None:
@@ -140,6 +140,30 @@ class InferReader:
         )
         # Read again where an integer may have lost its last digits as a float.
         return Parsed(shape[0], rows=rows, strict=lambda: self._frame(parse(body)))
+
+    def _raw(self, body: bytes) -> InferRequest:
+        """Return the request of a body that is one tensor's bytes and nothing else.
+
+        Its size tells the number of rows; a BYTES tensor is one string.
+        """
+        inputs = input_tensors(self.signature)
+        if len(inputs) != 1:
+            raise ProtocolError(
+                "a body without JSON is taken by models of one input",
+                why=f"the inputs are {[each['name'] for each in inputs]}"[:300],
+            )
+        name, datatype, shape = (inputs[0][key] for key in ("name", "datatype", "shape"))
+        width = math.prod(shape[1:])
+        if datatype == "BYTES":
+            values: Any = [as_text(body)]
+        else:
+            size = width * itemsize(datatype)
+            if not body or len(body) % size:
+                raise ProtocolError(f"{len(body)} bytes are no rows of {size} bytes each")
+            values = plain(unpack(body, datatype, [len(body) // size, width], "$"))
+        rows = [len(values) // width, *shape[1:]]
+        tensor = Tensor(name=name, shape=rows, datatype=datatype, data=values)
+        return InferRequest(inputs=[tensor], parameters={"binary_data_output": True})
 
     def _asked(self, request: InferRequest) -> tuple[Finish, float]:
         parameters = request.parameters
@@ -218,7 +242,6 @@ def parse(body: bytes, json_bytes: int | None = None) -> InferRequest:
     if json_bytes is not None and not 0 < json_bytes <= len(body):
         raise ProtocolError(
             f"the header says {json_bytes} bytes of JSON, and the body has {len(body)}",
-            why="a raw body without JSON is not taken" if not json_bytes else "",
         )
     try:
         request = _general.decode(text)
@@ -267,9 +290,7 @@ def _attach(request: InferRequest, body: bytes, place: int) -> None:
             raise ProtocolError(f"{where}: both data and binary_data_size")
         _check_form(tensor, where)
         values = unpack(body[place : place + size], tensor.datatype, tensor.shape, where)
-        # What is missing in raw numbers is a NaN; from here on it is a None, as in JSON.
-        plain = values if isinstance(values, list) else values.tolist()
-        tensor.data = [None if value != value else value for value in plain]  # noqa: PLR0124 - NaN
+        tensor.data = plain(values)
         place += size
     if place != len(body):
         raise ProtocolError(f"{len(body) - place} bytes after the last tensor")

@@ -9,12 +9,13 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from afterfit.runtime.problems import ProtocolError
 
-__all__ = ["pack", "pack_bytes", "unpack"]
+__all__ = ["as_text", "itemsize", "pack", "pack_bytes", "plain", "unpack"]
 
 DTYPES = {
     "BOOL": "|b1",
@@ -44,6 +45,23 @@ def unpack(raw: bytes, datatype: str, shape: Sequence[int], where: str) -> np.nd
             raise ProtocolError(f"{where}: a BOOL is the byte 0 or 1")
         return bits.astype(bool)
     return np.frombuffer(raw, dtype)
+
+
+def plain(values: np.ndarray | list[str]) -> list[Any]:
+    """Return raw values as JSON has them: what is missing is a NaN in bytes, and None from here."""
+    items = values if isinstance(values, list) else values.tolist()
+    return [None if value != value else value for value in items]  # noqa: PLR0124 - NaN
+
+
+def itemsize(datatype: str) -> int:
+    """Return the bytes of one number or boolean."""
+    return np.dtype(DTYPES[datatype]).itemsize
+
+
+def as_text(raw: bytes) -> str:
+    """Return the one string of a raw BYTES tensor, length first; raises ProtocolError."""
+    (text,) = _strings(raw, 1, "$")
+    return text
 
 
 def pack(values: np.ndarray, datatype: str) -> bytes:
