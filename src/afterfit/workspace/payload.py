@@ -6,7 +6,6 @@ import math
 import shutil
 import tempfile
 from collections.abc import Mapping
-from importlib.resources import files as package_files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +21,7 @@ from afterfit.models.hosted import HostedVariant
 from afterfit.models.loaded import LoadedModel
 from afterfit.package.draft import code_finding, draft_bundle
 from afterfit.package.golden import golden_rows, make_golden
+from afterfit.package.lock import pins, serving_pins
 from afterfit.package.run import record_draft
 from afterfit.records.optimize import OptimizeRecord
 from afterfit.records.package import PackageRecord
@@ -92,11 +92,13 @@ def draft(
 
 
 def requirements(model: LoadedModel, variant: Variant) -> str:
-    """Return the pins of the serving environment: ONNX Runtime's alone, or the framework's too."""
-    lock = package_files("afterfit.package").joinpath("data", "serving.lock").read_text("utf-8")
+    """Return the pins of the serving environment: ONNX Runtime's alone, or the framework's too.
+
+    A library that both need stands in the version that the model was measured with.
+    """
     if variant.runtime == "onnx":
-        return lock
-    return "\n".join([lock, *serving_requirements(model.description)])
+        return serving_pins()
+    return pins(dict(pin.split("==") for pin in serving_requirements(model.description)))
 
 
 class _Rounding:
