@@ -101,12 +101,14 @@ class Part(NamedTuple):
 class Outcome:
     """What became of a batch: the parts that ran, the requests that failed, and the seconds.
 
-    ``began`` and ``ended`` are perf_counter seconds around the calls of the model.
+    In perf_counter seconds: the rows were brought together from ``began`` to ``framed``, and the
+    model ran from then to ``ended``.
     """
 
     parts: list[Part] = field(default_factory=list)
     failed: list[tuple[Work, Exception]] = field(default_factory=list)
     began: float = 0.0
+    framed: float = 0.0
     ended: float = 0.0
 
 

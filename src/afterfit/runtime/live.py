@@ -24,6 +24,7 @@ from afterfit.runtime.metrics import Metrics
 from afterfit.runtime.predict import Predictor
 from afterfit.runtime.problems import HttpError, defect_response, error_response
 from afterfit.runtime.rows import Parsed, RowReader
+from afterfit.runtime.tracing import Tracer
 
 __all__ = ["LiveModel", "Service"]
 
@@ -60,6 +61,7 @@ class LiveModel(Served):
         """Return what became of the requests; one that the model cannot take fails alone."""
         outcome = Outcome(began=time.perf_counter())
         frame = self._frame(works, outcome)
+        outcome.framed = time.perf_counter()
         if frame is not None:
             self._run(works, frame, outcome)
         outcome.ended = time.perf_counter()
@@ -128,6 +130,7 @@ class Service:
         self.metrics = metrics
         self.journal = journal
         self.batching = batching or BatchSettings()
+        self.tracer: Tracer | None = None
         self.models: dict[str, LiveModel] = {}
 
     def submit(self, model: LiveModel, work: Work) -> Reply:
@@ -178,7 +181,7 @@ class Service:
     def _answer(self, model: LiveModel, part: Part, outcome: Outcome) -> None:
         works, predictions = part.works, part.predictions
         batch = BatchAnswer(model, predictions, new_ids(len(predictions)))
-        infer_us = int(1e6 * (outcome.ended - outcome.began))
+        infer_us = int(1e6 * (outcome.ended - outcome.framed))
         waits = [int(1e6 * (outcome.began - work.submitted)) for work in works]
         counts = [work.parsed.size for work in works]
         ids = [work.request.id for work in works]
@@ -190,10 +193,14 @@ class Service:
             responses.append(self._finish(work, Answer(batch, start, stop)))
             start = stop
         ended = time.perf_counter()
-        shared = f"infer;dur={infer_us / 1000:.3f}, encode;dur={1000 * (ended - began):.3f}"
+        framing, encoding = 1000 * (outcome.framed - outcome.began), 1000 * (ended - began)
+        shared = f"batch;dur={framing:.3f}, infer;dur={infer_us / 1000:.3f}, "
+        shared += f"encode;dur={encoding:.3f}"
         for work, response in zip(works, responses, strict=True):
             self.metrics.request(work.route, response.status, ended - work.request.received)
         model.in_flight -= len(works)
+        if self.tracer is not None:
+            self._trace(self.tracer, model, list(zip(works, responses, strict=True)), outcome)
         for work, response, wait in zip(works, responses, waits, strict=True):
             parse = 1000 * (work.submitted - work.request.received)
             timing = f"parse;dur={parse:.3f}, queue;dur={wait / 1000:.3f}, {shared}"
@@ -201,6 +208,23 @@ class Service:
             work.reply.set(
                 Response(status, body, content_type, (*headers, ("server-timing", timing)))
             )
+
+    def _trace(
+        self,
+        tracer: Tracer,
+        model: LiveModel,
+        answered: list[tuple[Work, Response]],
+        outcome: Outcome,
+    ) -> None:
+        for work, response in answered:
+            phases = (
+                ("parse", work.request.received, work.submitted),
+                ("queue", work.submitted, outcome.began),
+                ("batch", outcome.began, outcome.framed),
+                ("infer", outcome.framed, outcome.ended),
+                ("encode", outcome.ended, time.perf_counter()),
+            )
+            tracer.answered(work.request, response, model.key, work.parsed.size, phases)
 
     def _finish(self, work: Work, answer: Answer) -> Response:
         try:
@@ -214,6 +238,9 @@ class Service:
         spent = time.perf_counter() - work.request.received
         self.metrics.request(work.route, response.status, spent)
         model.in_flight -= 1
+        if self.tracer is not None:
+            waited = (("queue", work.submitted, time.perf_counter()),)
+            self.tracer.answered(work.request, response, model.key, work.parsed.size, waited)
         work.reply.set(response)
 
     def _response(self, work: Work, error: Exception) -> Response:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import signal
 import socket
 import sys
@@ -40,6 +41,7 @@ from afterfit.runtime.settings import (
     WorkerSettings,
 )
 from afterfit.runtime.tls import Tls
+from afterfit.runtime.tracing import tracer_from
 
 __all__ = ["Worker", "main"]
 
@@ -59,6 +61,7 @@ class Worker:
         self.journal = make_journal(start.settings, start.worker_id, metrics)
         self.service = Service(metrics, self.journal, start.settings.batching)
         settings = start.settings
+        self.service.tracer = tracer_from(os.environ, settings.endpoint)
         self.ring = (
             KeyRing(Path(settings.keys), share=settings.key_share) if settings.keys else None
         )
@@ -89,6 +92,8 @@ class Worker:
         self._accept(accepting=False)
         await self.server.close(self.settings.grace_seconds)
         self.journal.close()
+        if self.service.tracer is not None:
+            self.service.tracer.close()
         self.metrics.set("connections", 0)
         orders.cancel()
         stop.cancel()
