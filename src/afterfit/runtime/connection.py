@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 import httptools
 
+from afterfit.runtime.compress import LEAST_BYTES, compressed
 from afterfit.runtime.due import Due, Promise, failed, target_of
 from afterfit.runtime.heads import Head, HeadMemo
 from afterfit.runtime.messages import Handler, HttpLimits, Reply, Request, Response, json_response
@@ -320,6 +321,8 @@ class Connection(asyncio.Protocol):
         self.idle_since = time.monotonic()
 
     def _write(self, response: Response, request: Request | None, *, keep: bool) -> None:
+        if len(response.body) >= LEAST_BYTES and request is not None:
+            response = compressed(request, response)
         status, body, content_type, extra = response
         text = f"HTTP/1.1 {status} {REASONS.get(status, '')}\r\ncontent-type: {content_type}\r\n"
         for name, value in extra:

@@ -45,7 +45,13 @@ _ACCEPTED = {
     "category": frozenset({"BYTES"}),
     "text": frozenset({"BYTES"}),
 }
-NOT_DONE = ("sequence_id", "sequence_start", "sequence_end", "classification")
+NOT_DONE = (
+    "sequence_id",
+    "sequence_start",
+    "sequence_end",
+    "classification",
+    "shared_memory_region",
+)
 
 
 class RequestedOutput(msgspec.Struct, kw_only=True):
@@ -169,9 +175,9 @@ class InferReader:
         parameters = request.parameters
         if not (parameters or request.outputs or request.id):
             return self.writer.json, 0.0
-        for name in NOT_DONE if parameters else ():
-            if parameters.get(name):
-                raise ProtocolError(f"$.parameters.{name}: this server does not do that")
+        _refuse_not_done(parameters, "$")
+        for index, output in enumerate(request.outputs):
+            _refuse_not_done(output.parameters, f"$.outputs[{index}]")
         wanted = [output.name for output in request.outputs]
         self.writer.check(wanted)
         raw = bool(parameters.get("binary_data_output", False))
@@ -279,6 +285,7 @@ def _attach(request: InferRequest, body: bytes, place: int) -> None:
     """Give each raw tensor its bytes; raises ProtocolError where sizes do not add up."""
     for index, tensor in enumerate(request.inputs):
         where = f"$.inputs[{index}]"
+        _refuse_not_done(tensor.parameters, where)
         size = tensor.parameters.get("binary_data_size")
         if size is None:
             if tensor.data is msgspec.UNSET:
@@ -294,6 +301,13 @@ def _attach(request: InferRequest, body: bytes, place: int) -> None:
         place += size
     if place != len(body):
         raise ProtocolError(f"{len(body) - place} bytes after the last tensor")
+
+
+def _refuse_not_done(parameters: dict[str, Any], where: str) -> None:
+    """Raise ProtocolError for what the client counts on and would not get."""
+    for name in NOT_DONE if parameters else ():
+        if parameters.get(name):
+            raise ProtocolError(f"{where}.parameters.{name}: this server does not do that")
 
 
 def _values(tensor: Tensor) -> list[Any]:
