@@ -249,6 +249,39 @@ def test_a_quantile_of_times_has_its_interval_where_there_are_calls_enough() -> 
     assert tail.high is None
 
 
+def test_what_the_time_did_not_suffice_for_is_skipped(
+    table: Callable[..., dict[str, np.ndarray]],
+    target: Callable[..., np.ndarray],
+    tmp_path: Path,
+    signed: Signed,
+) -> None:
+    """Without time no conversion is tried: each is told as skipped, the model ships as it is."""
+    from sklearn.linear_model import LogisticRegression
+
+    frame = {
+        name: values for name, values in table(holes=False).items() if name in {"ratio", "age"}
+    }
+    truth = target(table(holes=False), "binary")
+    estimator = LogisticRegression().fit(to_pandas(frame, tuple(frame)), truth)
+    signature = signed(frame, "binary", ("no", "yes"))
+    config = msgspec.structs.replace(QUICK, seconds=0.0)
+    with open_model(estimator, workdir=tmp_path) as model:
+        record = optimize(model, signature, Dataset(frame=frame), config).record
+    assert (record.status, record.chosen) == ("partial", "native")
+    tried = [variant.status for variant in record.variants if variant.name != "native"]
+    assert len(tried) >= 2
+    assert set(tried) == {"skipped"}
+    (finding,) = record.findings
+    assert (finding.code, finding.outcome, finding.evidence["needed_n"]) == (
+        "O001",
+        "skipped",
+        len(tried),
+    )
+    assert finding.fix
+    # What ships is timed all the same.
+    assert record.metrics[0].n >= 5
+
+
 def test_an_onnx_graph_is_left_as_it_is(tmp_path: Path, signed: Signed) -> None:
     """A model that is an ONNX graph already needs no conversion, and its timing is still taken."""
     from onnx import helper, save

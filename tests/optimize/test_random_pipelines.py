@@ -38,7 +38,7 @@ from afterfit.core.dataset import Dataset
 from afterfit.core.progress import SILENT
 from afterfit.core.signature import Signature, Task
 from afterfit.optimize.config import OptimizeConfig
-from afterfit.optimize.ladder import climb
+from afterfit.optimize.ladder import CONVERT, climb
 from afterfit.optimize.parity import differences
 from afterfit.runtime.onnx import OnnxModel
 
@@ -114,7 +114,14 @@ def test_what_is_exact_agrees_on_fresh_rows(
         warnings.simplefilter("ignore")
         model, signature = fitted(estimator, frame, truth, task)
         data = Dataset(frame=frame)
-        trials = climb(model, signature, data, OptimizeConfig(effort="quick", seed=seed), SILENT)
+        trials = climb(
+            model,
+            model.call(f"{CONVERT}:attempts"),
+            signature,
+            data,
+            OptimizeConfig(effort="quick", seed=seed),
+            SILENT,
+        )
     last = trials[-1]
     assert last.status == "exact", [(trial.attempt.name, trial.why) for trial in trials]
     assert last.converted is not None

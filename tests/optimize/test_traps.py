@@ -15,7 +15,14 @@ from afterfit.core.signature import Signature
 from afterfit.models.convert import Attempt
 from afterfit.models.convert_known import known_traps
 from afterfit.optimize.config import OptimizeConfig
-from afterfit.optimize.ladder import Trial, climb, evidence_rows, missing_marker, try_attempt
+from afterfit.optimize.ladder import (
+    CONVERT,
+    Trial,
+    climb,
+    evidence_rows,
+    missing_marker,
+    try_attempt,
+)
 from afterfit.optimize.parity import answers_of
 
 QUICK = OptimizeConfig(effort="quick")
@@ -29,7 +36,7 @@ def trials_of(model: Any, signature: Signature, frame: Frame) -> tuple[Trial, li
     answers = [answers_of(model, rows) for rows in evidence_rows(model, signature, data, QUICK)]
     marker = missing_marker(data)
     library = try_attempt(model, signature, LIBRARY, answers, marker, QUICK)
-    return library, climb(model, signature, data, QUICK, SILENT)
+    return library, climb(model, model.call(f"{CONVERT}:attempts"), signature, data, QUICK, SILENT)
 
 
 def numbers(rows: int = 1500, seed: int = 0) -> dict[str, np.ndarray]:

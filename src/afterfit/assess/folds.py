@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import signal
-import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from queue import SimpleQueue
 from typing import Any, Protocol
 
@@ -25,6 +20,7 @@ from afterfit.core.metric import Metric
 from afterfit.core.progress import Progress
 from afterfit.core.signature import Signature
 from afterfit.errors import ModelError
+from afterfit.models.timebox import ended_after
 from afterfit.records.assess import Fold
 from afterfit.stats.interval import t_interval
 
@@ -107,38 +103,10 @@ def cross_validate(
         pool = [model, *(stack.enter_context(model.clone_host()) for _ in range(jobs - 1))]
         for host in pool:
             hosts.put(host)
-        stack.enter_context(_ended_after(config.seconds, pool))
+        stack.enter_context(ended_after(config.seconds, pool))
         with ThreadPoolExecutor(jobs) as threads:
             done = list(threads.map(one, planned))
     return tuple(fold for fold in done if fold is not None)
-
-
-@contextmanager
-def _ended_after(seconds: float, pool: list[Refittable]) -> Iterator[None]:
-    """End the processes of the pool when the time is over; each starts anew when next asked."""
-    ended = threading.Event()
-
-    def end() -> None:
-        ended.set()
-        for host in pool:
-            if host.pid is not None:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(host.pid, signal.SIGTERM)
-
-    if seconds > threading.TIMEOUT_MAX:
-        yield
-        return
-    timer = threading.Timer(seconds, end)
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
-        timer.join()
-        if ended.is_set():
-            # A process that is still dying would look alive to the next request.
-            for host in pool:
-                host.close()
 
 
 def _fit(

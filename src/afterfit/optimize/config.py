@@ -19,6 +19,7 @@ class OptimizeConfig(msgspec.Struct, frozen=True, kw_only=True):
     For a regression it is relative to the scale of its answers (``core.scale``). ``batches`` are
     the rows a call to time, the smallest first. ``goal`` decides where one form wins with single
     rows and the other with many. ``max_slowdown`` is the share that still counts as no slower.
+    ``seconds`` bounds the whole step: what was not tried by then is told as skipped.
     """
 
     seed: int = 0
@@ -27,6 +28,7 @@ class OptimizeConfig(msgspec.Struct, frozen=True, kw_only=True):
     batches: tuple[int, ...] = (1, 256)
     goal: Literal["latency", "throughput"] = "latency"
     max_slowdown: float = 0.10
+    seconds: float = float("inf")
 
     @property
     def rows(self) -> int:
@@ -39,6 +41,11 @@ class OptimizeConfig(msgspec.Struct, frozen=True, kw_only=True):
         return _PROBES[self.effort]
 
     @property
-    def seconds(self) -> float:
+    def timing_seconds(self) -> float:
         """The time for one batch size's measurement, seconds."""
         return _SECONDS[self.effort]
+
+    @property
+    def measuring_seconds(self) -> float:
+        """The time that is kept for all measurements, warming up included, seconds."""
+        return 2 * len(self.batches) * self.timing_seconds

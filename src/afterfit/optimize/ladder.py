@@ -14,7 +14,7 @@ from afterfit.core.scale import AnswerScale, answer_scale
 from afterfit.core.signature import Signature
 from afterfit.errors import AfterfitError, ModelError
 from afterfit.models.convert import Attempt, Converted
-from afterfit.models.loaded import LoadedModel
+from afterfit.models.timebox import Asked, TimeOverError
 from afterfit.optimize.config import OptimizeConfig
 from afterfit.optimize.parity import Answers, Judgement, answers_of, blame, compare, is_exact
 from afterfit.optimize.rows import RowSet, edge_rows, held_out_rows, threshold_rows
@@ -24,6 +24,7 @@ from afterfit.runtime.onnx import OnnxModel
 __all__ = ["Trial", "climb", "evidence_rows", "missing_marker", "try_attempt"]
 
 CONVERT = "afterfit.models.convert"
+TIME_OVER = "the time of the step was over"
 
 
 @dataclass(frozen=True)
@@ -59,30 +60,37 @@ class Trial:
 
 
 def climb(
-    model: LoadedModel,
+    model: Asked,
+    attempts: Sequence[Attempt],
     signature: Signature,
     data: Dataset,
     config: OptimizeConfig,
     progress: Progress,
 ) -> list[Trial]:
-    """Return the trials in order; the last one is exact unless none is."""
-    attempts: list[Attempt] = model.call(f"{CONVERT}:attempts")
+    """Return the trials in order; the last one is exact unless none is.
+
+    Attempts that the model's time did not suffice for are ``skipped``.
+    """
     if not attempts:
         return []
     progress.step("compare the converted model", len(attempts))
-    answers = [answers_of(model, rows) for rows in evidence_rows(model, signature, data, config)]
-    marker = missing_marker(data)
     trials: list[Trial] = []
-    for attempt in attempts:
-        trials.append(try_attempt(model, signature, attempt, answers, marker, config))
-        progress.advance()
-        if trials[-1].status == "exact":
-            break
+    try:
+        sets = evidence_rows(model, signature, data, config)
+        answers = [answers_of(model, rows) for rows in sets]
+        marker = missing_marker(data)
+        for attempt in attempts:
+            trials.append(try_attempt(model, signature, attempt, answers, marker, config))
+            progress.advance()
+            if trials[-1].status == "exact":
+                break
+    except TimeOverError:
+        trials += [Trial(attempt, "skipped", TIME_OVER) for attempt in attempts[len(trials) :]]
     return trials
 
 
 def try_attempt(
-    model: LoadedModel,
+    model: Asked,
     signature: Signature,
     attempt: Attempt,
     answers: Sequence[Answers],
@@ -112,7 +120,7 @@ def try_attempt(
 
 
 def evidence_rows(
-    model: LoadedModel, signature: Signature, data: Dataset, config: OptimizeConfig
+    model: Asked, signature: Signature, data: Dataset, config: OptimizeConfig
 ) -> list[RowSet]:
     """Return the row sets that a variant is judged on; threshold rows where the model has trees."""
     data = data.select(signature.names)
@@ -143,7 +151,7 @@ def missing_marker(data: Dataset) -> str:
 
 
 def _why(
-    model: LoadedModel,
+    model: Asked,
     variant: OnnxModel,
     answers: Sequence[Answers],
     judgements: Sequence[Judgement],
@@ -161,7 +169,7 @@ def _why(
 
 
 def _blamed(
-    model: LoadedModel,
+    model: Asked,
     variant: OnnxModel,
     answers: Sequence[Answers],
     known: Answers,
@@ -181,5 +189,5 @@ def _blamed(
             config.tolerance,
             usual_scale(answers),
         )
-    except AfterfitError:
+    except (AfterfitError, TimeOverError):
         return ""

@@ -12,7 +12,7 @@ from afterfit.core.frame import take
 from afterfit.core.metric import Metric
 from afterfit.core.signature import Signature
 from afterfit.models.convert import Converted
-from afterfit.models.loaded import LoadedModel
+from afterfit.models.timebox import Asked, TimeOverError
 from afterfit.optimize.config import OptimizeConfig
 from afterfit.stats.quantile import quantile_metric
 
@@ -30,26 +30,32 @@ Timings = dict[str, dict[int, np.ndarray]]
 
 
 def measure(
-    model: LoadedModel,
+    model: Asked,
     converted: Converted | None,
     signature: Signature,
     data: Dataset,
     config: OptimizeConfig,
 ) -> Timings:
-    """Return the times of the native model and, where there is one, of its ONNX form."""
+    """Return the times of the native model and, where there is one, of its ONNX form.
+
+    A batch size that could not be measured in time is left out.
+    """
     rng = np.random.default_rng(config.seed)
-    timings: Timings = {}
+    timings: Timings = {"native": {}} if converted is None else {"native": {}, "onnx": {}}
     for rows in sorted(config.batches):
         frame = take(data.frame, rng.integers(0, len(data), rows))
-        answer = model.call(
-            "afterfit.models.convert_timing:time_beside",
-            frame=frame,
-            seconds=config.seconds,
-            classes=list(signature.classes),
-            **graph_arguments(converted),
-        )
+        try:
+            answer = model.call(
+                "afterfit.models.convert_timing:time_beside",
+                frame=frame,
+                seconds=config.timing_seconds,
+                classes=list(signature.classes),
+                **graph_arguments(converted),
+            )
+        except TimeOverError:
+            break
         for form, spent in answer.items():
-            timings.setdefault(form, {})[rows] = np.asarray(spent)
+            timings[form][rows] = np.asarray(spent)
     return timings
 
 
@@ -79,7 +85,12 @@ def speedup(timings: Timings, rows: int) -> float:
 
 
 def prefers_onnx(timings: Timings, batches: Sequence[int], config: OptimizeConfig) -> bool:
-    """Return whether the ONNX form ships: no slower anywhere, or faster where the goal is."""
+    """Return whether the ONNX form ships: no slower anywhere, or faster where the goal is.
+
+    ``batches`` are those that were measured; without any, nothing speaks for another form.
+    """
+    if not batches:
+        return False
     slow = [rows for rows in batches if speedup(timings, rows) < 1 / (1 + config.max_slowdown)]
     if not slow:
         return True

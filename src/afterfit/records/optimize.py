@@ -10,7 +10,7 @@ from afterfit.core.bundle import Variant
 from afterfit.core.metric import Metric
 from afterfit.records.record import Record
 
-VariantStatus = Literal["as_is", "exact", "certified", "rejected", "not_available"]
+VariantStatus = Literal["as_is", "exact", "certified", "rejected", "not_available", "skipped"]
 
 
 class Parity(msgspec.Struct, frozen=True, kw_only=True):

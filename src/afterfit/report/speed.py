@@ -17,6 +17,7 @@ STATUS_WORDS: dict[VariantStatus, tuple[str, Tone]] = {
     "certified": ("parity proven", "good"),
     "rejected": ("rejected", "bad"),
     "not_available": ("not available", "muted"),
+    "skipped": ("skipped", "muted"),
 }
 
 
