@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from afterfit.runtime.costs import LatencyFit
+from afterfit.runtime.costs import CpuPerRow, LatencyFit
 
 
 def fitted(fixed: float, per_row: float, noise: float = 0.0, seed: int = 0) -> LatencyFit:
@@ -65,3 +68,17 @@ def test_runs_of_one_size_say_nothing_of_the_slope() -> None:
     assert fit.expected(1) == pytest.approx(1e-3)
     assert fit.fixed >= 0
     assert fit.cap(0.025, 100) >= 1
+
+
+def test_the_loop_costs_what_its_thread_spends_on_a_row() -> None:
+    """Work of this thread counts, waiting and other threads do not."""
+    cost = CpuPerRow()
+    assert cost.seconds(0) == 0
+    until = time.thread_time() + 0.05
+    while time.thread_time() < until:
+        pass
+    assert cost.seconds(100) == pytest.approx(5e-4, rel=0.3)
+    time.sleep(0.05)  # it must not count
+    assert cost.seconds(200) < 5e-4
+    with ThreadPoolExecutor(1) as other:
+        assert other.submit(cost.seconds, 300).result() == cost.seconds(300)

@@ -209,7 +209,7 @@ def test_an_idle_connection_is_closed_and_a_kept_one_serves_again() -> None:
     assert with_server(exchange).count(b"200 OK") == 2
 
 
-def test_beyond_the_limit_of_connections_there_is_a_503() -> None:
+def test_beyond_the_limit_of_connections_there_is_a_429() -> None:
     """The connection that serves goes on serving."""
 
     async def exchange(port: int) -> tuple[bytes, bytes]:
@@ -223,7 +223,8 @@ def test_beyond_the_limit_of_connections_there_is_a_503() -> None:
         return first, second
 
     first, second = with_server(exchange, HttpLimits(connections=1))
-    assert (status(first), status(second)) == (200, 503)
+    assert (status(first), status(second)) == (200, 429)
+    assert b"retry-after: 1" in second
 
 
 def test_closing_finishes_what_is_in_flight() -> None:

@@ -20,7 +20,7 @@ import msgspec
 
 from afterfit.core.frame import Frame, Predictions
 from afterfit.runtime.answers import Answer
-from afterfit.runtime.costs import LatencyFit
+from afterfit.runtime.costs import CpuPerRow, LatencyFit
 from afterfit.runtime.messages import Reply, Request, Response
 from afterfit.runtime.problems import BusyError, LateError
 from afterfit.runtime.rows import Parsed
@@ -44,7 +44,7 @@ class BatchSettings(msgspec.Struct, frozen=True, kw_only=True):
     enabled: bool = True
     cap: int = 0
     queue_rows: int = 0
-    queue_ms: float = 250.0
+    queue_ms: float = 100.0
     inline_ms: float = 5.0
     target_ms: float = 25.0
     deadline_ms: float = 0.0
@@ -131,7 +131,8 @@ class Batcher:
         self.rows = 0
         self.limit = self.settings.queue_rows or MOST_QUEUE
         self.seconds_a_row = 0.0
-        self._measured = 0
+        self._measured = self._done = 0
+        self._loop_cost = CpuPerRow()
         self._helps = self.settings.enabled
         self._cap = self.settings.cap or MOST_ROWS
         self._infer = infer
@@ -204,6 +205,7 @@ class Batcher:
         self._again(self._loop)
 
     def _close_batch(self, outcome: Outcome, works: list[Work], rows: int) -> None:
+        self._done += rows
         began = time.perf_counter()
         try:
             self._complete(outcome)
@@ -269,7 +271,10 @@ class Batcher:
         self._helps = settings.enabled and self.fit.batching_helps
         self._cap = self.fit.cap(self._target_seconds, settings.cap or MOST_ROWS)
         rows = self._cap if self._helps else 1
-        self.seconds_a_row = self.fit.expected(rows) / rows
+        # What the model takes in a batch, or what the loop takes with reading and writing.
+        self.seconds_a_row = max(
+            self.fit.expected(rows) / rows, self._loop_cost.seconds(self._done)
+        )
         if not settings.queue_rows and self.seconds_a_row:
             fits = int(settings.queue_ms / 1000 / self.seconds_a_row)
             self.limit = min(MOST_QUEUE, max(LEAST_QUEUE, fits))

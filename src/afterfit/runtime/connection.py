@@ -89,12 +89,13 @@ class Connection(asyncio.Protocol):
         self.lingers_since: float | None = None
 
     def connection_made(self, transport: Any) -> None:
-        """Keep the transport; beyond the limit of connections answer 503."""
+        """Keep the transport; beyond the limit of connections answer 429."""
         self.transport = transport
         full = len(self.server.connections) >= self.server.limits.connections
         self.server.connections.add(self)
         if full or self.server.closing:
-            self._refuse(503, "too many connections" if full else "the server is stopping")
+            status = 429 if full else 503
+            self._refuse(status, "too many connections" if full else "the server is stopping")
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         """Cancel what nobody waits for any more."""
@@ -302,7 +303,8 @@ class Connection(asyncio.Protocol):
 
     def _refusal(self, status: int, message: str) -> Response:
         self.server.refused(status)
-        return json_response(status, {"error": message})
+        later = (("retry-after", "1"),) if status == 429 else ()
+        return json_response(status, {"error": message}, later)
 
     def _flush(self) -> None:
         while self.pending and (response := self.pending[0].ready()) is not None:

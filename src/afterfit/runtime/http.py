@@ -25,8 +25,8 @@ Observer = Callable[[int], None]
 class Server:
     """Connections that share a handler and limits; made once a process.
 
-    ``refused`` is called with the status of each answer that no handler saw (400, 408, 413, 431,
-    503), so that they are counted too. ``observe`` is called with each request and its answer.
+    ``refused`` is called with the status of each answer that no handler saw (400, 408, 413, 429,
+    431, 503), so that they are counted too. ``observe`` is called with each request and its answer.
     """
 
     def __init__(
