@@ -23,8 +23,6 @@ from afterfit.errors import ConfigError, NotFoundError
 
 FILE_NAME = "afterfit.toml"
 Effort = Literal["quick", "standard", "full"]
-BUDGET_SECONDS: dict[str, float] = {"quick": 60.0, "standard": 300.0, "full": float("inf")}
-"""The whole line's time budget by effort, seconds on two cores."""
 
 DEFAULT_GATES = ("baseline_lift > 0",)
 

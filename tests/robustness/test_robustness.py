@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -273,6 +274,26 @@ def test_cases_out_of_time_are_skipped_and_their_checks_have_not_passed() -> Non
     assert {told[code] for code in ("R001", "R002", "R003", "R007")} == {"skipped"}
     assert {told[code] for code in ("R004", "R005", "R006")} == {"passed"}
     assert record.status == "partial"
+
+
+def test_an_answer_that_is_late_is_ended_and_is_no_crash(tmp_path: Path) -> None:
+    """A model that takes a minute for a gap is not waited for; the case was not reached."""
+    (tmp_path / "slow.py").write_text(
+        "import time\nimport numpy as np\n\n\ndef predict(rows):\n"
+        "    time.sleep(60 if rows['amount'].isna().any() else 0)\n"
+        "    return np.ones(len(rows))\n\n\npredict.task = 'regression'\n"
+    )
+    frame = {"amount": np.arange(5.0), "visits": np.arange(5)}
+    config = RobustnessConfig(rows=5, seconds=5.0)
+    started = time.monotonic()
+    with open_model("slow:predict", code=tmp_path, workdir=tmp_path) as model:
+        record = robustness(
+            model, REGRESSION, Dataset(frame=frame), config, subject="m", ends=(model,)
+        )
+    assert time.monotonic() - started < 45
+    assert record.status == "partial"
+    assert issues(record) == {}
+    assert outcomes(record)["R007"] == "skipped"
 
 
 def test_no_rows_are_refused() -> None:

@@ -3,11 +3,27 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import joblib
+import numpy as np
+import pandas as pd
 import pytest
+from sklearn.linear_model import LogisticRegression
+from tests.e2e.helpers import quick_space
 
 from afterfit.config import load_config
+from afterfit.workspace import effort as efforts
 from afterfit.workspace.effort import assess_config
+from afterfit.workspace.line import opened_line
+from afterfit.workspace.sources import Sources
+
+if TYPE_CHECKING:
+    from afterfit.workspace import Workspace
+
+RANDOM = np.random.default_rng(0)
+ROWS = pd.DataFrame({"a": RANDOM.normal(size=200), "b": RANDOM.normal(size=200)})
+TARGET = np.where(ROWS["a"] + ROWS["b"] > 0, "yes", "no")
 
 
 @pytest.mark.parametrize(
@@ -20,4 +36,42 @@ def test_the_folds_that_were_asked_for_are_fitted(
     """A number of one's own wins at every effort; without one the effort decides."""
     overrides = {"line.effort": effort, "line.folds": given}
     config = load_config(tmp_path, overrides=overrides, environ={}).config
-    assert assess_config(config, "").folds == folds
+    assert assess_config(config, "", seconds=1.0).folds == folds
+
+
+@pytest.fixture
+def over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+    """A workspace whose time is over at once, beside a model file."""
+    monkeypatch.setitem(efforts.BUDGET_SECONDS, "quick", 0.0)
+    joblib.dump(LogisticRegression().fit(ROWS, TARGET), tmp_path / "m.joblib")
+    return quick_space(tmp_path, **{"line.folds": 2})
+
+
+def test_what_the_time_of_the_line_did_not_suffice_for_is_skipped(over: Workspace) -> None:
+    """The version is registered all the same, and every step says what it left out."""
+    model = over.folder.parent / "m.joblib"
+    release = over.ship(model, ROWS, TARGET, train=(ROWS, TARGET))
+    assert set(release.record.skipped) == {"robustness", "loadtest"}
+    assert (
+        "the time of the line was over: 0 s at quick effort" in release.record.skipped["loadtest"]
+    )
+    assert release.record.status == "partial"
+    told = {
+        finding.code: finding.outcome
+        for stored in release.records.values()
+        for finding in stored.body.findings
+    }
+    assert told["A006"] == told["O001"] == "skipped"
+    assert release.verdict == "promoted"
+    assert "skipped" in release.html
+
+
+def test_the_step_that_a_walk_is_for_has_its_time(over: Workspace) -> None:
+    """A single step is never out of time, whatever the steps before it took."""
+    sources = Sources(over.folder.parent / "m.joblib", ROWS, TARGET)
+    steps = ("inspect", "optimize", "package", "robustness")
+    with opened_line(over, sources, "m", fresh=False, required="robustness") as line:
+        records = line.walk(steps)
+    assert set(records) == set(steps)
+    assert records["optimize"].body.status == "partial"
+    assert records["robustness"].body.status == "complete"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -16,6 +17,7 @@ from afterfit.core.model import Model
 from afterfit.core.progress import SILENT, Progress
 from afterfit.core.signature import Signature
 from afterfit.errors import InputError
+from afterfit.models.timebox import Ended, ended_after
 from afterfit.records.robustness import Case, RobustnessRecord
 from afterfit.robustness.cases import Spoiled, planned_cases
 from afterfit.robustness.config import RobustnessConfig
@@ -32,11 +34,13 @@ def robustness(
     config: RobustnessConfig,
     *,
     subject: str,
+    ends: Sequence[Ended] = (),
     progress: Progress = SILENT,
 ) -> RobustnessRecord:
     """Return what missing, extreme, unseen, empty and wrong-typed rows did to the model.
 
-    ``subject`` is the digest of the bundle that is examined. Real rows are spoiled one column at
+    ``subject`` is the digest of the bundle that is examined; ``ends`` are the processes to end
+    when the time is over, so that no slow answer is waited for. Real rows are spoiled one column at
     a time, so that a change is due to that column alone. For a regression a row counts as
     decided differently when its value moves by more than 1 % of the answers' standard deviation.
     Raises InputError where there is no row.
@@ -63,7 +67,9 @@ def robustness(
     planned = planned_cases(signature)
     cases = [unharmed, zero_rows(model, signature), *batches(model, rows, before)]
     cases += wrong_type_cases(signature, rows)
-    reached = _reached(model, signature, rows, before, planned, deadline, progress)
+    left = deadline - time.monotonic()
+    with ended_after(left, ends if left > 0 else ()):
+        reached = _reached(model, signature, rows, before, planned, deadline, progress)
     skipped = len(planned) - len(reached)
     return RobustnessRecord(
         **shared,
@@ -98,7 +104,11 @@ def _reached(
     for spoiled in planned:
         if time.monotonic() > deadline:
             break
-        done.append(run_case(model, signature, rows, before, spoiled))
+        case = run_case(model, signature, rows, before, spoiled)
+        if time.monotonic() > deadline:
+            # It may have been ended with the time: what became of it says nothing of the model.
+            break
+        done.append(case)
         progress.advance()
     return done
 

@@ -1,36 +1,77 @@
-"""How much each step may do at each effort: one budget for the whole line."""
+"""How much each step may do at each effort: one budget of time for the whole line."""
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 
 from afterfit.assess.config import AssessConfig
-from afterfit.config import Config
+from afterfit.config import Config, Effort
+from afterfit.errors import ResourceError
 from afterfit.loadtest.config import LoadtestConfig
+from afterfit.optimize.config import OptimizeConfig
 from afterfit.robustness.config import RobustnessConfig
 from afterfit.store.environment import usable_cores
+
+BUDGET_SECONDS: dict[Effort, float] = {"quick": 60.0, "standard": 300.0, "full": float("inf")}
+"""The time of one walk of the line by effort, seconds.
+
+The cross-validation, the conversions, the strange rows and the load test are cut short by it. What
+has no lesser form is not: inspect, the metrics of the held-out rows, and drafting the bundle.
+"""
 
 
 @dataclass(frozen=True)
 class Shares:
-    """Seconds and sizes of the steps that take long."""
+    """Sizes of the steps that take long, and the seconds that each may take at most."""
 
     folds: int
-    assess_seconds: float
     robustness_rows: int
-    robustness_seconds: float
-    load_seconds: float
-    optimize_seconds: float
+    assess: float
+    optimize: float
+    robustness: float
+    loadtest: float
 
 
-SHARES = {
-    "quick": Shares(3, 15.0, 40, 8.0, 3.0, 20.0),
-    "standard": Shares(5, 100.0, 100, 45.0, 6.0, 90.0),
-    "full": Shares(10, float("inf"), 500, float("inf"), 20.0, float("inf")),
+SHARES: dict[Effort, Shares] = {
+    "quick": Shares(3, 40, 15.0, 20.0, 8.0, 3.0),
+    "standard": Shares(5, 100, 100.0, 90.0, 45.0, 6.0),
+    "full": Shares(10, 500, float("inf"), float("inf"), float("inf"), 20.0),
 }
 
 
-def assess_config(config: Config, code: str) -> AssessConfig:
+class Budget:
+    """The time of one walk, from now on."""
+
+    def __init__(self, effort: Effort) -> None:
+        self.effort = effort
+        self._deadline = time.monotonic() + BUDGET_SECONDS[effort]
+
+    @property
+    def left(self) -> float:
+        """What is left, seconds, at least 0."""
+        return max(0.0, self._deadline - time.monotonic())
+
+    def share(self, step: str) -> float:
+        """Return the seconds that a step may take: its share, or what is left of the whole."""
+        return min(most_seconds(self.effort, step), self.left)
+
+    def require(self) -> None:
+        """Do nothing while there is time; raises ResourceError."""
+        if not self.left:
+            seconds = BUDGET_SECONDS[self.effort]
+            raise ResourceError(
+                f"the time of the line was over: {seconds:g} s at {self.effort} effort",
+                fix="--effort standard" if self.effort == "quick" else "--effort full",
+            )
+
+
+def most_seconds(effort: Effort, step: str) -> float:
+    """Return the seconds that a step may take at most; what it names is in `Shares`."""
+    return float(getattr(SHARES[effort], step))
+
+
+def assess_config(config: Config, code: str, seconds: float) -> AssessConfig:
     """Return what ``assess`` is asked at this effort; the user's own number of folds wins."""
     shares = SHARES[config.line.effort]
     return AssessConfig(
@@ -40,18 +81,21 @@ def assess_config(config: Config, code: str) -> AssessConfig:
         refit=config.line.refit,
         code=code,
         jobs=min(usable_cores(), 4),
-        seconds=shares.assess_seconds,
+        seconds=seconds,
     )
 
 
-def robustness_config(config: Config) -> RobustnessConfig:
+def optimize_config(config: Config, seconds: float) -> OptimizeConfig:
+    """Return what ``optimize`` is asked at this effort."""
+    return OptimizeConfig(seed=config.line.seed, effort=config.line.effort, seconds=seconds)
+
+
+def robustness_config(config: Config, seconds: float) -> RobustnessConfig:
     """Return what ``robustness`` is asked at this effort."""
-    shares = SHARES[config.line.effort]
-    return RobustnessConfig(
-        rows=shares.robustness_rows, seed=config.line.seed, seconds=shares.robustness_seconds
-    )
+    rows = SHARES[config.line.effort].robustness_rows
+    return RobustnessConfig(rows=rows, seed=config.line.seed, seconds=seconds)
 
 
 def loadtest_config(config: Config) -> LoadtestConfig:
-    """Return what ``loadtest`` is asked at this effort."""
-    return LoadtestConfig(seconds=SHARES[config.line.effort].load_seconds, seed=config.line.seed)
+    """Return what ``loadtest`` is asked at this effort: it is short, and not cut shorter."""
+    return LoadtestConfig(seconds=SHARES[config.line.effort].loadtest, seed=config.line.seed)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -20,13 +20,11 @@ from afterfit.core.dataset import Dataset
 from afterfit.core.digest import digest_of
 from afterfit.core.signature import Signature
 from afterfit.errors import AfterfitError, UsageError
-from afterfit.inspect.config import InspectConfig
 from afterfit.inspect.run import inspect_model
 from afterfit.loadtest.run import loadtest
 from afterfit.models.code import tree_digest
 from afterfit.models.hosted import HostedVariant
 from afterfit.models.loaded import Hints, LoadedModel
-from afterfit.optimize.config import OptimizeConfig
 from afterfit.optimize.run import optimize
 from afterfit.records.codec import Stored
 from afterfit.records.inspect import InspectRecord
@@ -39,28 +37,19 @@ from afterfit.serve.config import ServeConfig
 from afterfit.serve.division import division_of
 from afterfit.serve.run import ServedBundle, start_server
 from afterfit.workspace import effort, payload
+from afterfit.workspace.asked import asked_of, inspect_config, replace_seconds
 from afterfit.workspace.sources import Sources, read_sources
 from afterfit.workspace.space import Workspace
 
 STEPS = ("inspect", "assess", "optimize", "package", "robustness", "loadtest")
-_ROLES = ("data.entity", "data.group", "data.target", "data.time")
-_EFFORT = ("line.effort", "line.seed")
-ASKED: dict[str, tuple[str, ...]] = {
-    "inspect": ("model.classes", "model.positive", "model.task", "model.threshold", *_ROLES),
-    "assess": (*_EFFORT, "line.folds", "line.refit", *_ROLES),
-    "optimize": _EFFORT,
-    "package": ("line.seed",),
-    "robustness": _EFFORT,
-    "loadtest": (*_EFFORT, "serve.threads", "serve.workers"),
-}
-"""The settings that concern each step; every setting but paths concerns the whole line."""
-PATHS = ("data.data", "data.train", "model.code", "serve.client_ca", "serve.keys",
-         "serve.tls_cert", "serve.tls_key")  # fmt: skip
 
 
 @dataclass
 class Line:
-    """One walk: what it walks on, and the records so far."""
+    """One walk: what it walks on, and the records so far.
+
+    ``required`` is the step that the walk is for: it has its time and raises where it fails.
+    """
 
     space: Workspace
     sources: Sources
@@ -68,7 +57,9 @@ class Line:
     train: Dataset | None
     model: LoadedModel
     name: str
+    budget: effort.Budget
     fresh: bool = False
+    required: str = ""
     records: dict[str, Stored] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
 
@@ -134,7 +125,8 @@ class Line:
 
     def assess(self) -> Stored:
         """Run ``assess``."""
-        asked = effort.assess_config(self.config, str(self.sources.code or ""))
+        seconds = self._seconds("assess")
+        asked = effort.assess_config(self.config, str(self.sources.code or ""), seconds)
         inspected = self.records["inspect"].body
         refittable = isinstance(inspected, InspectRecord) and inspected.description.refittable
         return self._step(
@@ -154,7 +146,7 @@ class Line:
 
     def optimize(self) -> Stored:
         """Run ``optimize``; the files of the chosen variant go to the blobs."""
-        asked = OptimizeConfig(seed=self.config.line.seed, effort=self.config.line.effort)
+        asked = effort.optimize_config(self.config, self._seconds("optimize"))
 
         def make() -> OptimizeRecord:
             done = optimize(
@@ -163,7 +155,7 @@ class Line:
             blobs = payload.keep_files(self.space.blobs, done.files)
             return msgspec.structs.replace(done.record, blobs=blobs)
 
-        resolved = [digest_of(self.signature), msgspec.to_builtins(asked)]
+        resolved = [digest_of(self.signature), msgspec.to_builtins(replace_seconds(asked))]
         return self._step("optimize", make, resolved=resolved, measured=True)
 
     def package(self) -> Stored:
@@ -180,9 +172,10 @@ class Line:
 
     def robustness(self) -> Stored:
         """Send strange rows through the very bundle that will ship, in a process of its own."""
-        asked = effort.robustness_config(self.config)
+        asked = effort.robustness_config(self.config, self._seconds("robustness"))
 
         def make() -> RobustnessRecord:
+            self._require_time("robustness")
             bundle = self.bundle
             with HostedVariant(bundle.folder, bundle.variant, bundle.signature) as model:
                 return robustness(
@@ -191,6 +184,7 @@ class Line:
                     self.data,
                     asked,
                     subject=bundle.digest,
+                    ends=(model,),
                     progress=self.space.progress,
                 )
 
@@ -208,6 +202,7 @@ class Line:
         settings = {"workers": division.workers, "threads": division.threads}
 
         def make() -> Any:
+            self._require_time("loadtest")
             with self.served() as url:
                 return loadtest(
                     url,
@@ -254,17 +249,27 @@ class Line:
         """Return the records after running the steps in order.
 
         Evidence that cannot be had (robustness, loadtest) is told as skipped; what the bundle
-        itself needs raises.
+        itself needs raises, and so does the step that the walk is for.
         """
         for step in steps:
             try:
                 self.records[step] = getattr(self, step)()
             except AfterfitError as error:
-                if step not in {"robustness", "loadtest"}:
+                if step not in {"robustness", "loadtest"} or step == self.required:
                     raise
                 self.skipped[step] = f"{error.message} {error.why}".strip()
                 self.space.progress.say(f"  ! {step} was skipped: {self.skipped[step]}")
         return self.records
+
+    def _seconds(self, step: str) -> float:
+        """Return how long a step may take; the one that the walk is for is never out of time."""
+        if step == self.required:
+            return effort.most_seconds(self.config.line.effort, step)
+        return self.budget.share(step)
+
+    def _require_time(self, step: str) -> None:
+        if step != self.required:
+            self.budget.require()
 
     def _step(
         self,
@@ -287,44 +292,17 @@ class Line:
         )
 
 
-def asked_of(step: str, sources: Sources, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a person asked of a step: the call's own words before those of the configuration.
-
-    Paths are no part of it: the digests of what they held are.
-    """
-    said = {
-        "data.target": sources.target if isinstance(sources.target, str) else None,
-        "model.classes": list(sources.classes) or None,
-        "model.positive": sources.positive,
-        "model.task": sources.task,
-        "model.threshold": sources.threshold,
-    }
-    said = {**given, **{name: value for name, value in said.items() if value is not None}}
-    wanted = ASKED[step] if step in ASKED else tuple(name for name in said if name not in PATHS)
-    return {name: said[name] for name in sorted(said) if name in wanted}
-
-
-def replace_seconds(config: Any) -> Any:
-    """Return a step's settings without its time budget, which JSON cannot hold when unbounded."""
-    return msgspec.structs.replace(config, seconds=0.0)
-
-
-def inspect_config(sources: Sources, config: Config) -> InspectConfig:
-    """Return what inspect is asked: the call's own words before those of the configuration."""
-    model = config.model
-    return InspectConfig(
-        task=sources.task or model.task,
-        classes=sources.classes or model.classes,
-        positive=model.positive if sources.positive is None else sources.positive,
-        threshold=model.threshold if sources.threshold is None else sources.threshold,
-    )
-
-
 @contextmanager
-def opened_line(space: Workspace, sources: Sources, name: str, *, fresh: bool) -> Iterator[Line]:
-    """Yield a line on the user's model and tables; the model's process ends with the block."""
+def opened_line(
+    space: Workspace, sources: Sources, name: str, *, fresh: bool, required: str = ""
+) -> Iterator[Line]:
+    """Yield a line on the user's model and tables; the model's process ends with the block.
+
+    Its time begins here.
+    """
+    budget = effort.Budget(space.config.line.effort)
     code = sources.code or (Path(space.config.model.code) if space.config.model.code else None)
     sources = replace(sources, code=code)
     data, train = read_sources(sources, space.config.data)
     with space.open_model(sources.model, code=code) as model:
-        yield Line(space, sources, data, train, model, name, fresh=fresh)
+        yield Line(space, sources, data, train, model, name, budget, fresh=fresh, required=required)

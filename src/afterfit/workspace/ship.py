@@ -11,7 +11,8 @@ from afterfit.records.ship import ShipRecord, Verdict
 from afterfit.registry.names import check_name
 from afterfit.registry.version import GateRefusal, Version
 from afterfit.store.environment import current_environment
-from afterfit.workspace.line import Line, asked_of, opened_line
+from afterfit.workspace.asked import asked_of
+from afterfit.workspace.line import Line, opened_line
 from afterfit.workspace.publish import publish
 from afterfit.workspace.release import Release
 from afterfit.workspace.sources import Sources
