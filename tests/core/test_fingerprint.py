@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from afterfit.core.fingerprint import MAX_EDGES, Fingerprint, build, quantile_edges
+from afterfit.core.fingerprint import Fingerprint, build
 from afterfit.core.frame import Predictions
 from afterfit.core.signature import Column, Signature
 
@@ -81,20 +81,11 @@ def test_every_row_is_in_one_bin(values: list[float]) -> None:
         assert count == ((finite >= low) & (finite < high)).sum()
 
 
-@given(NUMBERS)
-def test_edges_are_few_distinct_and_values_of_the_reference(values: list[float]) -> None:
-    """At most 63, ascending, finite, each one a value that was there."""
-    edges = quantile_edges(np.array(values, dtype=np.float64))
-    assert len(edges) <= MAX_EDGES
-    assert edges == sorted(set(edges))
-    assert set(edges) <= {float(np.float64(v)) for v in values}
-
-
 def test_many_distinct_values_fill_the_bins_evenly() -> None:
-    """64 bins of a 64th each, to one row."""
+    """64 bins of a 64th each, to the ten rows that an edge is rounded among."""
     column = numbers(np.random.default_rng(0).normal(size=6400).tolist()).columns[0]
     assert len(column.counts) == 64
-    assert max(column.counts) - min(column.counts) <= 2
+    assert max(column.counts) - min(column.counts) <= 20
 
 
 def test_rare_categories_cannot_be_read_out() -> None:
@@ -130,7 +121,7 @@ def test_booleans_are_numbers_with_gaps(values: np.ndarray) -> None:
 def test_windows_on_other_edges_are_not_merged() -> None:
     """Counts that mean different things are an error, not a sum."""
     with pytest.raises(ValueError, match="different edges"):
-        numbers([1.0, 2.0]).merge(numbers([1.0, 3.0]))
+        numbers([1.0, 2.0] * 20).merge(numbers([1.0, 3.0] * 20))
 
 
 def test_the_output_is_counted_beside_the_columns() -> None:

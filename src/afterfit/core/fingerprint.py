@@ -1,9 +1,13 @@
 """The fingerprint: a reference distribution in kilobytes, and counts that merge exactly.
 
-A numeric column has up to 63 edges at quantiles of the reference, so up to 64 bins; value ``x``
+A numeric column has up to 63 edges near quantiles of the reference, so up to 64 bins; value ``x``
 falls in the bin ``searchsorted(edges, x, side="right")``. NaN, +inf and -inf have bins of their
-own. A category has one bin a known value; fewer than 10 rows fold into ``other``, so that no
-person can be read out of a fingerprint; a value the reference never had counts as ``new``.
+own. A category has one bin a known value; fewer than 10 rows fold into ``other``; a value the
+reference never had counts as ``new``.
+
+No person can be read out of the reference's fingerprint: edges, least and greatest value follow
+``core.disclosure``, and fewer than 10 numbers have neither these nor a mean. A boolean's two values
+are nobody's. What a live window counts stays where it was counted.
 """
 
 from __future__ import annotations
@@ -14,11 +18,10 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from afterfit.core.disclosure import MIN_ROWS, reference_edges, reference_range
 from afterfit.core.frame import Frame, Predictions, missing_mask, row_count
 from afterfit.core.signature import Column, ColumnKind, Signature
 
-MAX_EDGES = 63
-MIN_CATEGORY_ROWS = 10
 MAX_CATEGORY_BINS = 255
 OUTPUT = "\0output"
 
@@ -201,27 +204,26 @@ def build(
     return fingerprint
 
 
-def quantile_edges(values: np.ndarray) -> list[float]:
-    """Return up to 63 distinct ascending edges at equal quantiles of the finite values."""
-    finite = values[np.isfinite(values)]
-    if not len(finite):
-        return []
-    levels = np.arange(1, MAX_EDGES + 1) / (MAX_EDGES + 1)
-    edges = np.unique(np.quantile(finite, levels, method="inverted_cdf"))
-    return [float(edge) for edge in edges]
+def _keep_to_crowds(counts: ColumnCounts, numbers: np.ndarray) -> None:
+    """Replace what would tell the values of single rows."""
+    counts.min, counts.max = reference_range(numbers)
+    if counts.finite < MIN_ROWS:
+        counts.mean = counts.m2 = 0.0
 
 
 def _reference(column: Column, values: np.ndarray) -> ColumnCounts:
     counts = ColumnCounts(name=column.name, kind=column.kind)
     if column.numeric:
         numbers = values[~missing_mask(values)].astype(np.float64)
-        counts.edges = quantile_edges(numbers)
+        counts.edges = [1.0] if column.kind == "boolean" else reference_edges(numbers)
         counts.counts = [0] * (len(counts.edges) + 1)
         counts.update(values)
+        if column.kind != "boolean":
+            _keep_to_crowds(counts, numbers)
         return counts
     tally = Counter(str(value) for value in values[~missing_mask(values)].tolist())
     common = [(name, n) for name, n in tally.most_common(MAX_CATEGORY_BINS)]
-    keep = {name: n for name, n in common if n >= MIN_CATEGORY_ROWS}
+    keep = {name: n for name, n in common if n >= MIN_ROWS}
     if column.kind == "text":
         keep = {}
     counts.categories = dict(sorted(keep.items()))

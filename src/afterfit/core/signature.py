@@ -23,7 +23,8 @@ class Column(msgspec.Struct, frozen=True, kw_only=True):
     """One input column: its name, kind, and what the reference data held.
 
     ``shape`` is empty for a scalar. ``categories`` are the known values of a category, sorted.
-    ``low`` and ``high`` are the reference range of a numeric column, in its own unit.
+    ``low`` and ``high`` are the reference range of a numeric column, in its own unit, rounded
+    outwards so that they are no single row's value (``core.disclosure``).
     """
 
     name: str

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from afterfit.core.disclosure import MIN_ROWS, reference_range
 from afterfit.core.frame import Frame, missing_mask, row_count
 from afterfit.core.signature import MAX_CATEGORIES, NUMERIC_KINDS, Column, ColumnKind
 from afterfit.errors import InputError
 
-__all__ = ["MIN_ROWS", "build_column", "matched_names", "require_kinds", "require_usable"]
+__all__ = ["build_column", "matched_names", "require_kinds", "require_usable"]
 
-MIN_ROWS = 10
-"""Values on fewer reference rows are not listed, so that no person can be read out of a list."""
 LISTED = 255
 TEXT_CHARACTERS = 40
 
@@ -91,7 +90,7 @@ def build_column(
     if kind == "category":
         categories = _categories(reference)
     elif kind in NUMERIC_KINDS and kind != "boolean":
-        low, high = _range(reference)
+        low, high = reference_range(reference)
     return Column(
         name=name, kind=kind, nullable=nullable or gap, categories=categories, low=low, high=high
     )
@@ -138,9 +137,3 @@ def _categories(array: np.ndarray) -> tuple[str, ...]:
         counts[word] = counts.get(word, 0) + 1
     frequent = [(-count, word) for word, count in counts.items() if count >= MIN_ROWS]
     return tuple(sorted(word for _, word in sorted(frequent)[:LISTED]))
-
-
-def _range(array: np.ndarray) -> tuple[float | None, float | None]:
-    values = array.astype(np.float64)
-    finite = values[np.isfinite(values)]
-    return (float(finite.min()), float(finite.max())) if len(finite) else (None, None)
