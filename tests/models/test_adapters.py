@@ -27,7 +27,7 @@ from afterfit.models.native import (
     adapters,
     threshold_of,
 )
-from afterfit.testing.check_adapter import AdapterFaultError, check_adapter
+from afterfit.testing import AdapterFaultError, check_adapter
 from afterfit.testing.samples import frame_of, labels, pipeline, table
 
 EVERYTHING = ("description", "batches", "missing column", "column order", "round trip")
