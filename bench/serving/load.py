@@ -43,13 +43,13 @@ end
 
 @dataclass(frozen=True)
 class Load:
-    """What wrk saw: requests/s, latencies in µs, and the share of its core that wrk itself took."""
+    """What wrk saw: requests/s and latencies in µs, and the CPU time that wrk itself took."""
 
     requests: int
     requests_per_second: float
     p50_us: float
     p99_us: float
-    wrk_core_share: float
+    wrk_cpu_s: float
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ def parse(output: str, wrk_cpu_s: float) -> Load:
         requests_per_second=told["requests"] / seconds,
         p50_us=told["p50_us"],
         p99_us=told["p99_us"],
-        wrk_core_share=wrk_cpu_s / seconds,
+        wrk_cpu_s=wrk_cpu_s,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +27,16 @@ def load_average() -> list[float]:
     return [round(value, 2) for value in os.getloadavg()]
 
 
-def busy_seconds(core: int) -> float:
-    """Seconds that the core has not been idle since boot, whoever used it."""
+def busy_seconds(cores: Sequence[int]) -> list[float]:
+    """Seconds that each core has not been idle since boot, whoever used it."""
     lines = Path("/proc/stat").read_text().splitlines()
-    line = next(line for line in lines if line.startswith(f"cpu{core} "))
-    user, nice, system, _idle, _wait, interrupt, soft, steal = map(int, line.split()[1:9])
-    return (user + nice + system + interrupt + soft + steal) / os.sysconf("SC_CLK_TCK")
+    fields = {line.split()[0]: line.split()[1:9] for line in lines if line.startswith("cpu")}
+    tick = os.sysconf("SC_CLK_TCK")
+    found = []
+    for core in cores:
+        user, nice, system, _idle, _wait, hard, soft, steal = map(int, fields[f"cpu{core}"])
+        found.append((user + nice + system + hard + soft + steal) / tick)
+    return found
 
 
 def commit(folder: Path) -> dict[str, Any]:

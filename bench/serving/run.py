@@ -13,15 +13,12 @@ go to bench/serving/results/; ``--docs`` also puts the table into the page about
 from __future__ import annotations
 
 import argparse
-import http.client
 import json
 import os
 import signal
-import socket
 import sys
 import tempfile
-import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -31,31 +28,15 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 import environment
 import load
 import machine
-import numpy as np
 import subject
+from measure import Plan, measure
 from peers import CATALOGUE, HERE, Peer, Site, find
-from process import BenchError, Server
+from process import BenchError
 from summary import BASE, caption, summarise, table
 
 ROOT = Path(__file__).resolve().parent
 PAGE = ROOT.parent.parent / "docs" / "explanation" / "serving-speed.md"
 MARKS = ("<!-- table: begin -->", "<!-- table: end -->")
-TOLERANCE = 1e-5
-READY_LIMIT_S = 120.0
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How long, how often and where things run."""
-
-    rounds: int
-    seconds: float
-    single_seconds: float
-    warmup_seconds: float
-    connections: int
-    server_core: int
-    wrk_core: int
-    niceness: int
 
 
 def main() -> int:
@@ -115,120 +96,6 @@ def take_turns(
             measurements.append({"peer": peer.name, "round": number, **one})
             print(f"round {number}  {_told(peer.name, one)}", flush=True)
     return measurements, failures
-
-
-def measure(peer: Peer, site: Site, plan: Plan, folder: Path) -> dict[str, Any]:
-    """Start one server, check it, load it, and end it; raises BenchError where it fails."""
-    port = _free_port()
-    url = f"http://127.0.0.1:{port}{peer.path}"
-    rows = site.subject.rows
-    bodies = load.write_bodies(site.folder / "bodies.jsonl", [peer.body(row) for row in rows])
-    wrk = load.Wrk(folder, plan.wrk_core, plan.niceness)
-    started = time.monotonic()
-    launch = peer.launch(site, port)
-    with Server(launch, plan.server_core, plan.niceness, site.folder / "server.log") as server:
-        ready_s = _wait_until_ready(server, port, peer, bodies[0], started)
-        _check_answers(peer, port, bodies, site.subject.expected)
-        path = site.folder / "bodies.jsonl"
-        wrk.run(url, path, plan.connections, plan.warmup_seconds)
-        watched = _watched(server, wrk, url, path, plan)
-        alone = wrk.run(url, path, 1, plan.single_seconds)
-        return {
-            **watched,
-            "single_p50_us": alone.p50_us,
-            "single_p99_us": alone.p99_us,
-            "ready_s": round(ready_s, 2),
-            "memory_mb": round(server.memory_mb(), 1),
-            "load_average": machine.load_average(),
-            "counters": _counters(port, peer.counters),
-        }
-
-
-def _watched(server: Server, wrk: load.Wrk, url: str, bodies: Path, plan: Plan) -> dict[str, Any]:
-    """The load of many connections with what it took of the server's core."""
-    cpu, busy, started = server.cpu_seconds(), machine.busy_seconds(plan.server_core), time.time()
-    seen = wrk.run(url, bodies, plan.connections, plan.seconds)
-    wall = time.time() - started
-    spent = server.cpu_seconds() - cpu
-    others = machine.busy_seconds(plan.server_core) - busy - spent
-    return {
-        "requests_per_second": round(seen.requests_per_second, 1),
-        "p50_us": seen.p50_us,
-        "p99_us": seen.p99_us,
-        "requests": seen.requests,
-        "cpu_us_per_request": round(spent / seen.requests * 1e6, 2),
-        "server_core_share": round(spent / wall, 3),
-        "others_core_share": round(max(0.0, others) / wall, 3),
-        "wrk_core_share": round(seen.wrk_core_share, 3),
-    }
-
-
-def _wait_until_ready(server: Server, port: int, peer: Peer, body: bytes, started: float) -> float:
-    """Seconds from the start to the first 200 for a real request."""
-    why = "no answer"
-    while time.monotonic() - started < READY_LIMIT_S:
-        if server.ended():
-            raise BenchError(f"the server ended by itself\n{server.last_words()}")
-        try:
-            status, answer = _request(port, "POST", peer.path, body)
-        except (OSError, http.client.HTTPException) as error:
-            why = str(error)
-        else:
-            if status == 200:
-                return time.monotonic() - started
-            why = f"{status} {answer[:300]!r}"
-        time.sleep(0.02)
-    raise BenchError(f"not ready in {READY_LIMIT_S:.0f} s: {why}\n{server.last_words()}")
-
-
-def _check_answers(peer: Peer, port: int, bodies: list[bytes], expected: np.ndarray) -> None:
-    answers = []
-    for body in bodies:
-        status, answer = _request(port, "POST", peer.path, body)
-        if status != 200:
-            raise BenchError(f"answered {status}: {answer[:300]!r}")
-        answers.append(peer.probabilities(json.loads(answer)))
-    wrong = subject.wrong_answers(np.array(answers), expected, TOLERANCE)
-    if wrong:
-        raise BenchError(
-            f"{wrong} of {len(bodies)} answers differ from predict_proba by more than {TOLERANCE:g}"
-        )
-
-
-def _counters(port: int, path: str) -> dict[str, float]:
-    """Rows and events as the server itself counts them, without labels."""
-    if not path:
-        return {}
-    _, text = _request(port, "GET", path, None)
-    lines = [line.split() for line in text.decode().splitlines() if not line.startswith("#")]
-    kept = ("afterfit_events_", "afterfit_rows_total")
-    return {line[0]: float(line[1]) for line in lines if line and line[0].startswith(kept)}
-
-
-def _request(port: int, method: str, path: str, body: bytes | None) -> tuple[int, bytes]:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
-    try:
-        connection.request(method, path, body, {"Content-Type": "application/json"})
-        answer = connection.getresponse()
-        return answer.status, answer.read()
-    finally:
-        connection.close()
-
-
-def _free_port() -> int:
-    """A port that is free, as are the two after it, which MLServer takes as well."""
-    for _ in range(100):
-        with socket.socket() as first:
-            first.bind(("127.0.0.1", 0))
-            port: int = first.getsockname()[1]
-            try:
-                for more in (1, 2):
-                    with socket.socket() as other:
-                        other.bind(("127.0.0.1", port + more))
-            except (OSError, OverflowError):
-                continue
-            return port
-    raise BenchError("no three free ports in a row on 127.0.0.1")
 
 
 def _sites(
@@ -294,6 +161,8 @@ def _plan(arguments: argparse.Namespace) -> Plan:
         server_core=cores[0],
         wrk_core=cores[1],
         niceness=arguments.nice,
+        quiet=arguments.quiet,
+        attempts=arguments.attempts,
     )
 
 
@@ -308,6 +177,13 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=5.0, help="of each measurement")
     parser.add_argument("--connections", type=int, default=32)
     parser.add_argument("--nice", type=int, default=0, help="of servers and wrk, on a busy machine")
+    parser.add_argument(
+        "--quiet",
+        type=float,
+        default=0.1,
+        help="share of a core that other work may take before a measurement is taken again",
+    )
+    parser.add_argument("--attempts", type=int, default=3, help="at most, to find it quiet")
     parser.add_argument("--cache", type=Path, default=ROOT / ".venvs", help="environments of peers")
     parser.add_argument("--out", type=Path, default=ROOT / "results" / "serving.json")
     parser.add_argument("--docs", action="store_true", help=f"put the table into {PAGE.name}")
