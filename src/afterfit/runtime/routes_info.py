@@ -45,9 +45,11 @@ def _page(app: App) -> Response:
 
 
 def _openapi(app: App) -> Response:
+    models = app.service.models
     found = openapi_document(
-        app.service.models,
+        models,
         endpoint=app.endpoint,
+        limits=next((model.decoder.limits for model in models.values()), None),
         routes=app.platform_routes,
         secured=app.ring is not None,
         routed=app.has,

@@ -52,7 +52,7 @@ class RowReader:
         self.signature = signature
         self.limits = limits
         self.numeric = signature.numeric_only
-        self._decoder = msgspec.json.Decoder(_body_type(signature.columns))
+        self._decoder = _body_decoder(signature.columns)
         kinds = [column.kind for column in signature.columns]
         self._whole = np.array([kind == "integer" for kind in kinds], dtype=bool)
         self._yes_no = np.array([kind == "boolean" for kind in kinds], dtype=bool)
@@ -64,7 +64,7 @@ class RowReader:
     def read(self, body: bytes) -> tuple[list[Row], list[str] | None] | None:
         """Return the rows and entities of a JSON body that fits the signature, else None."""
         # A shorter body cannot hold a string beyond the limit.
-        if len(body) > self.limits.string_characters:
+        if self._decoder is None or len(body) > self.limits.string_characters:
             return None
         try:
             parsed = self._decoder.decode(body)
@@ -112,6 +112,15 @@ class RowReader:
         if matrix.ndim != 2 or matrix.shape[1] != self._width:
             return None
         return self.matrix_frame(matrix)
+
+
+def _body_decoder(columns: Sequence[Column]) -> Any:
+    """Return the decoder of bodies, or None for names that no field of msgspec can have."""
+    try:
+        return msgspec.json.Decoder(_body_type(columns))
+    except ValueError:
+        # A name with a quote, a backslash or a control character, which JSON escapes.
+        return None
 
 
 def _body_type(columns: Sequence[Column]) -> Any:

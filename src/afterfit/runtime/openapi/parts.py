@@ -92,7 +92,11 @@ def components(schemas: Node, *, secured: bool) -> Node:
             "retry-after": {"description": "Seconds.", "schema": {"type": "integer"}},
         },
         "parameters": {
-            "request-id": _header("x-request-id", "Kept in answer, log and events.", "string"),
+            "request-id": _header(
+                "x-request-id",
+                "Kept in answer, log and events: its letters, digits and `-_.:`, at most 128.",
+                "string",
+            ),
             "timeout": _header("x-request-timeout-ms", "Of no use after that.", "number"),
         },
         **({"securitySchemes": schemes} if secured else {}),
@@ -100,7 +104,7 @@ def components(schemas: Node, *, secured: bool) -> Node:
 
 
 def _header(name: str, description: str, kind: str) -> Node:
-    limits: Node = {"exclusiveMinimum": 0} if kind == "number" else {"maxLength": 128}
+    limits: Node = {"exclusiveMinimum": 0} if kind == "number" else {}
     return {
         "name": name,
         "in": "header",
