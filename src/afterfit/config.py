@@ -52,13 +52,15 @@ class DataSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 class LineSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """``[line]``: how much work to do, and the seed of everything random.
 
-    ``folds`` are as many as the effort allows where nothing is said: 3, 5 or 10.
+    ``folds`` are as many as the effort allows where nothing is said: 3, 5 or 10. ``goal`` decides
+    which form ships where one is faster with single rows and the other with many.
     """
 
     effort: Effort = "standard"
     seed: int = 0
     folds: Annotated[int, msgspec.Meta(ge=0, le=100)] | None = None
     refit: str = ""
+    goal: Literal["latency", "throughput"] = "latency"
 
 
 class ServeSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -293,6 +295,7 @@ gates = [
 # effort = "standard"           # quick (about 60 s), standard (5 min) or full
 # seed = 0
 # folds = 5                   # by default 3, 5 or 10, by effort; 0 for no cross-validation
+# goal = "latency"              # what counts of two exact forms: "latency" of one row, "throughput"
 # refit = "train:fit"           # module:function(frame, target) -> model, for cross-validation
 
 [serve]

@@ -12,6 +12,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from tests.e2e.helpers import quick_space
 
+from afterfit.cli.sources import Tables
 from afterfit.config import load_config
 from afterfit.workspace import effort as efforts
 from afterfit.workspace.effort import assess_config
@@ -37,6 +38,14 @@ def test_the_folds_that_were_asked_for_are_fitted(
     overrides = {"line.effort": effort, "line.folds": given}
     config = load_config(tmp_path, overrides=overrides, environ={}).config
     assert assess_config(config, "", seconds=1.0).folds == folds
+
+
+def test_the_goal_of_the_command_line_reaches_optimize(tmp_path: Path) -> None:
+    """``--goal throughput`` is what decides between two exact forms; latency is the default."""
+    for given, goal in ((None, "latency"), ("throughput", "throughput")):
+        asked = Tables(goal=given).overrides()  # type: ignore[arg-type]
+        config = load_config(tmp_path, overrides=asked, environ={}).config
+        assert efforts.optimize_config(config, 1.0).goal == goal
 
 
 @pytest.fixture

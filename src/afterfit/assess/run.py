@@ -115,5 +115,5 @@ def _told(done: int, planned: int, rows: Dataset) -> Finding:
     way = ", each trained on earlier rows only" if rows.time is not None else ""
     if done < planned:
         text = f"{done} of {planned} folds were fitted before the time was over{way}"
-        return check.skipped(text, fix="--effort full", needed_n=planned)
+        return check.skipped(text, fix="--effort full")
     return check.passed(f"{done} folds of {len(rows)} training rows{way}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
@@ -41,6 +41,10 @@ class Tables:
     folds: Annotated[int | None, Parameter(help="Folds of the cross-validation; 0 for none.")] = (
         None
     )
+    goal: Annotated[
+        Literal["latency", "throughput"] | None,
+        Parameter(help="What counts of two exact forms: one row, or many."),
+    ] = None
     fresh: Annotated[bool, Parameter(negative="", help="Reuse no record.")] = False
 
     def overrides(self) -> dict[str, Any]:
@@ -61,6 +65,7 @@ class Tables:
             "line.effort": self.effort,
             "line.seed": self.seed,
             "line.folds": self.folds,
+            "line.goal": self.goal,
         }
 
 

@@ -81,10 +81,11 @@ class Faster(Check):
 class SlowerConverted(Check):
     """An exact ONNX form exists, and the model ships as it is because that is faster.
 
-    **What it looks for.** An ONNX form slower by more than ``max_slowdown`` where it matters.
+    **What it looks for.** An ONNX form that is more than 10 % slower where it matters.
     **Why it matters.** Some libraries are faster on many rows than ONNX Runtime on one thread.
     **Example.** XGBoost with 500 trees: ONNX is 6 times faster on 1 row, half as fast on 256.
-    **Fix.** Choose what counts: ``goal="latency"`` (single rows) or ``"throughput"`` (many).
+    **Fix.** Choose what counts: ``--goal latency`` (single rows) or ``--goal throughput`` (many).
+    Where the ONNX form is slower with both, nothing is needed.
     """
 
     code = "O005"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from afterfit.core.finding import Finding
@@ -11,7 +12,7 @@ from afterfit.models.loaded import LoadedModel
 from afterfit.optimize import findings
 from afterfit.optimize.config import OptimizeConfig
 from afterfit.optimize.ladder import Trial
-from afterfit.optimize.latency import Timings, speedup
+from afterfit.optimize.latency import Timings, prefers_onnx, speedup
 
 NATIVE = "native"
 MORE_TIME = "--effort full"
@@ -44,7 +45,7 @@ def _not_reached(trials: list[Trial]) -> list[Finding]:
         f"{len(left)} of {len(trials)} ways to convert were not tried before the time was over; "
         "the model ships as it is"
     )
-    return [findings.NotConverted.skipped(text, fix=MORE_TIME, needed_n=len(trials))]
+    return [findings.NotConverted.skipped(text, fix=MORE_TIME)]
 
 
 def _no_way(model: LoadedModel) -> Finding:
@@ -113,7 +114,7 @@ def _speed(exact: Trial, timings: Timings, config: OptimizeConfig, *, ships_onnx
     measured = sorted(timings["onnx"])
     if not measured:
         text = f"{exact.attempt.name} is exact and was not timed before the time was over"
-        return findings.Faster.skipped(text, fix=MORE_TIME, needed_n=len(config.batches))
+        return findings.Faster.skipped(text, fix=MORE_TIME)
     evidence: dict[str, Any] = {}
     parts = []
     for rows in measured:
@@ -127,9 +128,11 @@ def _speed(exact: Trial, timings: Timings, config: OptimizeConfig, *, ships_onnx
     text = f"{exact.attempt.name}, {'; '.join(parts)}"
     if ships_onnx:
         return findings.Faster.passed(text, where=exact.attempt.name, **evidence)
+    other = "throughput" if config.goal == "latency" else "latency"
+    turned = prefers_onnx(timings, measured, msgspec.structs.replace(config, goal=other))
     return findings.SlowerConverted.tip(
         f"the model ships as it is, because it is faster: {text}",
         where=exact.attempt.name,
-        fix='goal = "latency" counts single rows, "throughput" many',
+        fix=f"--goal {other}" if turned else "",
         **evidence,
     )

@@ -16,7 +16,7 @@ _EFFORT = ("line.effort", "line.seed")
 ASKED: dict[str, tuple[str, ...]] = {
     "inspect": ("model.classes", "model.positive", "model.task", "model.threshold", *_ROLES),
     "assess": (*_EFFORT, "line.folds", "line.refit", *_ROLES),
-    "optimize": _EFFORT,
+    "optimize": (*_EFFORT, "line.goal"),
     "package": ("line.seed",),
     "robustness": _EFFORT,
     "loadtest": (*_EFFORT, "serve.threads", "serve.workers"),

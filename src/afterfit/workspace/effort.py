@@ -87,7 +87,8 @@ def assess_config(config: Config, code: str, seconds: float) -> AssessConfig:
 
 def optimize_config(config: Config, seconds: float) -> OptimizeConfig:
     """Return what ``optimize`` is asked at this effort."""
-    return OptimizeConfig(seed=config.line.seed, effort=config.line.effort, seconds=seconds)
+    line = config.line
+    return OptimizeConfig(seed=line.seed, effort=line.effort, goal=line.goal, seconds=seconds)
 
 
 def robustness_config(config: Config, seconds: float) -> RobustnessConfig:
