@@ -163,17 +163,14 @@ def changed(endpoint: Endpoint, **route: Any) -> Endpoint:
 
 
 def test_the_admin_api_refuses_what_it_cannot_do(server: ServerHandle) -> None:
-    """A stale generation, an unknown digest, a canary, a new name: nothing is changed."""
+    """A stale generation, an unknown digest, a new name: nothing is changed."""
     now = server.admin.get()
     with pytest.raises(ConflictError, match="generation 1, not 7"):
         server.admin.put(now, 7)
     with pytest.raises(NotFoundError, match="no bundle"):
         server.admin.put(changed(now, primary="0" * 64))
-    with pytest.raises(UsageError, match="canary") as caught:
+    with pytest.raises(NotFoundError, match="no bundle"):
         server.admin.put(changed(now, canary=Canary(digest="0" * 64, share_ppm=1)))
-    assert caught.value.code == "unsupported"
-    with pytest.raises(UsageError, match="shadow"):
-        server.admin.put(changed(now, shadow=("0" * 64,)))
     with pytest.raises(UsageError, match="digest"):
         server.admin.put(changed(now, primary="../../etc"))
     with pytest.raises(UsageError, match="name"):

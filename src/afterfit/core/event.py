@@ -23,6 +23,8 @@ FLAG_NEW_CATEGORY = "new_category"
 FLAG_MISSING = "missing"
 FLAG_OOD = "ood"
 FLAG_TRUNCATED = "truncated"
+FLAG_STAND_IN = "stand_in"
+"""A stand-in answered, because the model was too busy, too late or broken."""
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

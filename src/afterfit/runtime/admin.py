@@ -10,6 +10,7 @@ import asyncio
 import hmac
 import os
 import socket
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -42,13 +43,17 @@ class AdminApp:
         """Return the answer."""
         if not self._allowed(request):
             return json_response(401, {"error": "a bearer token is required"})
-        if request.path == "/admin/v1/workers" and request.method == "GET":
-            return self._workers()
-        if request.path != "/admin/v1/endpoint":
-            return json_response(404, {"error": "there are /admin/v1/endpoint, /admin/v1/workers"})
+        reads: dict[str, Callable[[], Response]] = {
+            "/admin/v1/endpoint": lambda: _document(self.supervisor.endpoint),
+            "/admin/v1/status": lambda: json_response(200, self.supervisor.status()),
+            "/admin/v1/workers": self._workers,
+        }
+        read = reads.get(request.path)
+        if read is None:
+            return json_response(404, {"error": f"there are {', '.join(reads)}"})
         if request.method == "GET":
-            return _document(self.supervisor.endpoint)
-        if request.method == "PUT":
+            return read()
+        if request.method == "PUT" and request.path == "/admin/v1/endpoint":
             return await self._put(request)
         return json_response(405, {"error": "GET or PUT"}, (("allow", "GET, PUT"),))
 

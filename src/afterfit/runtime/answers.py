@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -12,6 +13,7 @@ from afterfit.core.signature import Label, Signature
 
 __all__ = ["Answer", "BatchAnswer", "Served", "word"]
 
+T = TypeVar("T")
 _encoder = msgspec.json.Encoder()
 
 
@@ -27,6 +29,15 @@ class Served:
         self.words = tuple(word(label) for label in signature.classes)
         self.label_json = tuple(_encoder.encode(label) for label in signature.classes)
         self.label_text_json = tuple(_encoder.encode(str(label)) for label in signature.classes)
+        self._parts: dict[Any, Any] = {}
+
+    def part(self, make: Callable[[Any], T]) -> T:
+        """Return what ``make`` makes of this model, made once: a protocol's reader, a writer."""
+        found = self._parts.get(make)
+        if found is None:
+            found = self._parts[make] = make(self)
+        made: T = found
+        return made
 
     @property
     def key(self) -> tuple[str, int, str]:

@@ -12,8 +12,10 @@ from afterfit.runtime import metrics as prometheus
 from afterfit.runtime.keys import KeyRing, Refusal, credentials
 from afterfit.runtime.live import LiveModel, Service
 from afterfit.runtime.messages import Reply, Request, Response, json_response
+from afterfit.runtime.model_metrics import model_lines
 from afterfit.runtime.platform import EVERY_SERVER
 from afterfit.runtime.problems import HttpError, error_response
+from afterfit.runtime.repository import divided
 
 __all__ = ["App", "Result", "Route"]
 
@@ -106,9 +108,7 @@ class App:
             if not self.ready:
                 raise HttpError(503, "the models are being loaded")
             raise HttpError(404, f"no model {name[:128]!r}")
-        if version and version != str(model.version):
-            raise HttpError(404, f"model {name!r} serves version {model.version}")
-        return model
+        return model.numbered(version) if version else model
 
     def only(self) -> LiveModel:
         """Return the one model of this server; raises HttpError where there are several."""
@@ -171,7 +171,10 @@ def check_method(route: Route, method: str) -> None:
 
 def document(app: App) -> dict[str, Any]:
     """Return what runs: the endpoint, its generation, and each model's version and digest."""
-    models = {name: _describe(model) for name, model in app.service.models.items()}
+    routes = app.service.document.models
+    models = {
+        name: _describe(model) | divided(routes[name]) for name, model in app.service.models.items()
+    }
     found: dict[str, Any] = {
         "endpoint": app.endpoint,
         "generation": app.generation,
@@ -196,8 +199,11 @@ def _describe(model: LiveModel) -> dict[str, Any]:
 
 def metrics_response(app: App) -> Response:
     """Return the Prometheus text of all workers."""
-    keys = [model.key for model in app.service.models.values()]
-    return Response(200, app.service.metrics.text(keys).encode(), prometheus.CONTENT_TYPE)
+    service = app.service
+    serving = [each for model in service.models.values() for each in model.versions]
+    text = service.metrics.text([model.key for model in serving])
+    text += model_lines(service.metrics, service.slots)
+    return Response(200, text.encode(), prometheus.CONTENT_TYPE)
 
 
 def _not_found(request: Request) -> Response:

@@ -13,6 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from copy import copy
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -58,13 +59,17 @@ ALL_OF, ONE_IN = 256, 4
 
 
 class Work:
-    """One request for a model, and where its answer goes; times are perf_counter seconds."""
+    """One request for a model, and where its answer goes; times are perf_counter seconds.
+
+    One that is ``pinned`` asks for this version and no other: nothing stands in for it.
+    """
 
     __slots__ = (
         "deadline",
         "finish",
         "frame",
         "parsed",
+        "pinned",
         "reply",
         "request",
         "route",
@@ -84,6 +89,7 @@ class Work:
         self.route = route
         self.finish = finish
         self.deadline = deadline
+        self.pinned = False
         self.frame: Frame | None = parsed.frame
         self.reply = Reply()
         self.submitted = time.perf_counter()
@@ -116,7 +122,8 @@ class Batcher:
     """The queue of one model.
 
     ``infer`` runs requests and may be called in a thread; ``complete`` answers them and ``refuse``
-    answers one that did not run, both on the event loop.
+    answers one that did not run, both on the event loop. ``relief`` tells whether others may take
+    what does not fit in here.
     """
 
     def __init__(
@@ -125,6 +132,7 @@ class Batcher:
         complete: Callable[[Outcome], None],
         refuse: Callable[[Work, Exception], None],
         settings: BatchSettings | None = None,
+        relief: Callable[[], bool] = lambda: False,
     ) -> None:
         self.settings = settings or BatchSettings()
         self.fit = LatencyFit()
@@ -138,6 +146,7 @@ class Batcher:
         self._infer = infer
         self._complete = complete
         self._refuse = refuse
+        self._relief = relief
         self._waiting: deque[Work] = deque()
         self._scheduled = False
         self._loop: Any = None
@@ -145,11 +154,26 @@ class Batcher:
         self._inline_seconds = self.settings.inline_ms / 1000
         self._target_seconds = self.settings.target_ms / 1000
 
+    @property
+    def full(self) -> bool:
+        """Whether no more rows are let in."""
+        return self.rows >= self.limit
+
     def admit(self) -> None:
-        """Raise BusyError where the queue is full; costs next to nothing, so it comes first."""
-        if self.rows >= self.limit:
-            wait = max(1, math.ceil(self.rows * self.seconds_a_row))
-            raise BusyError("the model has more work than it gets through", wait)
+        """Raise BusyError where nobody can take more; costs next to nothing, so it comes first."""
+        if self.rows >= self.limit and not self._relief():
+            raise self.busy()
+
+    def busy(self) -> BusyError:
+        """Return the refusal of what does not fit, with the time until it may."""
+        wait = max(1, math.ceil(self.rows * self.seconds_a_row))
+        return BusyError("the model has more work than it gets through", wait)
+
+    def learn_from(self, other: Batcher) -> None:
+        """Begin with what another queue of the same model has measured."""
+        self.fit = copy(other.fit)
+        self._measured = other._measured
+        self._reckon()
 
     def learn(self, rows: int, seconds: float) -> None:
         """Take note of how long ``rows`` took; now and then, what follows is worked out anew."""

@@ -1,4 +1,4 @@
-"""The supervisor's side of one worker process."""
+"""The supervisor's side of one process that it has started."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import os
 import socket
 import sys
 import time
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from itertools import count
 from typing import Any
 
@@ -14,18 +16,45 @@ import msgspec
 
 from afterfit.errors import AfterfitError, UnavailableError
 from afterfit.runtime.endpoint import Endpoint
-from afterfit.runtime.settings import Abort, Commit, Prepare, Reply, Start, Stop, WorkerSettings
+from afterfit.runtime.settings import (
+    Abort,
+    Answer,
+    Ask,
+    Commit,
+    Prepare,
+    Reply,
+    Start,
+    Stop,
+    Told,
+    WorkerSettings,
+)
+from afterfit.runtime.slots import Slot
 
 __all__ = ["WorkerProcess", "error_from"]
 
 _requests = count(1)
+_decoder = msgspec.json.Decoder(Told)
+
+
+Asked = Callable[[Ask], Awaitable[dict[str, str]]]
+"""Does what a worker asks for and returns the error's dictionary, empty where all is well."""
 
 
 class WorkerProcess:
-    """One worker and the channel to it; ``ready`` while it serves, ``joined`` once it ever did."""
+    """One process and the channel to it; ``ready`` while it serves, ``joined`` once it ever did.
 
-    def __init__(self, slot: int) -> None:
+    ``module`` is what it runs, ``asked`` does what it asks for. ``sizes`` are the bytes that each
+    digest took in its memory.
+    """
+
+    def __init__(
+        self, slot: int, module: str = "afterfit.runtime.worker", asked: Asked | None = None
+    ) -> None:
         self.slot = slot
+        self.module = module
+        self.sizes: dict[str, int] = {}
+        self._asked = asked
+        self._asks: set[asyncio.Task[None]] = set()
         self.ready = False
         self.joined = False
         self.started = time.monotonic()
@@ -40,16 +69,16 @@ class WorkerProcess:
         process = getattr(self, "process", None)
         return 0 if process is None else process.pid
 
-    async def start(self, listen: int, metrics: int, settings: WorkerSettings) -> None:
-        """Start the process and tell it who it is."""
+    async def start(self, descriptors: Sequence[int], settings: WorkerSettings) -> None:
+        """Start the process with these descriptors and tell it who it is."""
         ours, theirs = socket.socketpair()
         try:
             self.process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-m",
-                "afterfit.runtime.worker",
-                *(str(number) for number in (theirs.fileno(), listen, metrics)),
-                pass_fds=(theirs.fileno(), listen, metrics),
+                self.module,
+                *(str(number) for number in (theirs.fileno(), *descriptors)),
+                pass_fds=(theirs.fileno(), *descriptors),
                 stdin=asyncio.subprocess.DEVNULL,
                 env={**os.environ, "ORT_DISABLE_TELEMETRY": "1"},
             )
@@ -63,10 +92,22 @@ class WorkerProcess:
         worker_id = f"{self.slot}-{time.time_ns() // 1_000_000:x}-{self.pid}"
         self._send(Start(slot=self.slot, worker_id=worker_id, settings=settings))
 
-    async def prepare(self, endpoint: Endpoint, folders: dict[str, str], seconds: float) -> int:
+    async def prepare(
+        self,
+        endpoint: Endpoint,
+        folders: dict[str, str],
+        slots: tuple[Slot, ...],
+        seconds: float,
+    ) -> int:
         """Return the number under which the models are prepared; raises what the worker raised."""
         number = next(_requests)
-        await self._ask(Prepare(request=number, endpoint=endpoint, folders=folders), seconds)
+        message = Prepare(request=number, endpoint=endpoint, folders=folders, slots=slots)
+        try:
+            reply = await self._ask(message, seconds)
+        except UnavailableError:
+            self._forget(number)
+            raise
+        self.sizes |= reply.sizes
         return number
 
     async def commit(self, number: int, seconds: float = 10.0) -> None:
@@ -92,7 +133,7 @@ class WorkerProcess:
         self._listening.cancel()
         return code
 
-    async def _ask(self, message: Prepare | Commit, seconds: float) -> None:
+    async def _ask(self, message: Prepare | Commit, seconds: float) -> Reply:
         future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         self._replies[message.request] = future
         self._send(message)
@@ -104,6 +145,11 @@ class WorkerProcess:
             self._replies.pop(message.request, None)
         if reply.error:
             raise error_from(reply.error)
+        return reply
+
+    def _forget(self, number: int) -> None:
+        with suppress(UnavailableError):  # it has ended, and has forgotten all
+            self.abort(number)
 
     def _send(self, message: Any) -> None:
         if self._writer.is_closing():
@@ -112,11 +158,21 @@ class WorkerProcess:
 
     async def _listen(self, reader: asyncio.StreamReader) -> None:
         while line := await reader.readline():
-            reply = msgspec.json.decode(line, type=Reply)
-            future = self._replies.get(reply.request)
+            told = _decoder.decode(line)
+            if isinstance(told, Ask):
+                task = asyncio.ensure_future(self._answer(told))
+                self._asks.add(task)
+                task.add_done_callback(self._asks.discard)
+                continue
+            future = self._replies.get(told.request)
             if future is not None and not future.done():
-                future.set_result(reply)
+                future.set_result(told)
         self._fail_all()
+
+    async def _answer(self, ask: Ask) -> None:
+        error = await self._asked(ask) if self._asked else {"message": "nobody does that"}
+        with suppress(UnavailableError):  # it has ended, and waits no longer
+            self._send(Answer(request=ask.request, error=error))
 
     def _fail_all(self) -> None:
         for future in self._replies.values():

@@ -21,6 +21,7 @@ from afterfit.errors import (
 )
 from afterfit.runtime.child import error_from
 from afterfit.runtime.endpoint import Endpoint
+from afterfit.runtime.ledger import Status
 
 __all__ = ["AdminClient", "Client", "HttpReply"]
 
@@ -165,6 +166,13 @@ class AdminClient:
         """Return ``workers`` (slot, pid, ready of each) and ``restarts``."""
         document: dict[str, Any] = self._request("GET", "/admin/v1/workers").json()
         return document
+
+    def status(self) -> Status:
+        """Return what serves and what was counted; raises UnavailableError."""
+        reply = self._request("GET", "/admin/v1/status")
+        if reply.status != 200:
+            self._document(reply)
+        return msgspec.json.decode(reply.body, type=Status)
 
     def _request(
         self, method: str, path: str, body: bytes | None = None, **headers: str

@@ -93,9 +93,8 @@ class Connection(asyncio.Protocol):
         self.transport = transport
         full = len(self.server.connections) >= self.server.limits.connections
         self.server.connections.add(self)
-        if full or self.server.closing:
-            status = 429 if full else 503
-            self._refuse(status, "too many connections" if full else "the server is stopping")
+        if full:
+            self._refuse(429, "too many connections")
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         """Cancel what nobody waits for any more."""
@@ -309,7 +308,8 @@ class Connection(asyncio.Protocol):
     def _flush(self) -> None:
         while self.pending and (response := self.pending[0].ready()) is not None:
             answer = self.pending.popleft()
-            keep = answer.keep_alive and not self.server.closing
+            # Requests that came in before the end are all answered, however they were sent.
+            keep = answer.keep_alive and (not self.server.closing or bool(self.pending))
             self._write(response, answer.request, keep=keep)
             if not keep:
                 self.last = True

@@ -15,7 +15,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-__all__ = ["Division", "cpu_quota", "divide", "memory_limit", "usable_cpus", "workers_in_memory"]
+__all__ = [
+    "Division",
+    "cpu_quota",
+    "divide",
+    "memory_left",
+    "memory_limit",
+    "usable_cpus",
+    "workers_in_memory",
+]
 
 CGROUPS = Path("/sys/fs/cgroup")
 OWN_CGROUPS = Path("/proc/self/cgroup")
@@ -72,6 +80,19 @@ def memory_limit(cgroups: Path = CGROUPS, own: Path = OWN_CGROUPS) -> float:
     return min(_limits("memory", _memory_2, _memory_1, cgroups, own), default=math.inf)
 
 
+def throttled_periods(cgroups: Path = CGROUPS, own: Path = OWN_CGROUPS) -> float:
+    """Return in how many periods the quota of a cgroup ran out; 0 where there is none."""
+    return max(_limits("cpu", _throttled, _throttled, cgroups, own), default=0.0)
+
+
+def memory_left(cgroups: Path = CGROUPS, own: Path = OWN_CGROUPS) -> float:
+    """Return the bytes that the limits of the cgroups leave; infinity where nothing limits them.
+
+    What the kernel holds of files and can drop at once (``inactive_file``) is not taken.
+    """
+    return min(_limits("memory", _left_2, _left_1, cgroups, own), default=math.inf)
+
+
 def _limits(controller: str, new: Read, old: Read, cgroups: Path, own: Path) -> Iterator[float]:
     """Yield every limit that holds, by the lines ``number:controllers:path`` of one's cgroups.
 
@@ -105,6 +126,14 @@ def _quota_1(folder: Path) -> float:
     return _share(_text(folder / "cpu.cfs_quota_us"), _text(folder / "cpu.cfs_period_us"))
 
 
+def _throttled(folder: Path) -> float:
+    for line in _text(folder / "cpu.stat").splitlines():
+        name, _, value = line.partition(" ")
+        if name == "nr_throttled" and value.strip().isdigit():
+            return float(value)
+    return 0.0
+
+
 def _share(quota: str, period: str) -> float:
     """Return microseconds of ``quota`` in each ``period`` of, unless told, 100 ms."""
     granted, length = _number(quota), _number(period or "100000")
@@ -117,6 +146,23 @@ def _memory_2(folder: Path) -> float:
 
 def _memory_1(folder: Path) -> float:
     return _number(_text(folder / "memory.limit_in_bytes"))
+
+
+def _left_2(folder: Path) -> float:
+    return _left(_memory_2(folder), folder / "memory.current", folder / "memory.stat")
+
+
+def _left_1(folder: Path) -> float:
+    return _left(_memory_1(folder), folder / "memory.usage_in_bytes", folder / "memory.stat")
+
+
+def _left(limit: float, usage: Path, stat: Path) -> float:
+    if not math.isfinite(limit):
+        return math.inf
+    found = dict(line.split()[:2] for line in _text(stat).splitlines() if " " in line)
+    droppable = _number(found.get("inactive_file", "0"))
+    taken = _number(_text(usage)) - (droppable if math.isfinite(droppable) else 0.0)
+    return max(0.0, limit - taken) if math.isfinite(taken) else limit
 
 
 def _number(text: str) -> float:

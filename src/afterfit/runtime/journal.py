@@ -18,7 +18,7 @@ from typing import Any, Literal
 import msgspec
 import numpy as np
 
-from afterfit.core.event import Event, new_id
+from afterfit.core.event import FLAG_STAND_IN, Event, Role, new_id
 from afterfit.core.fingerprint import Fingerprint
 from afterfit.core.frame import Frame, Predictions, concatenate, join
 from afterfit.runtime.counts import LiveCounts
@@ -53,7 +53,8 @@ class Block:
     """The rows of requests that ran together; ``ts`` is microseconds since 1970.
 
     ``model`` is (name, version, digest). ``request_ids``, ``counts`` (rows) and ``queue_us`` have
-    one item a request, the others one a row, in the order of the requests.
+    one item a request, the others one a row, in the order of the requests. ``parents`` are the
+    primary's event ids of a shadow's rows.
     """
 
     model: tuple[str, int, str]
@@ -68,6 +69,9 @@ class Block:
     queue_us: list[int]
     entities: list[str] | None = None
     infer_us: int = 0
+    role: Role = "primary"
+    parents: list[str] | None = None
+    stand_in: bool = False
     ts: int = field(default_factory=lambda: time.time_ns() // 1000)
 
 
@@ -245,6 +249,7 @@ def events_of(block: Block, flags: Flags, endpoint: str, capture: Capture) -> It
     name, version, digest = block.model
     classes = block.decoder.signature.classes
     chances, values = block.predictions.probabilities, block.predictions.values
+    marks = (FLAG_STAND_IN,) if block.stand_in else ()
     row = 0
     for request_id, count, wait in zip(
         block.request_ids, block.counts, block.queue_us, strict=True
@@ -258,6 +263,8 @@ def events_of(block: Block, flags: Flags, endpoint: str, capture: Capture) -> It
                 model=name,
                 version=version,
                 digest=digest,
+                role=block.role,
+                parent=block.parents[row] if block.parents else "",
                 request_id=request_id,
                 row=place,
                 entity=block.entities[row] if block.entities else "",
@@ -266,7 +273,7 @@ def events_of(block: Block, flags: Flags, endpoint: str, capture: Capture) -> It
                 probabilities=() if chances is None else tuple(chances[row].tolist()),
                 queue_us=wait,
                 infer_us=block.infer_us,
-                flags=flags.of(row),
+                flags=(*flags.of(row), *marks),
                 inputs=capture.inputs(block.frame, row),
             )
             row += 1

@@ -13,7 +13,25 @@ import tempfile
 from bisect import bisect_left
 from collections.abc import Iterable
 
-__all__ = ["CONTENT_TYPE", "Metrics", "create_file"]
+import numpy as np
+
+from afterfit.runtime.slots import Slot
+from afterfit.runtime.tally import (
+    WIDTH,
+    ModelTally,
+    ModelTotals,
+    PairTally,
+    PairTotals,
+    model_start,
+    model_totals,
+    model_width,
+    pair_start,
+    pair_totals,
+    pair_width,
+    stop_calls,
+)
+
+__all__ = ["CONTENT_TYPE", "Metrics", "create_file", "escape", "header"]
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 ROUTES = ("predict", "infer", "health", "metadata", "metrics", "version", "unknown", "refused")
@@ -52,7 +70,8 @@ def _layout() -> dict[str, int]:
 
 
 LAYOUT = _layout()
-ROW_BYTES = 8 * len(LAYOUT)
+ROW = len(LAYOUT) + WIDTH
+ROW_BYTES = 8 * ROW
 _REQUESTS = {
     (route, status): LAYOUT[f"request/{route}/{status}"] for route in ROUTES for status in STATUSES
 }
@@ -81,7 +100,7 @@ class Metrics:
         size = ROW_BYTES * (worker + 1) if descriptor is None else os.fstat(descriptor).st_size
         self.map = mmap.mmap(-1 if descriptor is None else descriptor, size)
         self.table = memoryview(self.map).cast("d")
-        self.start = worker * len(LAYOUT)
+        self.start = worker * ROW
 
     def add(self, name: str, amount: float = 1.0) -> None:
         """Add to a counter or gauge by its name in the layout."""
@@ -103,29 +122,69 @@ class Metrics:
 
     def total(self, name: str) -> float:
         """Return the sum over all workers."""
-        return float(sum(self.table[LAYOUT[name] :: len(LAYOUT)].tolist()))
+        return float(sum(self.table[LAYOUT[name] :: ROW].tolist()))
+
+    def model(self, slot: Slot | None) -> ModelTally:
+        """Return where this worker counts one model in one role."""
+        index = None if slot is None else slot.index
+        return ModelTally(self.table, self.start + len(LAYOUT) + model_start(index))
+
+    def pair(self, slot: Slot | None) -> PairTally:
+        """Return where this process counts how a shadow differs."""
+        index = None if slot is None else slot.index
+        return PairTally(self.table, self.start + len(LAYOUT) + pair_start(index))
+
+    def model_totals(self, index: int | None) -> ModelTotals:
+        """Return the sums over all workers; None is the shared last slot."""
+        return model_totals(self._tallies(model_start(index), model_width()))
+
+    def pair_totals(self, index: int | None) -> PairTotals:
+        """Return the sums over all processes; None is the shared last slot."""
+        return pair_totals(self._tallies(pair_start(index), pair_width()))
+
+    def tallies(self, worker: int) -> np.ndarray:
+        """Return the tallies of one worker as they are now."""
+        row: np.ndarray = self._tallies(0, WIDTH)[worker]
+        return row
+
+    def ended(self, worker: int) -> None:
+        """Take note that a worker is gone: it is not ready, and in no call of a model."""
+        self.table[worker * ROW + LAYOUT["ready"]] = 0.0
+        self.table[worker * ROW + LAYOUT["connections"]] = 0.0
+        stop_calls(self.tallies(worker))
+
+    def wipe(self, role: str, index: int) -> None:
+        """Set the counts of a slot to zero in the rows of all workers."""
+        pair = role == "pair"
+        start = pair_start(index) if pair else model_start(index)
+        self._tallies(start, pair_width() if pair else model_width())[:] = 0.0
+
+    def _tallies(self, start: int, width: int) -> np.ndarray:
+        rows = np.frombuffer(self.map, np.float64).reshape(-1, ROW)
+        begin = len(LAYOUT) + start
+        return rows[:, begin : begin + width]
 
     def text(self, models: Iterable[tuple[str, int, str]]) -> str:
         """Return all metrics as Prometheus text; ``models`` are (name, version, digest)."""
         lines = list(self._requests())
         for route in TIMED:
             lines += self._histogram(route)
-        lines += _header("afterfit_rows_flagged_total", "counter", "Rows by what is unusual.")
+        lines += header("afterfit_rows_flagged_total", "counter", "Rows by what is unusual.")
         for flag in FLAGS:
             value = self.total(f"flag/{flag}")
             lines.append(f'afterfit_rows_flagged_total{{flag="{flag}"}} {value:.0f}')
         for kind, names in (("counter", COUNTERS), ("gauge", GAUGES)):
             for name, metric in names.items():
-                lines += _header(metric, kind, HELP[metric])
+                lines += header(metric, kind, HELP[metric])
                 lines.append(f"{metric} {self.total(name):.0f}")
-        lines += _header("afterfit_model_info", "gauge", "The models that serve.")
+        lines += header("afterfit_model_info", "gauge", "The models that serve.")
         for model, version, digest in models:
-            labels = f'model="{_escape(model)}",version="{version}",digest="{digest}"'
+            labels = f'model="{escape(model)}",version="{version}",digest="{digest}"'
             lines.append(f"afterfit_model_info{{{labels}}} 1")
         return "\n".join(lines) + "\n"
 
     def _requests(self) -> Iterable[str]:
-        yield from _header("afterfit_requests_total", "counter", "Answers by route and status.")
+        yield from header("afterfit_requests_total", "counter", "Answers by route and status.")
         for route in ROUTES:
             for status in (*STATUSES, "other"):
                 value = self.total(f"request/{route}/{status}")
@@ -138,7 +197,7 @@ class Metrics:
         lines = []
         if route == TIMED[0]:
             help_text = "From the last byte of a request to its answer."
-            lines += _header(name, "histogram", help_text)
+            lines += header(name, "histogram", help_text)
         below = 0.0
         for index, bound in enumerate((*BUCKETS, "+Inf")):
             below += self.total(f"bucket/{route}/{index}")
@@ -148,9 +207,11 @@ class Metrics:
         return lines
 
 
-def _header(name: str, kind: str, text: str) -> list[str]:
+def header(name: str, kind: str, text: str) -> list[str]:
+    """Return the two lines that stand before a metric."""
     return [f"# HELP {name} {text}", f"# TYPE {name} {kind}"]
 
 
-def _escape(label: str) -> str:
+def escape(label: str) -> str:
+    """Return a label's value as it may stand between quotes."""
     return label.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

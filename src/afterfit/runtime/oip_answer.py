@@ -38,9 +38,13 @@ def label_datatype(classes: tuple[Label, ...]) -> str:
 
 
 class InferWriter:
-    """Writes the answers of one model; what every answer has alike is made once."""
+    """Writes the answers of one model; what every answer has alike is made once.
+
+    An answer that another model gave in its place is written by that model's own writer.
+    """
 
     def __init__(self, model: Served) -> None:
+        self._model = model
         self.tensors = {tensor["name"]: tensor for tensor in output_tensors(model.signature)}
         self.width = len(model.signature.classes)
         label = self.tensors.get(LABEL, {}).get("datatype")
@@ -78,6 +82,8 @@ class InferWriter:
 
     def json(self, answer: Answer, wanted: Sequence[str] = (), request_id: str = "") -> Response:
         """Return the answer as JSON: all outputs, or the wanted ones in that order."""
+        if answer.batch.model is not self._model:
+            return answer.batch.model.part(InferWriter).json(answer, wanted, request_id)
         if answer.stop == answer.start + 1 and not wanted and not request_id:
             return Response(200, self._one % self._row(answer))
         outputs = b",".join([self._output(name, answer) for name in wanted or self.tensors])

@@ -14,9 +14,13 @@ __all__ = ["PredictWriter"]
 
 
 class PredictWriter:
-    """Writes the answers of one model; what every answer has alike is made once."""
+    """Writes the answers of one model; what every answer has alike is made once.
+
+    An answer that another model gave in its place is written by that model's own writer.
+    """
 
     def __init__(self, model: Served) -> None:
+        self._model = model
         name, version, digest = (msgspec.json.encode(part) for part in model.key)
         self._begin = b'{"model":%b,"version":%b,"digest":%b,"predictions":[' % (
             name,
@@ -28,6 +32,8 @@ class PredictWriter:
 
     def json(self, answer: Answer) -> Response:
         """Return the answer: ``{id, label, probabilities}`` or ``{id, value}`` for each row."""
+        if answer.batch.model is not self._model:
+            return answer.batch.model.part(PredictWriter).json(answer)
         rows = b",".join(map(self._row(answer), range(answer.start, answer.stop)))
         return Response(200, self._begin + rows + b"]}")
 

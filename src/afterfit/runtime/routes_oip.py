@@ -42,13 +42,13 @@ def _find(app: App, parts: list[str]) -> Route | None:
         (): Route("metadata", READ, lambda _: _metadata(model()), role="predict", model=name),
         ("ready",): Route("health", READ, lambda _: _model_ready(model()), model=name),
         ("infer",): Route(
-            "infer", WRITE, lambda r: _infer(app, r, model()), role="predict", model=name
+            "infer", WRITE, lambda r: _infer(app, r, model(), version), role="predict", model=name
         ),
     }
     return routes.get(tuple(rest))
 
 
-def _infer(app: App, request: Request, model: LiveModel) -> Reply:
+def _infer(app: App, request: Request, model: LiveModel, version: str) -> Reply:
     service = app.service
     try:
         service.batcher(model).admit()
@@ -59,7 +59,8 @@ def _infer(app: App, request: Request, model: LiveModel) -> Reply:
     except (AfterfitError, HttpError) as error:
         service.refused(model, error, request.id)
         raise
-    return service.submit(model, Work(parsed, request, "infer", finish, deadline))
+    work = Work(parsed, request, "infer", finish, deadline)
+    return service.submit(model, work, pinned=bool(version))
 
 
 def check_charset(request: Request) -> None:
@@ -100,7 +101,9 @@ def _model_ready(model: LiveModel) -> Result:
 def _metadata(model: LiveModel) -> Response:
     variant = model.predictor.variant
     platform = f"{variant.framework}_{variant.runtime}"
-    return _ok(oip.metadata(model.name, model.version, platform, model.signature))
+    document = oip.metadata(model.name, model.version, platform, model.signature)
+    numbers = [str(each.version) for each in model.versions]
+    return _ok({**document, "versions": list(dict.fromkeys(numbers))})
 
 
 def _ok(document: object) -> Response:

@@ -13,6 +13,7 @@ from afterfit.runtime.decode import Limits
 from afterfit.runtime.endpoint import Endpoint
 from afterfit.runtime.http import HttpLimits
 from afterfit.runtime.journal import Capture
+from afterfit.runtime.slots import Slot
 from afterfit.runtime.tls import TlsSettings
 
 __all__ = ["ServerSettings", "WorkerSettings", "check_bind"]
@@ -27,6 +28,8 @@ class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
     of the platform. ``keys`` is the file of the API keys, empty for none, and ``key_share`` this
     worker's part of their limits. ``access_log`` says which answers get a line of the log: those
     of 500 and above, all, or none. ``public_docs`` shows the page of the models without a key.
+    With ``repository_control`` clients may load and unload models. A call of a model that takes
+    longer than ``hang_seconds`` is taken for hung, and its worker is replaced (0: never).
     """
 
     endpoint: str = "afterfit"
@@ -44,6 +47,8 @@ class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
     tls: TlsSettings | None = None
     public_docs: bool = False
     access_log: Literal["none", "errors", "all"] = "errors"
+    repository_control: bool = False
+    hang_seconds: float = 30.0
     grace_seconds: float = 25.0
 
 
@@ -85,6 +90,7 @@ class Prepare(msgspec.Struct, frozen=True, kw_only=True, tag="prepare"):
     request: int
     endpoint: Endpoint
     folders: dict[str, str]
+    slots: tuple[Slot, ...] = ()
 
 
 class Commit(msgspec.Struct, frozen=True, kw_only=True, tag="commit"):
@@ -103,14 +109,34 @@ class Stop(msgspec.Struct, frozen=True, kw_only=True, tag="stop"):
     """Finish what is in flight and end."""
 
 
-class Reply(msgspec.Struct, frozen=True, kw_only=True):
-    """Worker to supervisor; ``error`` is the error's dictionary, empty where all is well."""
+class Answer(msgspec.Struct, frozen=True, kw_only=True, tag="answer"):
+    """Supervisor to worker: what became of what it asked for."""
 
     request: int
     error: dict[str, str] = {}
 
 
-Message = Start | Prepare | Commit | Abort | Stop
+class Reply(msgspec.Struct, frozen=True, kw_only=True, tag="reply"):
+    """Worker to supervisor; ``error`` is the error's dictionary, empty where all is well.
+
+    ``sizes`` are the bytes of memory that each newly loaded digest took.
+    """
+
+    request: int
+    error: dict[str, str] = {}
+    sizes: dict[str, int] = {}
+
+
+class Ask(msgspec.Struct, frozen=True, kw_only=True, tag="ask"):
+    """Worker to supervisor: a client wants a model to be loaded, or unloaded."""
+
+    request: int
+    action: Literal["load", "unload"]
+    model: str
+
+
+Message = Start | Prepare | Commit | Abort | Stop | Answer
+Told = Reply | Ask
 
 
 def check_bind(host: str, *, allow_unauthenticated: bool, keys: str = "") -> None:

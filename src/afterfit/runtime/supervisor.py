@@ -18,26 +18,34 @@ from typing import Any
 
 import msgspec
 
+from afterfit.core.bundle import Bundle
+from afterfit.core.signature import Label
 from afterfit.errors import (
     AfterfitError,
     ConflictError,
     NotFoundError,
-    ResourceError,
     UnavailableError,
     UsageError,
 )
 from afterfit.runtime import metrics
+from afterfit.runtime.change import check_contracts, loads_of
 from afterfit.runtime.child import WorkerProcess
-from afterfit.runtime.endpoint import Endpoint, check, read_endpoint, write_atomic
+from afterfit.runtime.document import bundle_folder, initial_endpoint, persist
+from afterfit.runtime.endpoint import Endpoint, check
+from afterfit.runtime.ledger import Ledger, Status, WorkerStatus
 from afterfit.runtime.log import log_line
-from afterfit.runtime.settings import ServerSettings, check_bind
+from afterfit.runtime.memory import available_bytes, check_memory, needs
+from afterfit.runtime.repository import changed_document
+from afterfit.runtime.settings import Ask, ServerSettings, check_bind
+from afterfit.runtime.shadow_keeper import Loading, ShadowKeeper
+from afterfit.runtime.watchdog import end_tree, hung_seconds
 
 __all__ = ["Supervisor", "listen"]
 
 BACKLOG = 1024
 QUICK_DEATH_SECONDS = 5.0
 MAX_BACKOFF_SECONDS = 10.0
-DOCUMENT = "endpoint.json"
+SHADOW_SECONDS = 5.0
 
 
 class Supervisor:
@@ -47,7 +55,7 @@ class Supervisor:
         self.settings = settings
         self.endpoint = initial_endpoint(settings)
         self.workers: dict[int, WorkerProcess] = {}
-        self.restarts = 0
+        self.restarts = self.hangs = 0
         self.stopping = asyncio.Event()
         self._ready = ready
         self._change = asyncio.Lock()
@@ -59,7 +67,18 @@ class Supervisor:
         )
         check(self.endpoint)
         self.listener = listen(settings.host, settings.port)
-        self.counters = metrics.create_file(settings.workers)
+        # The last row is for the process that runs the shadows.
+        self.counters = metrics.create_file(settings.workers + 1)
+        self.ledger = Ledger(metrics.Metrics(self.counters, settings.workers))
+        self.sizes: dict[str, int] = {}
+        self.shadows = ShadowKeeper(
+            settings.workers,
+            self.ledger.metrics,
+            self.counters,
+            settings.worker,
+            self._loading,
+            self._change,
+        )
 
     @property
     def url(self) -> str:
@@ -74,8 +93,9 @@ class Supervisor:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stopping.set)
         try:
-            self._persist(self.endpoint)
+            persist(self.settings.state, self.endpoint)
             begun = asyncio.ensure_future(self._begin())
+            hangs = asyncio.ensure_future(self._watch_hangs())
             stop = asyncio.ensure_future(self.stopping.wait())
             await asyncio.wait({begun, stop}, return_when=asyncio.FIRST_COMPLETED)
             if begun.done():
@@ -83,9 +103,11 @@ class Supervisor:
                 self._ready(self)
                 await stop
             begun.cancel()
+            hangs.cancel()
         finally:
             self.stopping.set()
             await self._stop_all()
+            await self.shadows.stop(SHADOW_SECONDS)
             self.listener.close()
             os.close(self.counters)
 
@@ -105,27 +127,84 @@ class Supervisor:
                     why="somebody else changed it",
                     fix="read it again and repeat the change on it",
                 )
-            new = msgspec.structs.replace(wanted, generation=now + 1)
-            workers = [worker for worker in self.workers.values() if worker.ready]
-            prepared = await self._prepare_all(workers, new)
-            await self._commit_all(prepared, new)
-            return new
+            return await self._change_to(wanted)
+
+    async def asked(self, ask: Ask) -> dict[str, str]:
+        """Return the error of loading or unloading a model for a client; empty where it is done."""
+        try:
+            async with self._change:
+                new = changed_document(self.endpoint, ask.action, ask.model)
+                if new is not None:
+                    await self._change_to(new)
+        except AfterfitError as error:
+            return error.as_dict()
+        return {}
+
+    def status(self) -> Status:
+        """Return what serves, and what was counted."""
+        workers = [
+            WorkerStatus(
+                slot=worker.slot,
+                pid=worker.pid,
+                ready=worker.ready,
+                kind="shadow" if worker is self.shadows.process else "worker",
+                busy_seconds=hung_seconds(self.ledger.metrics, worker.slot),
+            )
+            for worker in (*self.workers.values(), self.shadows.process)
+            if worker is not None
+        ]
+        return Status(
+            name=self.endpoint.name,
+            generation=self.endpoint.generation,
+            url=self.url,
+            changed=self.ledger.changed,
+            models=self.ledger.models(self.endpoint, self._classes()),
+            workers=workers,
+            restarts=self.restarts + self.shadows.restarts,
+            hangs=self.hangs,
+        )
+
+    async def _change_to(self, wanted: Endpoint) -> Endpoint:
+        """Return the document after it serves everywhere, or after nothing has changed."""
+        new = msgspec.structs.replace(wanted, generation=self.endpoint.generation + 1)
+        folders = self._folders(new)
+        await asyncio.to_thread(self._check_fit, new, folders)
+        loading = new, folders, self.ledger.assign(new)
+        workers = [worker for worker in self.workers.values() if worker.ready]
+        try:
+            prepared = await self._prepare_all(workers, loading)
+        except BaseException:
+            self.shadows.settle(self.endpoint)
+            raise
+        await self._commit_all(prepared, new)
+        self.shadows.settle(new)
+        return new
+
+    def _check_fit(self, new: Endpoint, folders: dict[str, str]) -> None:
+        """Raise UsageError for versions of another contract, ResourceError for too much memory."""
+        check_contracts(new, folders)
+        loads = loads_of(self.endpoint, new, self.settings.workers)
+        check_memory(needs(folders, self.sizes, loads), available_bytes())
 
     async def _prepare_all(
-        self, workers: list[WorkerProcess], new: Endpoint
+        self, workers: list[WorkerProcess], loading: Loading
     ) -> list[tuple[WorkerProcess, int]]:
-        folders = self._folders(new)
         if not workers:
             raise UnavailableError("no worker is ready", fix="try again in a moment")
         seconds = self.settings.prepare_seconds
         answers = await asyncio.gather(
-            *(worker.prepare(new, folders, seconds) for worker in workers), return_exceptions=True
+            self.shadows.prepare(loading, seconds),
+            *(_prepare(worker, loading, seconds) for worker in workers),
+            return_exceptions=True,
         )
-        good = [(w, a) for w, a in zip(workers, answers, strict=True) if isinstance(a, int)]
+        good = [answer for answer in answers if isinstance(answer, tuple)]
         bad = [answer for answer in answers if isinstance(answer, BaseException)]
+        for worker, _ in good:
+            for digest, size in worker.sizes.items():
+                self.sizes[digest] = max(size, self.sizes.get(digest, 0))
         try:
             if not bad:
-                self._persist(new)
+                persist(self.settings.state, loading[0])
                 return good
         except BaseException:
             _abort(good)
@@ -143,21 +222,26 @@ class Supervisor:
             if isinstance(answer, BaseException):
                 # It may serve either: end it, and its replacement joins the new generation.
                 _kill(worker)
+        self.ledger.commit()
         log_line({"event": "changed", "generation": new.generation})
 
     async def _begin(self) -> None:
         async with self._change:
+            self.ledger.assign(self.endpoint)
             await asyncio.gather(*(self._start(slot) for slot in range(self.settings.workers)))
+            self.ledger.commit()
+            await self.shadows.begin(self.settings.prepare_seconds)
 
     async def _start(self, slot: int) -> None:
-        worker = WorkerProcess(slot)
+        worker = WorkerProcess(slot, asked=self.asked)
         self.workers[slot] = worker
-        await worker.start(self.listener.fileno(), self.counters, self.settings.worker)
+        shared = (self.listener.fileno(), self.counters, self.shadows.sending.fileno())
+        await worker.start(shared, self.settings.worker)
         watcher = asyncio.ensure_future(self._watch(worker))
         self._watchers.add(watcher)
         watcher.add_done_callback(self._watchers.discard)
-        folders = self._folders(self.endpoint)
-        number = await worker.prepare(self.endpoint, folders, self.settings.prepare_seconds)
+        _, number = await _prepare(worker, self._loading(), self.settings.prepare_seconds)
+        self.sizes |= worker.sizes
         await worker.commit(number)
 
     async def _watch(self, worker: WorkerProcess) -> None:
@@ -165,9 +249,25 @@ class Supervisor:
         if self.stopping.is_set() or not worker.joined:
             return  # whoever started a worker that never served hears of it there
         log_line({"event": "worker_ended", "slot": worker.slot, "pid": worker.pid, "code": code})
-        metrics.Metrics(self.counters, worker.slot).set("ready", 0)
+        self.ledger.metrics.ended(worker.slot)
         delay = 0.0 if time.monotonic() - worker.started > QUICK_DEATH_SECONDS else 0.1
         await self._replace(worker.slot, delay)
+
+    async def _watch_hangs(self) -> None:
+        """End each worker that has been in one call of a model for too long: it is replaced."""
+        limit = self.settings.worker.hang_seconds
+        while limit:
+            await asyncio.sleep(min(1.0, limit / 4))
+            for worker in (*self.workers.values(), self.shadows.process):
+                if worker is None or not worker.ready:
+                    continue
+                seconds = hung_seconds(self.ledger.metrics, worker.slot)
+                if seconds > limit:
+                    self.hangs += 1
+                    told = {"slot": worker.slot, "pid": worker.pid, "seconds": round(seconds, 1)}
+                    log_line({"event": "worker_hung", **told})
+                    worker.ready = False
+                    end_tree(worker.pid)
 
     async def _replace(self, slot: int, delay: float) -> None:
         while not self.stopping.is_set():
@@ -206,45 +306,31 @@ class Supervisor:
             if late:
                 await asyncio.wait(late, timeout=5.0)
 
+    def _loading(self) -> Loading:
+        return self.endpoint, self._folders(self.endpoint), self.ledger.book.slots
+
+    def _classes(self) -> dict[str, tuple[Label, ...]]:
+        folders = self._folders(self.endpoint)
+        primaries = [route.primary for route in self.endpoint.models.values() if route.loaded]
+        return {digest: Bundle(Path(folders[digest])).signature.classes for digest in primaries}
+
     def _folders(self, endpoint: Endpoint) -> dict[str, str]:
-        folders = {}
-        for route in endpoint.models.values():
-            known = self.settings.folders.get(route.primary)
-            folder = Path(known) if known else Path(self.settings.bundles) / route.primary
-            if not (known or self.settings.bundles) or not folder.is_dir():
-                raise NotFoundError(
-                    f"no bundle {route.primary[:12]}… on this machine",
-                    where=str(folder),
-                    fix="check the bundle out there first",
-                )
-            folders[route.primary] = str(folder)
-        return folders
+        digests = [
+            digest
+            for route in endpoint.models.values()
+            for digest in (*route.answering, *route.shadowing)
+        ]
+        return {digest: str(self._folder(digest)) for digest in digests}
 
-    def _persist(self, endpoint: Endpoint) -> None:
-        if not self.settings.state:
-            return
-        try:
-            folder = Path(self.settings.state)
-            folder.mkdir(parents=True, exist_ok=True)
-            write_atomic(folder / DOCUMENT, msgspec.json.encode(endpoint))
-        except OSError as error:
-            raise ResourceError(
-                "the endpoint document cannot be written", where=self.settings.state, why=str(error)
-            ) from None
-
-
-def initial_endpoint(settings: ServerSettings) -> Endpoint:
-    """Return the document to begin with: the given models, else the persisted ones.
-
-    Given models follow on the persisted generation, so that a generation never means two things.
-    """
-    kept = read_endpoint(Path(settings.state) / DOCUMENT) if settings.state else None
-    if not settings.endpoint.models:
-        if kept is None:
-            raise UsageError("nothing to serve", fix="pass --bundle NAME=FOLDER")
-        return kept
-    generation = (0 if kept is None else kept.generation) + 1
-    return msgspec.structs.replace(settings.endpoint, generation=generation)
+    def _folder(self, digest: str) -> Path:
+        folder = bundle_folder(self.settings, digest)
+        if folder is None:
+            raise NotFoundError(
+                f"no bundle {digest[:12]}… on this machine",
+                where=str(Path(self.settings.bundles) / digest),
+                fix="check the bundle out there first",
+            )
+        return folder
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -263,6 +349,12 @@ def listen(host: str, port: int) -> socket.socket:
     listener.listen(BACKLOG)
     listener.setblocking(False)
     return listener
+
+
+async def _prepare(
+    worker: WorkerProcess, loading: Loading, seconds: float
+) -> tuple[WorkerProcess, int]:
+    return worker, await worker.prepare(*loading, seconds)
 
 
 def _abort(prepared: list[tuple[WorkerProcess, int]]) -> None:

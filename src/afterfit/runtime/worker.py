@@ -1,7 +1,8 @@
 """A worker: one process that serves; it takes its models and orders from the supervisor.
 
-``python -m afterfit.runtime.worker CONTROL LISTEN METRICS`` with three inherited descriptors: a
-socket of JSON lines to the supervisor, the listening socket, and the file of counters.
+``python -m afterfit.runtime.worker CONTROL LISTEN METRICS SHADOW`` with four inherited descriptors:
+a socket of JSON lines to the supervisor, the listening socket, the file of counters, and the socket
+to the process of the shadows.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Iterable
+import time
 from pathlib import Path
 from typing import Any
 
@@ -21,17 +22,21 @@ import msgspec
 from afterfit.errors import AfterfitError, InternalError
 from afterfit.runtime.access import observer
 from afterfit.runtime.app import App
-from afterfit.runtime.endpoint import Endpoint
 from afterfit.runtime.events import EventSink, SegmentWriter, StdoutSink
 from afterfit.runtime.http import Server
 from afterfit.runtime.journal import Journal
 from afterfit.runtime.keys import KeyRing
 from afterfit.runtime.live import LiveModel, Service
 from afterfit.runtime.log import log_line
+from afterfit.runtime.memory import trim
 from afterfit.runtime.metrics import Metrics
-from afterfit.runtime.predict import Predictor, load_bundle
+from afterfit.runtime.prepare import Loader, Prepared, commit, release
+from afterfit.runtime.quiet import gently
+from afterfit.runtime.repository import Desk
+from afterfit.runtime.routes_repository import add_repository
 from afterfit.runtime.settings import (
     Abort,
+    Answer,
     Commit,
     Message,
     Prepare,
@@ -40,12 +45,15 @@ from afterfit.runtime.settings import (
     Stop,
     WorkerSettings,
 )
+from afterfit.runtime.shadow import ShadowLink
 from afterfit.runtime.tls import Tls
 from afterfit.runtime.tracing import tracer_from
+from afterfit.runtime.watchdog import Lifeline
 
 __all__ = ["Worker", "main"]
 
 DRAIN_POLL_SECONDS = 0.02
+LAME_SECONDS = 0.5
 WATCH_SECONDS = 1.0
 SWITCH_SECONDS = 0.0005
 _decoder = msgspec.json.Decoder(Message)
@@ -54,12 +62,17 @@ _decoder = msgspec.json.Decoder(Message)
 class Worker:
     """One worker's state; ``run`` returns when it was told to stop."""
 
-    def __init__(self, start: Start, listener: socket.socket, metrics: Metrics) -> None:
+    def __init__(
+        self, start: Start, listener: socket.socket, metrics: Metrics, shadow: socket.socket
+    ) -> None:
         self.settings = start.settings
         self.listener = listener
+        self.link = ShadowLink(shadow)
         self.metrics = metrics
         self.journal = make_journal(start.settings, start.worker_id, metrics)
         self.service = Service(metrics, self.journal, start.settings.batching)
+        self.loader = Loader(self.service, start.settings, self.link)
+        self.desk = Desk()
         settings = start.settings
         self.service.tracer = tracer_from(os.environ, settings.endpoint)
         self.ring = (
@@ -73,30 +86,47 @@ class Worker:
             ring=self.ring,
             public_docs=settings.public_docs or self.ring is None,
         )
+        add_repository(self.app, self.desk if settings.repository_control else None)
         self.server = Server(
             self.app, settings.http, self.app.count_refused, observer(settings.access_log)
         )
-        self.prepared: dict[int, tuple[Endpoint, dict[str, LiveModel]]] = {}
+        self.preparing: set[int] = set()
+        self.prepared: dict[int, Prepared] = {}
         self.stopped = asyncio.Event()
         self.accepting = False
         self._tasks: set[asyncio.Task[Any]] = set()
 
     async def run(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Follow orders until one is to stop, a signal says so, or the supervisor is gone."""
+        lifeline = Lifeline(self.settings.hang_seconds)
+        self.desk.writer = writer
         orders = asyncio.ensure_future(self._orders(reader, writer))
         stop = asyncio.ensure_future(self.stopped.wait())
         self._spawn(self._watch_files())
         await asyncio.wait({orders, stop}, return_when=asyncio.FIRST_COMPLETED)
+        lifeline.last(self.settings.grace_seconds)
         self.app.ready = False
         self.metrics.set("ready", 0)
-        self._accept(accepting=False)
-        await self.server.close(self.settings.grace_seconds)
+        await self._finish()
+        self.link.close()
         self.journal.close()
         if self.service.tracer is not None:
             self.service.tracer.close()
         self.metrics.set("connections", 0)
         orders.cancel()
         stop.cancel()
+
+    async def _finish(self) -> None:
+        """Answer what comes in for a moment longer, each with ``connection: close``, then end.
+
+        A client that has just sent a request on a kept connection would lose it otherwise.
+        """
+        self.server.closing = True
+        until = time.monotonic() + min(LAME_SECONDS, self.settings.grace_seconds / 4)
+        while self.server.connections and time.monotonic() < until:  # noqa: ASYNC110 - at the end
+            await asyncio.sleep(DRAIN_POLL_SECONDS)
+        self._accept(accepting=False)
+        await self.server.close(self.settings.grace_seconds)
 
     async def _orders(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while line := await reader.readline():
@@ -105,18 +135,21 @@ class Worker:
                 return
             if isinstance(message, Prepare):
                 # A task: orders to stop or to forget must not wait for a model that loads.
+                self.preparing.add(message.request)
                 self._spawn(self._prepare(message, writer))
             elif isinstance(message, Commit):
-                self._commit(message.request)
+                self._commit(self.prepared.pop(message.request))
                 _send(writer, Reply(request=message.request))
             elif isinstance(message, Abort):
-                _, models = self.prepared.pop(message.request, (None, {}))
-                self._close(models.values())
+                self.preparing.discard(message.request)
+                self._forget(self.prepared.pop(message.request, None))
+            elif isinstance(message, Answer):
+                self.desk.answered(message)
 
     async def _prepare(self, message: Prepare, writer: asyncio.StreamWriter) -> None:
         try:
             # In a thread, so that the models of now go on answering meanwhile.
-            models = await asyncio.get_running_loop().run_in_executor(None, self._load, message)
+            prepared = await gently(lambda: self.loader.load(message))
         except AfterfitError as error:
             _send(writer, Reply(request=message.request, error=error.as_dict()))
         except Exception as error:  # noqa: BLE001 - a library's own: the supervisor must hear of it
@@ -124,58 +157,47 @@ class Worker:
             wrapped = InternalError("the model cannot be loaded", why=repr(error)[:300])
             _send(writer, Reply(request=message.request, error=wrapped.as_dict()))
         else:
-            self.prepared[message.request] = (message.endpoint, models)
-            _send(writer, Reply(request=message.request))
+            if message.request not in self.preparing:
+                self._forget(prepared)  # nobody waited for it
+                return
+            self.prepared[message.request] = prepared
+            _send(writer, Reply(request=message.request, sizes=prepared.sizes))
 
-    def _load(self, message: Prepare) -> dict[str, LiveModel]:
-        loaded = {m.predictor.digest: m.predictor for m in self.service.models.values()}
-        models = {}
-        for name, route in message.endpoint.models.items():
-            predictor = loaded.get(route.primary) or self._open(route.primary, message.folders)
-            loaded[route.primary] = predictor
-            models[name] = self._live(name, route.version, predictor)
-        return models
-
-    def _live(self, name: str, version: int, predictor: Predictor) -> LiveModel:
-        """Return the model, measured on its golden rows so that batches begin at the right size."""
-        model = LiveModel(name, version, predictor, self.settings.limits)
-        rows = predictor.golden_rows()
-        if rows is not None:
-            model.measure(rows, self.service.batcher(model).learn)
-        return model
-
-    def _open(self, digest: str, folders: dict[str, str]) -> Predictor:
-        # The golden rows that are checked here have also warmed the model.
-        return load_bundle(Path(folders[digest]), threads=self.settings.threads, expected=digest)
-
-    def _commit(self, request: int) -> None:
-        endpoint, models = self.prepared.pop(request)
-        old, self.service.models = self.service.models, models
-        self.app.generation = endpoint.generation
+    def _commit(self, prepared: Prepared) -> None:
+        first = not self.app.ready
+        retired = commit(self.service, prepared)
+        self.app.generation = prepared.endpoint.generation
         self.app.changed()
         self.app.ready = True
         self.metrics.set("ready", 1)
         self._accept(accepting=True)
-        # What has been loaded stays: the collector need not go through it again and again.
-        gc.collect()
-        gc.freeze()
-        if old:
-            self._spawn(self._drain(list(old.values()), endpoint.generation))
+        if first:
+            # What has been loaded stays: the collector need not go through it again and again.
+            gc.collect()
+            gc.freeze()
+        if retired:
+            self._spawn(self._drain(retired, prepared.endpoint.generation))
 
     async def _drain(self, old: list[LiveModel], generation: int) -> None:
         # The frames that this list keeps alive are freed with it, when nobody is inside any more.
         while any(model.in_flight for model in old):  # noqa: ASYNC110 - off the request path
             await asyncio.sleep(DRAIN_POLL_SECONDS)
-        # In a thread: a process takes milliseconds to end, and others are being answered.
-        await asyncio.get_running_loop().run_in_executor(None, self._close, old)
-        log_line({"event": "drained", "generation": generation, "models": [m.name for m in old]})
+        names = [model.name for model in old]
+        await self._end(old)
+        log_line({"event": "drained", "generation": generation, "models": names})
 
-    def _close(self, models: Iterable[LiveModel]) -> None:
-        """End the processes of models that serve no longer; a document may keep some of them."""
-        kept = [model.predictor for model in self.service.models.values()]
-        for model in models:
-            if not any(model.predictor is each for each in kept):
-                model.predictor.close()
+    def _forget(self, prepared: Prepared | None) -> None:
+        if prepared is not None:
+            serving = {id(m) for model in self.service.models.values() for m in model.answering}
+            self._spawn(self._end([m for m in prepared.all if id(m) not in serving]))
+
+    async def _end(self, models: list[LiveModel]) -> None:
+        """Free what models hold that serve no longer; empties the list."""
+        # In a thread: a process takes milliseconds to end, and others are being answered.
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(None, release, self.service, models)
+        models.clear()
+        await loop.run_in_executor(None, trim)
 
     def _accept(self, *, accepting: bool) -> None:
         loop = asyncio.get_running_loop()
@@ -255,7 +277,7 @@ def _send(writer: asyncio.StreamWriter, reply: Reply) -> None:
     writer.write(msgspec.json.encode(reply) + b"\n")
 
 
-async def _serve(control: int, listen: int, metrics: int) -> None:
+async def _serve(control: int, listen: int, metrics: int, shadow: int) -> None:
     loop = asyncio.get_running_loop()
     channel = socket.socket(fileno=control)
     reader, writer = await asyncio.open_connection(sock=channel, limit=1 << 24)
@@ -264,7 +286,8 @@ async def _serve(control: int, listen: int, metrics: int) -> None:
         raise InternalError("the supervisor's first message is not start")
     listener = socket.socket(fileno=listen)
     listener.setblocking(False)
-    worker = Worker(start, listener, Metrics(metrics, start.slot))
+    link = socket.socket(fileno=shadow)
+    worker = Worker(start, listener, Metrics(metrics, start.slot), link)
     # ctrl-C reaches the whole group: the supervisor decides, workers finish what is in flight.
     loop.add_signal_handler(signal.SIGINT, lambda: None)
     loop.add_signal_handler(signal.SIGTERM, worker.stopped.set)
@@ -277,7 +300,7 @@ def main() -> int:
     # The thread that writes events wants the interpreter too; the default of 5 ms would be added
     # to the latency of whoever asks meanwhile.
     sys.setswitchinterval(SWITCH_SECONDS)
-    descriptors = [int(text) for text in sys.argv[1:4]]
+    descriptors = [int(text) for text in sys.argv[1:5]]
     run_loop(_serve(*descriptors))
     return 0
 
