@@ -67,7 +67,8 @@ class ServeSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """``[serve]``: where and how the server listens; loopback unless told otherwise.
 
     ``workers`` and ``threads`` are by the processors where nothing is said; ``batch_cap`` and
-    ``queue_rows`` of 0 by measurement; ``deadline_ms`` of 0 is none.
+    ``queue_rows`` of 0 by measurement; ``deadline_ms`` of 0 is none. ``capture`` is which inputs
+    events keep: none, all, or the columns named.
     """
 
     host: str = "127.0.0.1"
@@ -83,7 +84,7 @@ class ServeSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     batch_cap: Annotated[int, msgspec.Meta(ge=0)] = 0
     queue_rows: Annotated[int, msgspec.Meta(ge=0)] = 0
     deadline_ms: Annotated[float, msgspec.Meta(ge=0)] = 0.0
-    capture: Literal["none", "all"] = "none"
+    capture: Literal["none", "all"] | tuple[str, ...] = "none"
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -305,5 +306,5 @@ gates = [
 # keys = "keys.json"            # API keys: afterfit key create NAME --role predict
 # tls_cert = "server.pem"       # and tls_key, and client_ca for certificates of clients
 # deadline_ms = 0               # drop requests that waited for longer; 0 keeps them
-# capture = "none"              # "all" keeps the inputs of every prediction beside it
+# capture = "none"              # inputs kept beside every prediction: "all", or ["age", "job"]
 """

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import os
+import shlex
 import signal
 import tempfile
 import threading
@@ -17,6 +19,7 @@ from cyclopts import Parameter
 from afterfit.cli.common import Common, opened
 from afterfit.cli.output import Answer
 from afterfit.config import ServeSection
+from afterfit.core.bundle import Bundle
 from afterfit.errors import UsageError
 from afterfit.runtime.batch import BatchSettings
 from afterfit.runtime.journal import Capture
@@ -34,7 +37,12 @@ def serve(
     port: Annotated[int | None, Parameter(help="0 takes any that is free.")] = None,
     workers: int | None = None,
     threads: int | None = None,
-    capture: Annotated[str | None, Parameter(help="none, or all: keep inputs in events.")] = None,
+    capture: Annotated[
+        list[str] | None,
+        Parameter(
+            negative="", help="Inputs that events keep: none, all, or a column for each --capture."
+        ),
+    ] = None,
     events: Annotated[str, Parameter(help="A folder, or - for stdout.")] = "",
     follow: Annotated[bool, Parameter(help="Change when the alias moves.")] = True,
     keys: Annotated[Path | None, Parameter(help="A file of API keys: afterfit key.")] = None,
@@ -68,9 +76,9 @@ def serve(
     """
     if not refs:
         raise UsageError("nothing to serve", fix="afterfit serve NAME@champion")
-    asked: dict[str, str | float | None] = {"serve.host": host, "serve.port": port}
+    asked: dict[str, str | float | list[str] | None] = {"serve.host": host, "serve.port": port}
     asked |= {"serve.workers": workers}
-    asked |= {"serve.threads": threads, "serve.capture": capture, "serve.keys": _text(keys)}
+    asked |= {"serve.threads": threads, "serve.capture": _mode(capture), "serve.keys": _text(keys)}
     asked |= {"serve.tls_cert": _text(tls_cert), "serve.tls_key": _text(tls_key)}
     asked |= {"serve.client_ca": _text(client_ca), "serve.public_docs": public_docs}
     asked |= {"serve.batch_cap": batch_cap, "serve.queue_rows": queue_rows}
@@ -144,9 +152,33 @@ def _config(
             deadline_ms=settings.deadline_ms,
         ),
         events=folder,
-        capture=msgspec.convert({"mode": settings.capture}, Capture),
+        capture=_capture(settings.capture, folders),
         allow_unauthenticated=allow_unauthenticated,
     )
+
+
+def _mode(given: list[str] | None) -> str | list[str] | None:
+    """Return ``none``, ``all`` or the columns as the configuration has them."""
+    return given[0] if given in (["none"], ["all"]) else given
+
+
+def _capture(asked: str | tuple[str, ...], folders: list[Path]) -> Capture:
+    """Return which inputs events keep; raises UsageError for a column that no model has."""
+    if isinstance(asked, str):
+        return msgspec.convert({"mode": asked}, Capture)
+    known = {name for folder in folders for name in Bundle(folder).signature.names}
+    if unknown := [name for name in asked if name not in known]:
+        raise UsageError(
+            f"no model here has a column {unknown[0]!r}",
+            where="capture",
+            why=f"the columns are {', '.join(sorted(known))}",
+            fix=f"--capture {shlex.quote(_nearest(unknown[0], known))}",
+        )
+    return Capture(mode="columns", columns=asked)
+
+
+def _nearest(name: str, known: set[str]) -> str:
+    return next(iter(difflib.get_close_matches(name, sorted(known), n=1)), min(known))
 
 
 def _tls(settings: ServeSection) -> TlsSettings | None:

@@ -127,7 +127,7 @@ class InputsUnseen(Check):
 
     Why it matters: without them a change upstream stays hidden until labels arrive.
     Example: capture is off and the counts were not kept.
-    Fix: keep the snapshots of live counts, or capture the columns that matter.
+    Fix: keep the counts-*.json of the events, or: afterfit serve NAME --capture COLUMN.
     """
 
     code = "M010"

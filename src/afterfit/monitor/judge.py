@@ -36,7 +36,7 @@ def judge(
     if not inputs_seen:
         yield checks.InputsUnseen.skipped(
             "no inputs were captured or counted, so no column was compared",
-            fix="keep the snapshots of live counts, or capture the columns that matter",
+            fix="keep the counts-*.json of the events, or: afterfit serve NAME --capture COLUMN",
         )
     yield from _flags(log, config)
     yield from _failures(log, config)
