@@ -2,73 +2,28 @@
 
 from __future__ import annotations
 
-import errno
 import io
 import os
-import subprocess
-import sys
-import threading
-from typing import TYPE_CHECKING, Any, BinaryIO
+from collections import Counter
+from typing import TYPE_CHECKING, Any
 
 import msgspec
-import numpy as np
 import pytest
-from tests.runtime.bundles import people, people_bundle, people_signature
+from tests.runtime.bundles import people, people_bundle
+from tests.runtime.sinking import Failing, Stalled, batch_of, log_lines, some
+from tests.runtime.waiting import until
 
 from afterfit.core.event import Event, new_ids
-from afterfit.core.fingerprint import Fingerprint, build
-from afterfit.runtime.counts import LiveCounts, merge_counts, read_counts
-from afterfit.runtime.events import SegmentWriter, StdoutSink, read_segments
-from afterfit.runtime.journal import Capture, Journal, refusal
+from afterfit.runtime.counts import read_counts
+from afterfit.runtime.events import SegmentWriter, StdoutSink, read_columns, read_segments
+from afterfit.runtime.journal import Block, Capture, Journal, refusal
 from afterfit.runtime.live import LiveModel, Service
 from afterfit.runtime.metrics import Metrics
 from afterfit.runtime.predict import load_bundle
+from afterfit.runtime.sinks.outlet import Outlet
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
-
-
-def some(count: int) -> list[Event]:
-    """Events that differ."""
-    return [Event(event_id=one, kind="served", ts=n) for n, one in enumerate(new_ids(count))]
-
-
-class FullDisk(io.BytesIO):
-    """A file on a disk that takes ``room`` bytes."""
-
-    def __init__(self, room: int) -> None:
-        super().__init__()
-        self.room = room
-
-    def write(self, data: Any) -> int:
-        """Take what there is room for, then fail as a full disk does."""
-        if self.tell() + len(data) > self.room:
-            super().write(data[: self.room - self.tell()])
-            raise OSError(errno.ENOSPC, "No space left on device")
-        return super().write(data)
-
-    def fileno(self) -> int:
-        """No descriptor: it cannot be synced or cut."""
-        raise OSError(errno.EBADF, "no descriptor")
-
-
-class Stalled:
-    """A sink that blocks until it is released."""
-
-    def __init__(self) -> None:
-        self.entered = threading.Event()
-        self.release = threading.Event()
-        self.written = 0
-
-    def write(self, events: Sequence[Event]) -> None:
-        """Wait, then count."""
-        self.entered.set()
-        self.release.wait(30)
-        self.written += len(events)
-
-    def close(self) -> None:
-        """Nothing is kept."""
 
 
 def service(base: Path, **options: Any) -> tuple[Service, LiveModel, Journal]:
@@ -91,73 +46,27 @@ def ask(parts: tuple[Service, LiveModel, Journal], rows: int = 3, seed: int = 5)
     asked.predict(model, Rows(people(rows, seed), entities), "r1")
 
 
-def test_events_come_back_as_they_were_written(tmp_path: Path) -> None:
-    """In order, over several batches and segments."""
-    events = some(100)
-    writer = SegmentWriter(tmp_path, "w", max_bytes=2000)
-    for start in range(0, 100, 10):
-        writer.write(events[start : start + 10])
-    writer.close()
-    assert len(list(tmp_path.iterdir())) > 1
-    assert list(read_segments(tmp_path)) == events
-
-
-def test_a_torn_tail_costs_its_own_batch_and_other_segments_are_read(tmp_path: Path) -> None:
-    """Cut anywhere in the last frame, all whole frames before it remain."""
-    writer = SegmentWriter(tmp_path, "a")
-    writer.write(some(5))
-    whole = (tmp_path / "events-a-000001.afev").stat().st_size
-    writer.write(some(5))
-    writer.close()
-    path = tmp_path / "events-a-000001.afev"
-    data = path.read_bytes()
-    other = SegmentWriter(tmp_path, "b")
-    other.write(some(2))
-    other.close()
-    for cut in range(whole, len(data), 7):
-        path.write_bytes(data[:cut])
-        assert len(list(read_segments(tmp_path))) == 7
-    path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
-    assert len(list(read_segments(tmp_path))) == 7
-
-
-def test_a_file_of_another_kind_is_passed_over(tmp_path: Path) -> None:
-    """Rubbish and an absurd length end that file, not the reader."""
-    (tmp_path / "events-a-000001.afev").write_bytes(b"rubbish")
-    (tmp_path / "events-b-000001.afev").write_bytes(b"AFEV1\n" + b"\xff" * 40)
-    assert list(read_segments(tmp_path)) == []
-
-
-def test_what_was_flushed_survives_kill_minus_9(tmp_path: Path) -> None:
-    """A process that is killed right after a write has lost nothing of it."""
-    script = """
-import os, signal, sys
-from pathlib import Path
-from afterfit.core.event import Event
-from afterfit.runtime.events import SegmentWriter
-SegmentWriter(Path(sys.argv[1]), "k").write([Event(event_id="1", kind="served", ts=1)])
-os.kill(os.getpid(), signal.SIGKILL)
-"""
-    done = subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=False, timeout=60)
-    assert done.returncode == -9
-    assert [event.event_id for event in read_segments(tmp_path)] == ["1"]
-
-
-def test_a_full_disk_is_an_error_and_the_next_batch_begins_a_segment(tmp_path: Path) -> None:
-    """The segment keeps its whole frames; writing goes on when there is room again."""
-    disks = [FullDisk(700), FullDisk(10_000)]
-    opened: list[FullDisk] = []
-
-    def open_file(_: Path) -> BinaryIO:
-        opened.append(disks[len(opened)])
-        return opened[-1]
-
-    writer = SegmentWriter(tmp_path, "w", open_file=open_file, sync_seconds=1e9)
-    writer.write(some(3))
-    with pytest.raises(OSError, match="No space"):
-        writer.write(some(10))
-    writer.write(some(2))
-    assert len(opened) == 2
+def block(model: LiveModel, rows: int = 3, **fields: Any) -> Block:
+    """What one batch of some rows hands over: a request each, unless ``fields`` say otherwise."""
+    frame = people(rows, 5)
+    predictions = model.predictor.predict(frame)
+    classes = model.signature.classes
+    given: dict[str, Any] = {
+        "codes": model.signature.codes(predictions).tolist() if classes else [],
+        "ids": new_ids(rows),
+        "request_ids": [f"r{n}" for n in range(rows)],
+        "counts": [1] * rows,
+        "queue_us": list(range(rows)),
+        **fields,
+    }
+    return Block(
+        model=model.key,
+        decoder=model.decoder,
+        fingerprint=model.predictor.fingerprint,
+        frame=frame,
+        predictions=predictions,
+        **given,
+    )
 
 
 def test_served_rows_become_events_with_label_flags_and_entity(tmp_path: Path) -> None:
@@ -198,7 +107,7 @@ def test_inputs_are_kept_only_as_declared(
 
 
 def test_a_stalled_sink_never_blocks_and_what_overflows_is_counted(tmp_path: Path) -> None:
-    """Requests go on at once; dropped and written events add up to all."""
+    """Requests go on at once; dropped and written events add up to all, and live counts go on."""
     sink = Stalled()
     parts = service(tmp_path, sink=sink, capacity=20)
     asked, _, journal = parts
@@ -206,27 +115,107 @@ def test_a_stalled_sink_never_blocks_and_what_overflows_is_counted(tmp_path: Pat
     assert sink.entered.wait(10)
     for _ in range(20):
         ask(parts)
+        until(lambda: not journal._waiting)
     dropped = asked.metrics.total("events_dropped")
     assert dropped >= 40
+    assert journal.outlet is not None
+    assert journal.outlet.waiting <= 20
     sink.release.set()
     assert journal.flush()
     journal.close()
     assert sink.written + dropped == 63
     assert asked.metrics.total("rows") == 63
+    assert read_counts(tmp_path / "events")[0].fingerprint.n_ref == 63
 
 
-def test_a_failing_sink_is_counted_and_live_counts_go_on(tmp_path: Path) -> None:
-    """A full disk costs events, and says so; no prediction is lost."""
+def test_a_stall_is_said_once_and_its_end_once(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """However many batches are lost meanwhile; the second line says how many rows that were."""
+    sink, counted = Stalled(), Counter[str]()
+    count = lambda name, rows: counted.update({name: rows})  # noqa: E731 - one line of a test
+    outlet = Outlet(sink, count, 10, stall_seconds=0.0, calm_seconds=0.0)
+    outlet.put(batch_of(some(3)))
+    assert sink.entered.wait(10)
+    for _ in range(50):
+        outlet.look()
+        outlet.put(batch_of(some(3)))
+    assert outlet.waiting <= 10
+    sink.release.set()
+    until(lambda: outlet.waiting == 0)
+    outlet.close(5.0)
+    (begun, ended) = log_lines(capsys, "events_trouble", "events_recovered")
+    assert (begun["event"], ended["event"]) == ("events_trouble", "events_recovered")
+    assert ended["lost"] == counted["events_dropped"] == 153 - sink.written
+    assert counted["events_written"] == sink.written
 
-    def full(_: Path) -> BinaryIO:
-        return FullDisk(10)
 
-    parts = service(tmp_path, sink=SegmentWriter(tmp_path / "events", "0", open_file=full))
+def test_a_full_disk_is_said_once_and_its_end_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It costs events and no prediction; live counts go on."""
+    sink = Failing()
+    parts = service(tmp_path, sink=sink)
+    assert parts[2].outlet is not None
+    parts[2].outlet._trouble.calm_seconds = 0.0
+    for _ in range(3):
+        ask(parts)
+        assert parts[2].flush()
+    assert parts[0].metrics.total("events_failed") == 9
+    sink.well = True
     ask(parts)
     assert parts[2].flush()
-    assert parts[0].metrics.total("events_failed") == 3
     parts[2].close()
-    assert read_counts(tmp_path / "events")[0].fingerprint.n_ref == 3
+    (begun, ended) = log_lines(capsys, "events_trouble", "events_recovered")
+    assert "No space left" in begun["why"]
+    assert (ended["lost"], sink.written) == (9, 3)
+    assert parts[0].metrics.total("events_written") == 3
+    assert read_counts(tmp_path / "events")[0].fingerprint.n_ref == 12
+
+
+def test_a_sink_that_never_ends_is_left(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Closing takes the time that was given, and what it held is counted as lost."""
+    sink = Stalled()
+    parts = service(tmp_path, sink=sink)
+    ask(parts)
+    assert sink.entered.wait(10)
+    parts[2].close(0.2)
+    assert parts[0].metrics.total("events_failed") == 3
+    assert [line["lost"] for line in log_lines(capsys, "events_left")] == [3]
+    sink.release.set()
+
+
+def test_a_defect_in_one_model_costs_only_its_rows(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The thread goes on, the trace is in the log, and other models' rows are kept."""
+    parts = service(tmp_path)
+    broken = msgspec.structs.replace(block(parts[1]), model=("broken", 1, "x"), counts=[1, 2, 3])
+    parts[2].put(broken)
+    ask(parts)
+    parts[2].close()
+    assert {event.model for event in read_segments(tmp_path / "events")} == {"churn"}
+    assert parts[0].metrics.total("events_failed") == 3
+    assert "Traceback" in log_lines(capsys, "error")[0]["trace"]
+
+
+def test_a_flood_of_refusals_displaces_no_prediction(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may take a fourth of the queue; what is beyond is counted, and predictions still fit."""
+    parts = service(tmp_path, capacity=100)
+    journal = parts[2]
+    taken = 0
+    with monkeypatch.context() as patch:
+        patch.setattr(journal, "_drain", lambda: None)
+        for _ in range(1000):
+            taken += journal.put(refusal("refused", "busy", ("churn", 2, "d"), "r"))
+        ask(parts)
+        assert taken == 25
+        assert parts[0].metrics.total("events_dropped") == 975
+    journal.close()
+    kinds = Counter(event.kind for event in read_segments(tmp_path / "events"))
+    assert kinds == {"refused": 25, "served": 3}
 
 
 def test_a_refusal_is_an_event_of_its_own_kind(tmp_path: Path) -> None:
@@ -238,68 +227,90 @@ def test_a_refusal_is_an_event_of_its_own_kind(tmp_path: Path) -> None:
     assert (event.kind, event.error, event.request_id) == ("refused", "$.rows[0].age: x", "r9")
 
 
+def test_requests_that_ran_together_are_events_of_their_own(tmp_path: Path) -> None:
+    """Each row has its request, its number in it, and the wait of that request."""
+    parts = service(tmp_path)
+    given = block(
+        parts[1],
+        5,
+        counts=[2, 1, 2],
+        request_ids=["a", "b", "c"],
+        queue_us=[7, 8, 9],
+        role="shadow",
+        parents=["p0", "", "p2", "p3", "p4"],
+        infer_us=44,
+    )
+    parts[2].put(given)
+    parts[2].put(block(parts[1], 2))
+    parts[2].close()
+    events = {event.event_id: event for event in read_segments(tmp_path / "events")}
+    shadow = [events[one] for one in given.ids]
+    assert [(e.request_id, e.row, e.queue_us, e.parent) for e in shadow] == [
+        ("a", 0, 7, "p0"),
+        ("a", 1, 7, ""),
+        ("b", 0, 8, "p2"),
+        ("c", 0, 9, "p3"),
+        ("c", 1, 9, "p4"),
+    ]
+    assert {(e.role, e.infer_us, e.ts) for e in shadow} == {("shadow", 44, given.ts)}
+    assert Counter(e.role for e in events.values()) == {"shadow": 5, "primary": 2}
+
+
+def test_answers_of_a_stand_in_are_marked(tmp_path: Path) -> None:
+    """Beside what is unusual about the row, and only they."""
+    parts = service(tmp_path)
+    parts[2].put(block(parts[1], 2, stand_in=True))
+    parts[2].put(block(parts[1], 2))
+    parts[2].close()
+    flags = sorted(event.flags for event in read_segments(tmp_path / "events"))
+    assert flags == [(), ("missing",), ("missing", "stand_in"), ("stand_in",)]
+
+
+def test_events_hold_what_the_answer_held(tmp_path: Path) -> None:
+    """Label and probabilities, by id, also as columns for whoever reads many."""
+    parts = service(tmp_path)
+    given = block(parts[1], 50)
+    parts[2].put(given)
+    parts[2].close()
+    assert given.predictions.probabilities is not None
+    chances = dict(zip(given.ids, given.predictions.probabilities.tolist(), strict=True))
+    for event in read_segments(tmp_path / "events"):
+        assert list(event.probabilities) == chances[event.event_id]
+        assert event.label == ("yes" if event.probabilities[1] >= 0.5 else "no")
+    (columns,) = read_columns(tmp_path / "events")
+    assert columns["event_id"].tolist() == given.ids
+    assert columns["probabilities"].tolist() == given.predictions.probabilities.tolist()
+    codes, classes = columns.codes("label")
+    assert [classes[code] for code in codes] == columns["label"].tolist()
+    assert not columns.valid("true_label").any()
+
+
+def test_a_regression_has_a_value_and_no_label(tmp_path: Path) -> None:
+    """And what it captured is there as it was, text of any script and gaps included."""
+    people_bundle(tmp_path / "r", regression=True)
+    model = LiveModel("price", 1, load_bundle(tmp_path / "r"))
+    journal = Journal(
+        Metrics(), sink=SegmentWriter(tmp_path / "e", "0"), capture=Capture(mode="all")
+    )
+    given = block(model, 3, entities=["größe", "東京", ""])
+    journal.put(given)
+    journal.close()
+    events = list(read_segments(tmp_path / "e"))
+    assert given.predictions.values is not None
+    assert [event.value for event in events] == given.predictions.values.tolist()
+    assert [event.label for event in events] == [None] * 3
+    assert [event.entity for event in events] == ["größe", "東京", ""]
+    assert events[0].inputs is not None
+    assert events[0].inputs["age"] is None
+    assert events[1].inputs == {name: values[1] for name, values in given.frame.items()}
+
+
 def test_standard_output_gets_a_json_line_an_event() -> None:
     """For servers without a disk."""
     stream = io.BytesIO()
-    StdoutSink(stream).write(some(3))
+    StdoutSink(stream).write(batch_of(some(3)))
     lines = stream.getvalue().splitlines()
     assert [msgspec.json.decode(line, type=Event).ts for line in lines] == [0, 1, 2]
-
-
-# Live counts.
-
-
-def reference() -> Fingerprint:
-    """The fingerprint of the reference people."""
-    return build(people(), people_signature())
-
-
-def test_counts_of_workers_and_hours_merge_to_the_counts_of_all_rows(tmp_path: Path) -> None:
-    """Exactly: the bins of the parts add up to the bins of the whole."""
-    key = ("churn", 1, "d" * 64)
-    frame = people(300, seed=3)
-    for worker, start in (("a", 0), ("b", 100)):
-        counts = LiveCounts(worker)
-        for number in range(10):
-            rows = slice(start + number * 10, start + number * 10 + 10)
-            part = {name: values[rows] for name, values in frame.items()}
-            counts.update(key, reference(), part, np.zeros(10), now=3600.0 * number)
-        counts.save(tmp_path)
-    windows = read_counts(tmp_path)
-    assert len(windows) == 20
-    whole = reference().blank()
-    whole.update({name: values[:200] for name, values in frame.items()})
-    merged = merge_counts(windows)[key]
-    assert merged.n_ref == 200
-    for mine, theirs in zip(merged.columns, whole.columns, strict=True):
-        assert mine.counts == theirs.counts
-        assert mine.categories == theirs.categories
-        assert (mine.missing, mine.nan, mine.new) == (theirs.missing, theirs.nan, theirs.new)
-        assert mine.mean == pytest.approx(theirs.mean)
-        assert mine.m2 == pytest.approx(theirs.m2)
-
-
-def test_the_journal_counts_rows_of_mixed_missingness_in_one_update(tmp_path: Path) -> None:
-    """Requests whose columns have different dtypes are counted together."""
-    parts = service(tmp_path)
-    for seed in range(5):
-        ask(parts, rows=4, seed=seed)
-    parts[2].close()
-    (window,) = read_counts(tmp_path / "events")
-    age = window.fingerprint.column("age")
-    assert age is not None
-    assert (window.fingerprint.n_ref, age.nan, age.total) == (20, 5, 20)
-    assert window.fingerprint.output is not None
-    assert window.fingerprint.output.total == 20
-
-
-def test_an_unwritable_folder_for_counts_stops_nothing(tmp_path: Path) -> None:
-    """The failure is counted; the thread ends in order."""
-    (tmp_path / "file").write_text("no folder")
-    parts = service(tmp_path, folder=tmp_path / "file", sink=None)
-    ask(parts)
-    parts[2].close()
-    assert parts[0].metrics.total("events_failed") == 1
 
 
 # Counters.

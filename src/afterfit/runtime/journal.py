@@ -1,7 +1,8 @@
 """Events and live counts, made beside the requests and never in their way.
 
-The request path appends one object to a bounded queue. A thread turns the queue into events,
-counts and frames. What does not fit, and what the sink cannot take, is counted.
+The request path appends one object to a bounded queue. A thread counts the rows and makes batches
+of columns of them; another hands these to the sink. What does not fit, and what the sink cannot
+take, is counted.
 """
 
 from __future__ import annotations
@@ -10,73 +11,45 @@ import threading
 import time
 import traceback
 from collections import deque
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import TypeVar
 
-import msgspec
 import numpy as np
 
-from afterfit.core.event import FLAG_STAND_IN, Event, Role, new_id
-from afterfit.core.fingerprint import Fingerprint
-from afterfit.core.frame import Frame, Predictions, concatenate, join
 from afterfit.runtime.counts import LiveCounts
-from afterfit.runtime.decode import Decoder, Flags
-from afterfit.runtime.events import EventSink
+from afterfit.runtime.event_blocks import (
+    Block,
+    Capture,
+    Gathered,
+    LabelRows,
+    Refusal,
+    gather,
+    refusal,
+    refusals,
+)
 from afterfit.runtime.log import log_line
 from afterfit.runtime.metrics import FLAGS, Metrics
+from afterfit.runtime.sinks.base import EventSink
+from afterfit.runtime.sinks.outlet import Outlet
 
-__all__ = ["Block", "Capture", "Journal", "refusal"]
+__all__ = ["Block", "Capture", "Journal", "LabelRows", "refusal"]
 
 MAX_BATCH = 4096
 FLUSH_SECONDS = 0.25
 SNAPSHOT_SECONDS = 10.0
+REFUSED_SHARE = 4
+"""Refusals may take a fourth of the queue, so that a flood of them displaces no prediction."""
 
-
-class Capture(msgspec.Struct, frozen=True, kw_only=True):
-    """Which inputs an event keeps: none (as long as nobody asks), the named columns, or all."""
-
-    mode: Literal["none", "columns", "all"] = "none"
-    columns: tuple[str, ...] = ()
-
-    def inputs(self, frame: Frame, row: int) -> dict[str, Any] | None:
-        """Return one row's inputs as plain values, or None."""
-        if self.mode == "none":
-            return None
-        names = frame.keys() if self.mode == "all" else [n for n in self.columns if n in frame]
-        return {name: _plain(frame[name][row]) for name in names}
-
-
-@dataclass(frozen=True, slots=True)
-class Block:
-    """The rows of requests that ran together; ``ts`` is microseconds since 1970.
-
-    ``model`` is (name, version, digest). ``request_ids``, ``counts`` (rows) and ``queue_us`` have
-    one item a request, the others one a row, in the order of the requests. ``parents`` are the
-    primary's event ids of a shadow's rows.
-    """
-
-    model: tuple[str, int, str]
-    decoder: Decoder
-    fingerprint: Fingerprint
-    frame: Frame
-    predictions: Predictions
-    codes: list[int]
-    ids: list[str]
-    request_ids: list[str]
-    counts: list[int]
-    queue_us: list[int]
-    entities: list[str] | None = None
-    infer_us: int = 0
-    role: Role = "primary"
-    parents: list[str] | None = None
-    stand_in: bool = False
-    ts: int = field(default_factory=lambda: time.time_ns() // 1000)
+Item = Block | Refusal | LabelRows
+T = TypeVar("T", Block, Refusal, LabelRows)
 
 
 class Journal:
-    """The queue and its thread; no ``sink`` means no events, no ``folder`` no live counts."""
+    """The queue and its threads; no ``sink`` means no events, no ``folder`` no live counts.
+
+    ``capacity`` is in rows: of the queue, and again of what waits for the sink.
+    """
 
     def __init__(
         self,
@@ -91,46 +64,66 @@ class Journal:
     ) -> None:
         self.metrics = metrics
         self.endpoint = endpoint
-        self.sink = sink
         self.folder = folder
         self.capture = capture or Capture()
         self.capacity = capacity
         self.counts = LiveCounts(worker)
-        self._queue: deque[Block | Event] = deque()
-        self._waiting = 0
+        self._queue: deque[Item] = deque()
+        self._waiting = self._refused = 0
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._stopping = False
         self._snapshot_due = time.monotonic() + SNAPSHOT_SECONDS
+        self.outlet = None if sink is None else Outlet(sink, self._count, capacity)
         self._thread = threading.Thread(target=self._run, name="afterfit-events", daemon=True)
         self._thread.start()
 
-    def put(self, item: Block | Event) -> None:
-        """Queue an answered request or a refusal; what is beyond the capacity is only counted."""
-        rows = len(item.ids) if isinstance(item, Block) else 1
+    def put(self, item: Item) -> bool:
+        """Queue what became of requests, or labels; return whether it fitted.
+
+        What is beyond the capacity is counted. One item alone always fits, whatever its size.
+        """
+        rows = len(item)
+        refused = type(item) is Refusal
         with self._lock:
-            if self._waiting + rows > self.capacity:
-                self.metrics.add("events_dropped", rows)
-                return
-            self._waiting += rows
             waiting = self._waiting
+            if (waiting and waiting + rows > self.capacity) or (
+                refused and self._refused * REFUSED_SHARE >= self.capacity
+            ):
+                self.metrics.add("events_dropped", rows)
+                return False
+            self._waiting = waiting + rows
+            self._refused += refused
         self._queue.append(item)
-        if waiting > self.capacity // 2:
+        if waiting + rows > self.capacity // 2 or type(item) is LabelRows:
             self._wake.set()
+        return True
 
     def flush(self, timeout: float = 5.0) -> bool:
         """Return whether everything queued so far was handled within ``timeout`` seconds."""
         deadline = time.monotonic() + timeout
-        while self._waiting and time.monotonic() < deadline:
+        while self._busy() and time.monotonic() < deadline:
             self._wake.set()
             self._thread.join(0.005)
-        return self._waiting == 0
+        return not self._busy()
 
     def close(self, timeout: float = 5.0) -> None:
         """Write what is queued, save counts and end; a stalled sink is left after ``timeout``."""
+        until = time.monotonic() + timeout
         self._stopping = True
         self._wake.set()
         self._thread.join(timeout)
+        if self.outlet is not None:
+            self.outlet.close(max(0.1, until - time.monotonic()))
+
+    def _busy(self) -> bool:
+        return self._waiting > 0 or (self.outlet is not None and self.outlet.waiting > 0)
+
+    def _count(self, name: str, rows: int) -> None:
+        # Two threads count the same things; the request path, which has counters of its own,
+        # shares only what is dropped with them.
+        with self._lock:
+            self.metrics.add(name, rows)
 
     def _run(self) -> None:
         while not self._stopping:
@@ -139,146 +132,90 @@ class Journal:
             self._drain()
             if time.monotonic() >= self._snapshot_due:
                 self._snapshot()
+            if self.outlet is not None:
+                self.outlet.look()
         self._drain()
         self._snapshot()
-        self._close_sink()
 
     def _drain(self) -> None:
         while self._queue:
-            items: list[Block | Event] = []
+            items: list[Item] = []
             rows = 0
             while self._queue and rows < MAX_BATCH:
-                item = self._queue.popleft()
-                items.append(item)
-                rows += len(item.ids) if isinstance(item, Block) else 1
-            try:
-                flags = self._count([item for item in items if isinstance(item, Block)])
-                self._write(items, flags, rows)
-            except Exception:  # noqa: BLE001 - a defect must not end the thread, unseen
-                self.metrics.add("events_failed", rows)
-                log_line({"event": "error", "trace": traceback.format_exc()})
-            finally:
-                with self._lock:
-                    self._waiting -= rows
+                items.append(self._queue.popleft())
+                rows += len(items[-1])
+            self._handle(items)
+            refused = sum(type(item) is Refusal for item in items)
+            with self._lock:
+                self._waiting -= rows
+                self._refused -= refused
 
-    def _write(self, items: list[Block | Event], flags: dict[int, Flags], rows: int) -> None:
-        if self.sink is None:
-            return
-        events = [event for item in items for event in self._events(item, flags)]
+    def _handle(self, items: Sequence[Item]) -> None:
+        for group in _groups(items):
+            self._guarded(group, self._send_rows)
+        refused = [item for item in items if isinstance(item, Refusal)]
+        if refused:
+            self._guarded(refused, self._send_refusals)
+        for item in items:
+            if isinstance(item, LabelRows) and not self._guarded([item], self._send_labels):
+                item.tell(kept=False)
+
+    def _guarded(self, items: list[T], act: Callable[[list[T]], None]) -> bool:
+        """Return whether it went well: a defect must not end the thread, unseen."""
         try:
-            self.sink.write(events)
-        except (OSError, ValueError):  # ValueError: the stream was closed
-            self.metrics.add("events_failed", rows)
-        else:
-            self.metrics.add("events_written", rows)
+            act(items)
+        except Exception:  # noqa: BLE001 - as above
+            self._count("events_failed", sum(map(len, items)))
+            log_line({"event": "error", "trace": traceback.format_exc()})
+            return False
+        return True
 
-    def _events(self, item: Block | Event, flags: dict[int, Flags]) -> list[Event]:
-        if isinstance(item, Event):
-            return [msgspec.structs.replace(item, endpoint=self.endpoint)]
-        return list(events_of(item, flags[id(item)], self.endpoint, self.capture))
+    def _send_rows(self, blocks: list[Block]) -> None:
+        rows = gather(blocks)
+        self._count_rows(rows)
+        if self.outlet is not None:
+            for batch in rows.batches(self.endpoint, self.capture):
+                self.outlet.put(batch)
 
-    def _count(self, items: list[Block]) -> dict[int, Flags]:
-        """Return what is unusual about the rows of each block, by its id(), after counting them.
+    def _send_refusals(self, items: list[Refusal]) -> None:
+        if self.outlet is not None:
+            for batch in refusals(items, self.endpoint):
+                self.outlet.put(batch)
+
+    def _send_labels(self, items: list[LabelRows]) -> None:
+        for item in items:
+            if self.outlet is None:
+                item.tell(kept=False)
+            else:
+                self.outlet.put(item.batch(self.endpoint), item.done)
+
+    def _count_rows(self, rows: Gathered) -> None:
+        """Count flags and, into this hour's window, values and scores.
 
         One update for many requests costs about as much as one for a single row.
         """
-        groups: dict[tuple[str, int, str], list[Block]] = {}
-        for item in items:
-            groups.setdefault(item.model, []).append(item)
-        found: dict[int, Flags] = {}
-        for key, group in groups.items():
-            first = group[0]
-            frame = join([item.frame for item in group])
-            flags = first.decoder.flags(frame)
-            self._count_flags(flags)
-            place = 0
-            for item in group:
-                found[id(item)] = flags.take(place, place + len(item.ids))
-                place += len(item.ids)
-            if self.folder is not None:
-                predictions = concatenate([item.predictions for item in group])
-                scores = predictions.score(first.decoder.signature.positive_index)
-                self.counts.update(key, first.fingerprint, frame, scores)
-        return found
-
-    def _count_flags(self, flags: Flags) -> None:
         for name in FLAGS:
-            count = int(np.count_nonzero(flags.masks[name]))
+            count = int(np.count_nonzero(rows.flags.masks[name]))
             if count:
                 self.metrics.add(f"flag/{name}", count)
+        first = rows.blocks[0]
+        if self.folder is not None:
+            self.counts.update(first.model, first.fingerprint, rows.frame, rows.scores)
 
     def _snapshot(self) -> None:
         self._snapshot_due = time.monotonic() + SNAPSHOT_SECONDS
-        if self.folder is None or not self.counts.windows:
+        if self.folder is None:
             return
         try:
             self.counts.save(self.folder)
         except OSError:
-            self.metrics.add("events_failed", 1)
-
-    def _close_sink(self) -> None:
-        try:
-            if self.sink is not None:
-                self.sink.close()
-        except (OSError, ValueError):
-            self.metrics.add("events_failed", 1)
+            self._count("events_failed", 1)
 
 
-def refusal(
-    kind: Literal["refused", "failed"],
-    error: str,
-    model: tuple[str, int, str],
-    request_id: str = "",
-) -> Event:
-    """Return the event of a request without predictions; ``model`` is (name, version, digest)."""
-    name, version, digest = model
-    return Event(
-        event_id=new_id(),
-        kind=kind,
-        ts=time.time_ns() // 1000,
-        model=name,
-        version=version,
-        digest=digest,
-        request_id=request_id,
-        error=error[:500],
-    )
-
-
-def events_of(block: Block, flags: Flags, endpoint: str, capture: Capture) -> Iterator[Event]:
-    """Yield the event of each row."""
-    name, version, digest = block.model
-    classes = block.decoder.signature.classes
-    chances, values = block.predictions.probabilities, block.predictions.values
-    marks = (FLAG_STAND_IN,) if block.stand_in else ()
-    row = 0
-    for request_id, count, wait in zip(
-        block.request_ids, block.counts, block.queue_us, strict=True
-    ):
-        for place in range(count):
-            yield Event(
-                event_id=block.ids[row],
-                kind="served",
-                ts=block.ts,
-                endpoint=endpoint,
-                model=name,
-                version=version,
-                digest=digest,
-                role=block.role,
-                parent=block.parents[row] if block.parents else "",
-                request_id=request_id,
-                row=place,
-                entity=block.entities[row] if block.entities else "",
-                label=None if values is not None else classes[block.codes[row]],
-                value=None if values is None else float(values[row]),
-                probabilities=() if chances is None else tuple(chances[row].tolist()),
-                queue_us=wait,
-                infer_us=block.infer_us,
-                flags=(*flags.of(row), *marks),
-                inputs=capture.inputs(block.frame, row),
-            )
-            row += 1
-
-
-def _plain(value: Any) -> Any:
-    item = value.item() if isinstance(value, np.generic) else value
-    return None if isinstance(item, float) and item != item else item  # noqa: PLR0124 - NaN
+def _groups(items: Sequence[Item]) -> list[list[Block]]:
+    """Return the blocks of each model in each of its roles."""
+    groups: dict[tuple[object, str], list[Block]] = {}
+    for item in items:
+        if isinstance(item, Block):
+            groups.setdefault((item.model, item.role), []).append(item)
+    return list(groups.values())
