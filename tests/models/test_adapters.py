@@ -19,13 +19,13 @@ from sklearn.svm import LinearSVC
 from afterfit.errors import InputError, ModelError
 from afterfit.models import function, lightgbm, onnx, sklearn, xgboost
 from afterfit.models.column_kinds import column_kinds
+from afterfit.models.decision import OwnThreshold, own_threshold
 from afterfit.models.native import (
     Hints,
     Source,
     adapter_for_format,
     adapter_for_object,
     adapters,
-    threshold_of,
 )
 from afterfit.testing import AdapterFaultError, check_adapter
 from afterfit.testing.samples import frame_of, labels, pipeline, table
@@ -368,8 +368,8 @@ def test_a_models_own_threshold_and_column_kinds() -> None:
     y = labels(data) == "yes"
     tuned = TunedThresholdClassifierCV(pipeline(LogisticRegression()), cv=2).fit(data, y)
     native = sklearn.Adapter().wrap(tuned, Hints())
-    assert threshold_of(native) == pytest.approx(tuned.best_threshold_)
+    assert own_threshold(native) == OwnThreshold(value=tuned.best_threshold_)
     kinds = {"amount": "number", "visits": "number", "city": "text"}
     assert column_kinds(native) == kinds
     plain = make_pipeline(OrdinalEncoder(), LogisticRegression()).fit(data[["visits"]], y)
-    assert threshold_of(sklearn.Adapter().wrap(plain, Hints())) is None
+    assert own_threshold(sklearn.Adapter().wrap(plain, Hints())) is None

@@ -78,7 +78,8 @@ def about_threshold(rows: Rows) -> Finding:
     check = findings.AnotherThreshold
     signature, positive = rows.signature, rows.signature.positive_index
     probabilities = rows.predictions.probabilities
-    if signature.task != "binary" or positive is None or probabilities is None:
+    ranks = signature.task == "binary" and signature.own_labels is not True
+    if not ranks or positive is None or probabilities is None:
         return check.not_applicable("only a probability of a positive class has a threshold")
     hits, scores = rows.truth == positive, probabilities[:, positive]
     if not np.isfinite(scores).all():

@@ -76,10 +76,12 @@ class GraphOutput(msgspec.Struct, frozen=True, kw_only=True):
 
     ``matrix``: [n, classes] probabilities. ``positive``: [n] or [n, 1], the second class's.
     ``zipmap``: a list of {class: p}. ``label``: [n] labels. ``value``: [n] or [n, 1] numbers.
+    ``label`` names a second output that holds labels, where the graph decides them by itself.
     """
 
     name: str
     form: Literal["matrix", "positive", "zipmap", "label", "value"]
+    label: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class Variant(msgspec.Struct, frozen=True, kw_only=True):

@@ -77,7 +77,8 @@ class Predictions:
     """What a model said of n rows.
 
     ``probabilities`` is float64 of [n, classes], ``values`` is float64 of [n] (regression),
-    ``codes`` is int64 of [n] (a classifier that gives labels alone). One of them is set.
+    ``codes`` is int64 of [n] (a classifier that gives labels). One of them is set, or
+    probabilities and codes are, where the model decides by itself.
     """
 
     probabilities: np.ndarray | None = None
@@ -87,6 +88,11 @@ class Predictions:
     def __len__(self) -> int:
         """Return the number of rows."""
         return len(self.main)
+
+    @property
+    def labels_only(self) -> bool:
+        """Whether there are labels and nothing else."""
+        return self.codes is not None and self.probabilities is None
 
     @property
     def main(self) -> np.ndarray:

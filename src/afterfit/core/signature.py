@@ -46,7 +46,8 @@ class Signature(msgspec.Struct, frozen=True, kw_only=True):
 
     ``classes`` are the labels in the user's words and in the model's order; ``positive`` is one
     of them and ``threshold`` a probability of it in (0, 1), both for binary tasks only.
-    ``probabilities`` is False for a classifier that gives labels alone.
+    ``probabilities`` is False for a classifier that gives labels alone. ``own_labels`` is True for
+    one that gives probabilities and decides by something else; it then has no threshold.
     """
 
     task: Task
@@ -56,6 +57,7 @@ class Signature(msgspec.Struct, frozen=True, kw_only=True):
     positive: Label | None = None
     threshold: float | None = None
     probabilities: bool = True
+    own_labels: bool | msgspec.UnsetType = msgspec.UNSET
     schema: int = 1
 
     @property
@@ -76,6 +78,8 @@ class Signature(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def decides_by_likeliest(self) -> bool:
         """Whether the most probable class is decided, and no threshold of the user's own."""
+        if self.own_labels is True:
+            return False
         middle = self.threshold is None or self.threshold == MIDDLE
         return self.task != "binary" or self.positive is None or middle
 
@@ -91,14 +95,16 @@ class Signature(msgspec.Struct, frozen=True, kw_only=True):
 
         Binary tasks compare the positive class's probability with ``threshold``, where a tie is
         positive. At 0.5, and for other tasks, the most probable class is taken, the first of a
-        tie, as scikit-learn's ``predict`` does: a label is then the model's own.
+        tie, as scikit-learn's ``predict`` does: a label is then the model's own. With
+        ``own_labels`` the model's codes are taken, and the likeliest class where it gave none.
         """
-        if predictions.probabilities is None:
-            if predictions.codes is None:
-                raise ValueError("a regression has no class codes")
+        own = self.own_labels is True or predictions.probabilities is None
+        if own and predictions.codes is not None:
             return predictions.codes
+        if predictions.probabilities is None:
+            raise ValueError("a regression has no class codes")
         positive = self.positive_index
-        if self.decides_by_likeliest or positive is None:
+        if self.threshold is None or self.decides_by_likeliest or positive is None:
             likeliest: np.ndarray = predictions.probabilities.argmax(axis=1)
             return likeliest.astype(np.int64)
         hit = predictions.probabilities[:, positive] >= self.threshold

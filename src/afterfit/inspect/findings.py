@@ -161,6 +161,24 @@ class DatesAsText(Check):
     severity = "high"
 
 
+class OwnLabels(Check):
+    """The labels of the model's own ``predict`` are not what its probabilities say.
+
+    What it does: compares, on up to 5,000 rows of the data, the label that ``predict`` gives with
+    the class that the probabilities decide for, by the threshold that the model carries or that
+    was asked for.
+    Why it matters: what is served would be another label than the one that the model was judged
+    by. Where no threshold gives the model's labels, the model decides them itself when served.
+    Example: ``SVC(probability=True)``, whose probabilities come from a calibration of their own; a
+    ``FixedThresholdClassifier`` on a decision function.
+    Fix: nothing, if the model's own labels are wanted; --threshold decides by the probabilities.
+    """
+
+    code = "I013"
+    title = "labels are those of the model's own predict"
+    severity = "high"
+
+
 class Trusted(Check):
     """Names in the file were let in on purpose.
 

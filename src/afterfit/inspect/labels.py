@@ -8,6 +8,7 @@ from afterfit.core.dataset import Dataset, encode_labels, to_label
 from afterfit.core.signature import Label, Task
 from afterfit.errors import InputError, UsageError
 from afterfit.inspect.config import InspectConfig
+from afterfit.models.decision import OwnThreshold
 
 __all__ = [
     "classes_of",
@@ -149,8 +150,15 @@ def _require_count(words: tuple[Label, ...], told: tuple[Label, ...], what: str)
         )
 
 
-def positive_of(classes: tuple[Label, ...], config: InspectConfig) -> tuple[Label, bool]:
-    """Return the positive class of two, and whether it was assumed; raises InputError."""
+def positive_of(
+    classes: tuple[Label, ...], config: InspectConfig, own: OwnThreshold | None
+) -> tuple[Label, bool]:
+    """Return the positive class of two, and whether it was assumed; raises InputError.
+
+    It is the configured one, else the one that the model's own threshold was given for.
+    """
+    if config.positive is None and own is not None and own.named:
+        return classes[own.code], False
     if config.positive is None:
         return classes[1], True
     code = int(encode_labels(np.array([config.positive], dtype=object), classes)[0])

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from afterfit.core.dataset import Dataset
 from afterfit.core.finding import Finding
 from afterfit.core.model import ModelDescription
@@ -14,6 +12,7 @@ from afterfit.inspect import checks, findings
 from afterfit.inspect.columns import build_column, matched_names, require_kinds, require_usable
 from afterfit.inspect.config import InspectConfig
 from afterfit.inspect.dates import about_dates
+from afterfit.inspect.decision import decided, threshold_for
 from afterfit.inspect.labels import (
     classes_of,
     known_labels,
@@ -23,6 +22,7 @@ from afterfit.inspect.labels import (
     task_of,
 )
 from afterfit.inspect.probe import accepts_missing, sample_answer, sample_rows
+from afterfit.models.decision import OwnThreshold
 from afterfit.models.loaded import Hints, LoadedModel
 from afterfit.records.inspect import InspectRecord
 from afterfit.records.record import given
@@ -88,7 +88,9 @@ def _agree(
     sample = data.select(names).take(sample_rows(data.select(names).frame))
     dates = about_dates(model, sample.frame, data.source)
     answer = sample_answer(model, sample.frame, data.source)
-    positive, assumed = positive_of(classes, config) if task == "binary" else (None, False)
+    binary = task == "binary"
+    own = model.call("afterfit.models.decision:own_threshold") if binary else None
+    positive, assumed = positive_of(classes, config, own) if binary else (None, False)
     taken = accepts_missing(model, sample.frame, names)
     signature = Signature(
         task=task,
@@ -104,16 +106,20 @@ def _agree(
         target=data.target_name or "target",
         classes=classes,
         positive=positive,
-        threshold=_threshold(model, config, classes, positive) if task == "binary" else None,
+        threshold=_threshold(config, own, classes, positive) if binary else None,
         probabilities=answer.probabilities is not None,
     )
+    asked = config.threshold is not None
+    signature, decision = decided(model, signature, data, sample, asked=asked)
+    if signature.own_labels is True:
+        model.adopt(Hints.of(signature))
     about = findings.ClassesDerived.passed()
     if derived:
         about = checks.classes_derived(signature, data, sample, answer)
     outputs = checks.about_outputs(
         signature, assumed=assumed, derived=about, classifies=task != "regression"
     )
-    return signature, [*dates, *outputs]
+    return signature, [*dates, *outputs, decision]
 
 
 def _columns(model: LoadedModel, data: Dataset, train: Dataset | None) -> tuple[str, ...]:
@@ -169,25 +175,21 @@ def _may_be_a_probability(
 
 
 def _threshold(
-    model: LoadedModel,
     config: InspectConfig,
+    own: OwnThreshold | None,
     classes: tuple[Label, ...],
     positive: Label | None,
 ) -> float:
-    if config.threshold is not None:
-        if not 0.0 < config.threshold < 1.0:
-            raise InputError(
-                f"the threshold {config.threshold:g} is no probability",
-                where="threshold",
-                why="it must lie between 0 and 1",
-                fix="--threshold 0.5",
-            )
-        return config.threshold
-    own = model.call("afterfit.models.native:threshold_of")
-    if own is None:
-        return 0.5
-    # scikit-learn's threshold is a probability of the second class.
-    return float(own) if positive == classes[1] else float(np.clip(1.0 - own, 0.0, 1.0))
+    if config.threshold is None:
+        return threshold_for(own, 0 if positive == classes[0] else 1)
+    if not 0.0 < config.threshold < 1.0:
+        raise InputError(
+            f"the threshold {config.threshold:g} is no probability",
+            where="threshold",
+            why="it must lie between 0 and 1",
+            fix="--threshold 0.5",
+        )
+    return config.threshold
 
 
 def _resolved(signature: Signature) -> dict[str, object]:

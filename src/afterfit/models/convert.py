@@ -66,6 +66,8 @@ def attempts(native: NativeModel) -> list[Attempt]:
             name="onnx-float32-columns", precision="float32", trees="library", layout="columns"
         ),
     ]
+    if getattr(native, "own_labels", False):
+        return exact[:1]
     if not _has_columns(native.estimator):
         return [exact[0], library[0]]
     return exact + library
@@ -129,6 +131,8 @@ def _convert(
     native: NativeModel, signature: Signature, attempt: Attempt, missing: str
 ) -> Converted:
     estimator = native.estimator
+    if getattr(native, "own_labels", False):
+        raise ModelError("the model decides its labels by itself, and a graph by probabilities")
     if _is_booster(estimator) or (_reads_categories(estimator) and attempt.trees == "exact"):
         from afterfit.models.convert_booster import booster_to_onnx
 

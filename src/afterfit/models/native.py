@@ -26,7 +26,6 @@ __all__ = [
     "adapter_for_format",
     "adapter_for_object",
     "adapters",
-    "threshold_of",
 ]
 
 GROUP = "afterfit.adapters"
@@ -43,16 +42,25 @@ _BUILT_IN = {
 
 
 class Hints(msgspec.Struct, frozen=True, kw_only=True):
-    """What a model's file does not tell: column names in its order, class labels, the task."""
+    """What a model's file does not tell: column names in its order, class labels, the task.
+
+    ``own_labels`` asks for the labels of its own ``predict`` beside its probabilities.
+    """
 
     features: tuple[str, ...] = ()
     classes: tuple[Label, ...] = ()
     task: Task | None = None
+    own_labels: bool = False
 
     @classmethod
     def of(cls, signature: Signature) -> Hints:
         """Return everything that a signature tells."""
-        return cls(features=signature.names, classes=signature.classes, task=signature.task)
+        return cls(
+            features=signature.names,
+            classes=signature.classes,
+            task=signature.task,
+            own_labels=signature.own_labels is True,
+        )
 
 
 NO_HINTS = Hints()
@@ -92,7 +100,8 @@ class NativeModel(Protocol):
     """A loaded model, in the process that holds it.
 
     ``estimator`` is the library's own object. ``predict`` takes a frame with at least the model's
-    columns, in any order where the model knows their names.
+    columns, in any order where the model knows their names. One that can decide otherwise than by
+    its probabilities has a method ``decide`` too, which returns its own labels as codes.
     """
 
     description: ModelDescription
@@ -188,15 +197,3 @@ def _no_catboost(where: str) -> ModelError:
 def family(estimator: object, package: str) -> bool:
     """Return whether an object's class, or a parent of it, is defined in ``package``."""
     return any(kind.__module__.partition(".")[0] == package for kind in type(estimator).__mro__)
-
-
-def threshold_of(native: NativeModel) -> float | None:
-    """Return the probability of the second class from which the model decides for it, if it tells.
-
-    Tuned (``TunedThresholdClassifierCV``) or fixed (``FixedThresholdClassifier``) by the user.
-    """
-    estimator = native.estimator
-    value = getattr(estimator, "best_threshold_", None)
-    if value is None and type(estimator).__name__ == "FixedThresholdClassifier":
-        value = estimator.threshold
-    return float(value) if isinstance(value, int | float) else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from afterfit.core.bundle import GraphOutput, TensorInput
@@ -71,7 +72,10 @@ class OnnxNative:
         self._inputs = session.get_inputs()
         _require_dynamic(self._inputs)
         labels = _class_labels(data)
+        self._label = _label_beside(session.get_outputs())
         self.output = _output(session.get_outputs(), labels, hints)
+        if hints.own_labels and self._label:
+            self.output = msgspec.structs.replace(self.output, label=self._label)
         self._width = _width(self._inputs)
         classes = hints.classes or labels or _positions(session, self.output)
         task = _task(self.output, classes, hints)
@@ -111,14 +115,27 @@ class OnnxNative:
 
         if row_count(frame) == 0:
             raise InputError("no rows to predict")
-        expected = self.description.n_features
-        features = chosen_features(frame, self._named(), self._hints.features, expected)
+        features = self._features(frame)
         if self._model is None or self._order != features:
             self._order = features
             self._model = OnnxModel(
                 self.estimator, self.tensors(features), self.output, self._classes
             )
         return self._model.predict(frame)
+
+    def decide(self, frame: Frame) -> np.ndarray | None:
+        """Return the classes that the graph itself decides for; None where it gives no labels."""
+        from afterfit.runtime.onnx import OnnxModel
+
+        if not self._label or not self.description.probabilities:
+            return None
+        output = GraphOutput(name=self._label, form="label")
+        tensors = self.tensors(self._features(frame))
+        return OnnxModel(self.estimator, tensors, output, self._classes).predict(frame).codes
+
+    def _features(self, frame: Frame) -> tuple[str, ...]:
+        expected = self.description.n_features
+        return chosen_features(frame, self._named(), self._hints.features, expected)
 
     def save(self, path: Path) -> None:
         """Write the graph to an ``.onnx`` file."""
@@ -212,6 +229,12 @@ def _output(outputs: list[Any], labels: tuple[Label, ...], hints: Hints) -> Grap
         return GraphOutput(name=floats[0].name, form="matrix")
     classifies = label is not None or (hints.task or "regression") != "regression"
     return GraphOutput(name=floats[0].name, form="positive" if classifies else "value")
+
+
+def _label_beside(outputs: list[Any]) -> str:
+    """Return the output of a label a row, beside others; empty where there is none."""
+    labels = [n.name for n in outputs if n.type in _LABELS and n.shape[1:] in ([], [1])]
+    return labels[0] if labels and len(outputs) > 1 else ""
 
 
 def _task(output: GraphOutput, classes: tuple[Label, ...], hints: Hints) -> Task:

@@ -102,11 +102,12 @@ def _aligned(
             "the fitted model has classes that the signature has not",
             why=f"{list(labels)} are not all among {list(names)}",
         )
-    if predictions.codes is not None:
-        return Predictions(codes=where[predictions.codes])
+    codes = None if predictions.codes is None else where[predictions.codes]
+    if predictions.probabilities is None:
+        return Predictions(codes=codes)
     probabilities = np.zeros((len(predictions), k))
-    probabilities[:, where] = predictions.main
-    return Predictions(probabilities=probabilities)
+    probabilities[:, where] = predictions.probabilities
+    return Predictions(probabilities=probabilities, codes=codes)
 
 
 def _plain(target: np.ndarray) -> np.ndarray:

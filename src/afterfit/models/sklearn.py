@@ -79,6 +79,7 @@ class SklearnModel:
     def __init__(self, estimator: Any, hints: Hints) -> None:
         self.estimator = estimator
         self._hints = hints
+        self.own_labels = hints.own_labels
         self._named = trained_names(estimator)
         self._categorical = _categorical(estimator, self._named)
         self._missing = _missing_value(estimator)
@@ -99,9 +100,26 @@ class SklearnModel:
             return Predictions(values=_values(self.estimator.predict(rows)))
         if self.description.probabilities:
             matrix = np.asarray(self.estimator.predict_proba(rows), dtype=np.float64)
-            return Predictions(probabilities=matrix)
+            codes = self._known(self._codes(rows)) if self._hints.own_labels else None
+            return Predictions(probabilities=matrix, codes=codes)
+        return Predictions(codes=self._known(self._codes(rows)))
+
+    def decide(self, frame: Frame) -> np.ndarray | None:
+        """Return the classes of the estimator's own ``predict``, int64 of [n]; -1 is none."""
+        return None if self.description.task == "regression" else self._codes(self.table(frame))
+
+    def _codes(self, rows: Any) -> np.ndarray:
         labels = np.asarray(self.estimator.predict(rows))
-        return Predictions(codes=_codes(labels, np.asarray(self.estimator.classes_)))
+        return _codes(labels.reshape(len(labels)), np.asarray(self.estimator.classes_))
+
+    def _known(self, codes: np.ndarray) -> np.ndarray:
+        if (codes < 0).any():
+            raise ModelError(
+                "the model's predict answers labels that are none of its classes",
+                why=f"the classes are {np.asarray(self.estimator.classes_).tolist()[:10]}",
+                fix="let predict answer with the labels of classes_",
+            )
+        return codes
 
     def table(self, frame: Frame) -> Any:
         """Return the rows as what the estimator was trained on: a DataFrame or an array."""
@@ -360,6 +378,6 @@ def _values(answer: Any) -> np.ndarray:
 
 
 def _codes(labels: np.ndarray, classes: np.ndarray) -> np.ndarray:
-    order = np.argsort(classes, kind="stable")
-    found = np.searchsorted(classes, labels, sorter=order)
-    return np.asarray(order[found], dtype=np.int64)
+    """Return each label's position among the classes; -1 for what is none of them."""
+    place = {label: code for code, label in enumerate(classes.tolist())}
+    return np.array([place.get(label, -1) for label in labels.tolist()], dtype=np.int64)

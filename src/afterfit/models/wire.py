@@ -100,6 +100,7 @@ def _struct(value: object) -> msgspec.msgpack.Ext:
     else:
         names = tuple(field.name for field in dataclasses.fields(cast("Any", value)))
     fields = {name: getattr(value, name) for name in names}
+    fields = {name: each for name, each in fields.items() if each is not msgspec.UNSET}
     return msgspec.msgpack.Ext(_STRUCT, _encode([kind.__module__, kind.__qualname__, fields]))
 
 

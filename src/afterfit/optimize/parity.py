@@ -154,7 +154,7 @@ def differences(
         gap = np.abs(a - b)
         if first.values is not None:
             gap = gap / (scale or answer_scale(a)).of(a)
-    if first.codes is not None:
+    if first.labels_only:
         gap = (a != b).astype(np.float64)
     gap = np.where((a == b) | (np.isnan(a) & np.isnan(b)), 0.0, gap)
     return gap if gap.ndim == 1 else gap.max(axis=1)

@@ -48,6 +48,8 @@ def signature_blocks(signature: Signature) -> tuple[Block, ...]:
     more = f" and {len(signature.classes) - 20} more" if len(signature.classes) > 20 else ""
     positive = "" if signature.positive is None else str(signature.positive)
     threshold = "" if signature.threshold is None else number.plain(signature.threshold)
+    if signature.own_labels is True:
+        threshold = "none: the model decides each label itself"
     return (
         key_values(
             ("Predicts", code(signature.target)),

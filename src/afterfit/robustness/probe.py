@@ -76,7 +76,7 @@ def run_case(
 
 def _shift(signature: Signature, before: Predictions, after: Predictions) -> float | None:
     """Return the largest change of the score; labels alone have none."""
-    if after.codes is not None:
+    if after.labels_only:
         return None
     positive = signature.positive_index
     return _largest(np.abs(after.score(positive) - before.score(positive)))
@@ -152,5 +152,5 @@ def same(case: str, expected: Predictions, found: Predictions, n: int) -> Case:
         n=n,
         outcome="answered",
         changed=int((~alike).reshape(n, -1).any(axis=1).sum()),
-        max_shift=None if found.codes is not None else _largest(difference),
+        max_shift=None if found.labels_only else _largest(difference),
     )

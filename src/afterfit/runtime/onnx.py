@@ -46,7 +46,8 @@ class OnnxModel:
         self.session = _session(source, threads)
         whole = len(self.inputs) == 1 and self.inputs[0].rank != 1
         self._whole = self.inputs[0] if whole else None
-        self._names = [output.name]
+        self._label = output.label or ""
+        self._names = [output.name, self._label] if self._label else [output.name]
         self._check_names()
 
     def predict(self, frame: Frame) -> Predictions:
@@ -55,14 +56,18 @@ class OnnxModel:
             return self._read(None)
         feeds = self._feeds(frame)
         try:
-            (answer,) = self.session.run(self._names, feeds)
+            answer, *labels = self.session.run(self._names, feeds)
         except Exception as error:  # noqa: BLE001
             # ONNX Runtime raises classes of its own and bare RuntimeErrors. The golden rows have
             # shown that the graph itself runs, so what fails here is due to these rows.
             raise InputError(
                 "the model cannot take these rows", why=str(error).splitlines()[0][:300]
             ) from None
-        return self._read(answer)
+        found = self._read(answer)
+        if not labels:
+            return found
+        codes = _codes(np.asarray(labels[0]).reshape(-1), self.classes)
+        return Predictions(probabilities=found.probabilities, codes=codes)
 
     def _feeds(self, frame: Frame) -> dict[str, np.ndarray]:
         if self._whole and isinstance(frame, MatrixFrame) and frame.names == self._whole.columns:
@@ -89,11 +94,11 @@ class OnnxModel:
         has = {node.name for node in self.session.get_inputs()}
         wants = {tensor.name for tensor in self.inputs}
         outputs = {node.name for node in self.session.get_outputs()}
-        if has != wants or self.output.name not in outputs:
+        if has != wants or not outputs.issuperset(self._names):
             raise ModelError(
                 "the ONNX graph is not the one that variant.json describes",
                 why=f"its inputs are {sorted(has)} and outputs {sorted(outputs)}; described are "
-                f"{sorted(wants)} and {self.output.name!r}",
+                f"{sorted(wants)} and {self._names}",
             )
 
 
