@@ -20,6 +20,7 @@ from afterfit.workspace import Workspace
 from afterfit.workspace.line import opened_line
 from afterfit.workspace.sources import Sources
 
+pytestmark = pytest.mark.slow
 DRAFTED = ("inspect", "assess", "optimize", "package")
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pandas as pd
+import pytest
 from sklearn.linear_model import LinearRegression
 from tests.e2e.helpers import quick_space
 
@@ -16,6 +17,7 @@ from afterfit.workspace.line import opened_line
 from afterfit.workspace.sources import Sources
 
 
+@pytest.mark.slow
 def test_a_target_of_a_millionth_keeps_its_shape_in_the_bundle(tmp_path: Path) -> None:
     """Golden rows and the fingerprint of the answers hold digits, and no constant passes them."""
     random = np.random.default_rng(0)
