@@ -1,6 +1,6 @@
 """Everything after ``.fit()``: from a trained model to a service that is proven ready.
 
-``ship`` walks the whole line, ``load`` opens a model behind its adapter, and ``Workspace`` has one
+``ship`` walks the whole line, ``load`` opens a version in this process, and ``Workspace`` has one
 method per step. Names load on first use, so ``import afterfit`` is quick and has no effect.
 """
 

@@ -8,10 +8,11 @@ import pytest
 from tests.runtime.bundles import people_bundle
 
 from afterfit.cli.app import run
-from afterfit.cli.serve import _capture, _mode
+from afterfit.cli.serve import _mode
 from afterfit.config import load_config
 from afterfit.runtime.journal import Capture
 from afterfit.workspace import Workspace
+from afterfit.workspace.serving import capture_of
 
 
 @pytest.mark.parametrize(
@@ -27,7 +28,7 @@ def test_columns_can_be_named(tmp_path: Path, given: list[str] | None, capture: 
     """One ``--capture`` a column; none and all are words of their own."""
     people_bundle(tmp_path / "draft")
     config = load_config(tmp_path, overrides={"serve.capture": _mode(given)}, environ={}).config
-    assert _capture(config.serve.capture, [tmp_path / "draft"]) == capture
+    assert capture_of(config.serve.capture, [tmp_path / "draft"]) == capture
 
 
 def test_a_misspelt_column_is_told_before_the_server_starts(

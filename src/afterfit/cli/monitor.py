@@ -15,7 +15,6 @@ from afterfit.monitor.table import parse_mapping
 from afterfit.report import html, text
 from afterfit.report.build import monitor_page
 from afterfit.store.files import write_bytes
-from afterfit.workspace.watching import report_on_events, report_on_log
 
 
 def report(
@@ -51,11 +50,11 @@ def report(
             gates=space.config.gates, since=since, until=until, seed=space.config.line.seed
         )
         if log is None:
-            stored = report_on_events(space, name, config)
+            stored = space.monitor(name, config)
         else:
             mapping = parse_mapping(map) if map else {}
-            stored = report_on_log(
-                space, log, mapping, config, ref=name, reference=reference, positive=positive
+            stored = space.monitor_log(
+                log, mapping, config, ref=name, reference=reference, positive=positive
             )
         path = output or space.reports / f"monitor-{stored.digest[:12]}.html"
     page = monitor_page(stored.body)  # type: ignore[arg-type]

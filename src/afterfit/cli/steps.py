@@ -7,18 +7,10 @@ import msgspec
 from afterfit.cli.common import Common, opened
 from afterfit.cli.output import Answer
 from afterfit.cli.sources import Tables
+from afterfit.records.codec import Stored
 from afterfit.report.build import record_page
 from afterfit.report.text import render
-from afterfit.workspace.line import STEPS, opened_line
-from afterfit.workspace.sources import Sources
 
-_NEEDS = {
-    "inspect": STEPS[:1],
-    "assess": STEPS[:2],
-    "optimize": ("inspect", "optimize"),
-    "robustness": ("inspect", "optimize", "package", "robustness"),
-    "loadtest": ("inspect", "optimize", "package", "loadtest"),
-}
 NO_TABLES = Tables()
 NONE = Common()
 
@@ -86,16 +78,12 @@ def loadtest(model: str, *, tables: Tables = NO_TABLES, common: Common = NONE) -
 def _run(step: str, model: str, tables: Tables, common: Common) -> Answer:
     with opened(common, tables.overrides(), create=True) as space:
         data = space.config.data
-        sources = Sources(
-            model=model,
-            data=data.data or None,
-            target=data.target or None,
+        stored: Stored = getattr(space, step)(
+            model,
+            data.data or None,
+            data.target or None,
             train=data.train or None,
             code=tables.code,
+            fresh=tables.fresh,
         )
-        with opened_line(space, sources, "model", fresh=tables.fresh) as line:
-            stored = line.walk(_NEEDS[step]).get(step)
-            skipped = line.skipped
-    if stored is None:
-        return Answer({"skipped": skipped}, f"{step} was skipped: {skipped.get(step, '')}", exit=2)
     return Answer(msgspec.to_builtins(stored), render(record_page(stored)))

@@ -42,6 +42,14 @@ from afterfit.workspace.sources import Sources, read_sources
 from afterfit.workspace.space import Workspace
 
 STEPS = ("inspect", "assess", "optimize", "package", "robustness", "loadtest")
+NEEDS: dict[str, tuple[str, ...]] = {
+    "inspect": (),
+    "assess": ("inspect",),
+    "optimize": ("inspect",),
+    "robustness": ("inspect", "optimize", "package"),
+    "loadtest": ("inspect", "optimize", "package"),
+}
+"""The steps before each of those that can be run alone."""
 
 
 @dataclass
@@ -306,3 +314,11 @@ def opened_line(
     data, train = read_sources(sources, space.config.data)
     with space.open_model(sources.model, code=code) as model:
         yield Line(space, sources, data, train, model, name, budget, fresh=fresh, required=required)
+
+
+def alone(space: Workspace, step: str, sources: Sources, *, fresh: bool = False) -> Stored:
+    """Return the record of one step, after those that it needs; raises what stops it."""
+    space.reused = []
+    name = space.config.model.name or "model"
+    with opened_line(space, sources, name, fresh=fresh, required=step) as line:
+        return line.walk((*NEEDS[step], step))[step]

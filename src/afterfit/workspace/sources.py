@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 
@@ -32,6 +32,33 @@ class Sources:
     positive: Label | None = None
     threshold: float | None = None
     task: Any = None
+
+
+class Told(TypedDict, total=False):
+    """What may be told of a model and its rows beside them: the options of every step."""
+
+    train: Any
+    code: Path | str | None
+    classes: tuple[Label, ...]
+    positive: Label | None
+    threshold: float | None
+    task: Any
+
+
+def sources_of(model: Any, data: Any, target: Any, told: Told) -> Sources:
+    """Return the sources of a call by its arguments."""
+    code = told.get("code")
+    return Sources(
+        model,
+        data,
+        target,
+        train=told.get("train"),
+        code=None if code is None else Path(code),
+        classes=tuple(told.get("classes") or ()),
+        positive=told.get("positive"),
+        threshold=told.get("threshold"),
+        task=told.get("task"),
+    )
 
 
 def read_sources(sources: Sources, roles: DataSection) -> tuple[Dataset, Dataset | None]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import getpass
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import msgspec
 
@@ -22,6 +23,7 @@ from afterfit.models.audit import Audit, audit
 from afterfit.models.loaded import Hints, LoadedModel, open_model
 from afterfit.models.trust import allow as grant
 from afterfit.models.trust import check_exact, load_allow
+from afterfit.monitor.config import MonitorConfig
 from afterfit.package.config import PackageConfig
 from afterfit.package.run import package_for
 from afterfit.predict.config import PredictConfig
@@ -38,6 +40,10 @@ from afterfit.store.environment import current_environment
 from afterfit.store.files import file_lock, os_errors
 from afterfit.store.records import RecordStore, in_envelope
 from afterfit.workspace.age import expired, explained, max_age
+from afterfit.workspace.sources import Told, sources_of
+
+if TYPE_CHECKING:
+    from afterfit.workspace.serving import Served
 
 DEFAULT = Path(".afterfit")
 
@@ -272,3 +278,94 @@ class Workspace:
         from afterfit.workspace.ship import ship
 
         return ship(self, model, data, target, **options)
+
+    def inspect(
+        self,
+        model: Any,
+        data: Any,
+        target: Any = None,
+        *,
+        fresh: bool = False,
+        **told: Unpack[Told],
+    ) -> Stored:
+        """Return the record of the signature of a model and its rows, and what is odd about them.
+
+        Here as for the other steps ``model``, ``data`` and ``target`` are as in `afterfit.ship`,
+        and the steps that this one needs run before it, where their records cannot be reused.
+        """
+        return self._alone("inspect", model, data, target, told, fresh=fresh)
+
+    def assess(
+        self,
+        model: Any,
+        data: Any,
+        target: Any = None,
+        *,
+        fresh: bool = False,
+        **told: Unpack[Told],
+    ) -> Stored:
+        """Return the record of how good the model is, with intervals and beside a baseline."""
+        return self._alone("assess", model, data, target, told, fresh=fresh)
+
+    def optimize(
+        self,
+        model: Any,
+        data: Any,
+        target: Any = None,
+        *,
+        fresh: bool = False,
+        **told: Unpack[Told],
+    ) -> Stored:
+        """Return the record of the forms of the model, and of the one that would ship."""
+        return self._alone("optimize", model, data, target, told, fresh=fresh)
+
+    def robustness(
+        self,
+        model: Any,
+        data: Any,
+        target: Any = None,
+        *,
+        fresh: bool = False,
+        **told: Unpack[Told],
+    ) -> Stored:
+        """Return the record of what strange rows did to the bundle that would ship."""
+        return self._alone("robustness", model, data, target, told, fresh=fresh)
+
+    def loadtest(
+        self,
+        model: Any,
+        data: Any,
+        target: Any = None,
+        *,
+        fresh: bool = False,
+        **told: Unpack[Told],
+    ) -> Stored:
+        """Return the record of the latency of the bundle that would ship, served on loopback."""
+        return self._alone("loadtest", model, data, target, told, fresh=fresh)
+
+    def serve(self, *refs: str, **options: Any) -> AbstractContextManager[Served]:
+        """Return a server of versions, for a ``with`` block; see `serving` for the options."""
+        from afterfit.workspace.serving import serving
+
+        return serving(self, refs, **options)
+
+    def monitor(self, ref: str, config: MonitorConfig | None = None) -> Stored:
+        """Return the record of what a version saw and said, from its events and live counts."""
+        from afterfit.workspace.watching import report_on_events
+
+        return report_on_events(self, ref, config or MonitorConfig(gates=self.config.gates))
+
+    def monitor_log(
+        self, log: Path, mapping: Mapping[str, str], config: MonitorConfig, **beside: Any
+    ) -> Stored:
+        """Return the record of anyone's prediction log; see `report_on_log` for ``beside``."""
+        from afterfit.workspace.watching import report_on_log
+
+        return report_on_log(self, log, mapping, config, **beside)
+
+    def _alone(
+        self, step: str, model: Any, data: Any, target: Any, told: Told, *, fresh: bool
+    ) -> Stored:
+        from afterfit.workspace.line import alone
+
+        return alone(self, step, sources_of(model, data, target, told), fresh=fresh)

@@ -1,0 +1,170 @@
+"""A server of versions: resolved, set up by the configuration, and following its aliases."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import shlex
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, NamedTuple
+
+import msgspec
+
+from afterfit.config import ServeSection
+from afterfit.core.bundle import Bundle
+from afterfit.errors import UsageError
+from afterfit.runtime.batch import BatchSettings
+from afterfit.runtime.journal import Capture
+from afterfit.runtime.tls import TlsSettings
+from afterfit.serve.config import ServeConfig
+from afterfit.serve.division import division_of
+from afterfit.serve.follow import Follower
+from afterfit.serve.run import ServedBundle, ServerHandle, start_server
+
+if TYPE_CHECKING:
+    from afterfit.workspace.space import Workspace
+
+
+class Served(NamedTuple):
+    """A running server, and what it began with by model name."""
+
+    server: ServerHandle
+    bundles: dict[str, ServedBundle]
+
+
+@contextmanager
+def serving(
+    space: Workspace,
+    refs: tuple[str, ...],
+    *,
+    follow: bool = True,
+    events: str = "",
+    allow_unauthenticated: bool = False,
+    log: IO[bytes] | None = None,
+) -> Iterator[Served]:
+    """Yield a server of the versions that ``refs`` name; it ends with the block.
+
+    With ``follow`` it changes when an alias among them moves. ``events`` is a folder (default: the
+    workspace's), or ``-`` for standard output; ``log`` gets the lines of the server.
+    """
+    if not refs:
+        raise UsageError("nothing to serve", fix="afterfit serve NAME@champion")
+    bundles, followed = _resolve(space, refs)
+    config = _config(space, events, bundles, allow_unauthenticated=allow_unauthenticated)
+    stop = threading.Event()
+    with start_server(bundles, config, _state_folder(space, bundles), log=log) as server:
+        try:
+            _follow(space, server, bundles, followed if follow else {}, stop)
+            yield Served(server, bundles)
+        finally:
+            stop.set()
+
+
+def _resolve(
+    space: Workspace, refs: tuple[str, ...]
+) -> tuple[dict[str, ServedBundle], dict[str, str]]:
+    """Return the bundles by model name, and the references that may move."""
+    bundles, followed = {}, {}
+    for ref in refs:
+        version = space.registry.resolve(ref)
+        if version.name in bundles:
+            raise UsageError(f"{version.name} is named twice", fix="serve one version of a model")
+        bundles[version.name] = space.version(f"{version.name}@{version.number}")
+        wanted = ref.partition("@")[2] or "champion"
+        if wanted in version.aliases:
+            followed[version.name] = f"{version.name}@{wanted}"
+    return bundles, followed
+
+
+def _state_folder(space: Workspace, bundles: dict[str, ServedBundle]) -> Path:
+    """Return where the endpoint document goes: elsewhere if the workspace is read-only."""
+    folder = space.folder / "endpoints" / "-".join(sorted(bundles))
+    with suppress(OSError):
+        folder.mkdir(parents=True, exist_ok=True)
+    if os.access(folder, os.W_OK):
+        return folder
+    space.progress.say("the workspace is read-only: the state goes to a temporary folder")
+    return Path(tempfile.mkdtemp(prefix="afterfit-endpoint-"))
+
+
+def _config(
+    space: Workspace,
+    events: str,
+    bundles: dict[str, ServedBundle],
+    *,
+    allow_unauthenticated: bool,
+) -> ServeConfig:
+    settings = space.config.serve
+    folder = events or str(space.events.resolve())
+    folders = [bundle.folder for bundle in bundles.values()]
+    division = division_of(settings.workers, settings.threads, folders)
+    return ServeConfig(
+        host=settings.host,
+        port=settings.port,
+        workers=division.workers,
+        threads=division.threads,
+        keys=settings.keys,
+        tls=_tls(settings),
+        public_docs=settings.public_docs,
+        access_log=settings.access_log,
+        batching=BatchSettings(
+            cap=settings.batch_cap,
+            queue_rows=settings.queue_rows,
+            deadline_ms=settings.deadline_ms,
+        ),
+        events=folder,
+        capture=capture_of(settings.capture, folders),
+        allow_unauthenticated=allow_unauthenticated,
+    )
+
+
+def capture_of(asked: str | tuple[str, ...], folders: list[Path]) -> Capture:
+    """Return which inputs events keep; raises UsageError for a column that no model has."""
+    if isinstance(asked, str):
+        return msgspec.convert({"mode": asked}, Capture)
+    known = {name for folder in folders for name in Bundle(folder).signature.names}
+    if unknown := [name for name in asked if name not in known]:
+        raise UsageError(
+            f"no model here has a column {unknown[0]!r}",
+            where="capture",
+            why=f"the columns are {', '.join(sorted(known))}",
+            fix=f"--capture {shlex.quote(_nearest(unknown[0], known))}",
+        )
+    return Capture(mode="columns", columns=asked)
+
+
+def _nearest(name: str, known: set[str]) -> str:
+    return next(iter(difflib.get_close_matches(name, sorted(known), n=1)), min(known))
+
+
+def _tls(settings: ServeSection) -> TlsSettings | None:
+    if not settings.tls_cert:
+        if settings.tls_key or settings.client_ca:
+            raise UsageError("TLS needs a certificate", fix="pass --tls-cert FILE as well")
+        return None
+    return TlsSettings(cert=settings.tls_cert, key=settings.tls_key, client_ca=settings.client_ca)
+
+
+def _follow(
+    space: Workspace,
+    server: ServerHandle,
+    bundles: dict[str, ServedBundle],
+    followed: dict[str, str],
+    stop: threading.Event,
+) -> None:
+    for name, ref in followed.items():
+        follower = Follower(
+            server,
+            name,
+            partial(space.version, ref),
+            serving=bundles[name].digest,
+            say=space.progress.say,
+        )
+        threading.Thread(
+            target=follower.run, args=(stop,), name=f"follow {ref}", daemon=True
+        ).start()
