@@ -34,21 +34,22 @@ class Trouble:
     """What is wrong with one thing: said when it begins, and when it was well for a while.
 
     ``what`` names the thing in the log. ``calm_seconds`` without trouble mean that it is well.
+    ``since`` is when trouble began (monotonic seconds), or None.
     """
 
     def __init__(self, what: str, *, calm_seconds: float = 5.0) -> None:
         self.what = what
         self.calm_seconds = calm_seconds
         self._lock = threading.Lock()
-        self._began: float | None = None
+        self.since: float | None = None
         self._last = 0.0
         self._lost = 0
 
     def bad(self, why: str, lost: int = 0) -> None:
         """Take note of trouble, and of how many events it cost."""
         with self._lock:
-            first, now = self._began is None, time.monotonic()
-            self._began = now if self._began is None else self._began
+            first, now = self.since is None, time.monotonic()
+            self.since = now if self.since is None else self.since
             self._last = now
             self._lost += lost
         if first:
@@ -58,8 +59,8 @@ class Trouble:
         """Take note that it works."""
         now = time.monotonic()
         with self._lock:
-            if self._began is None or now - self._last < self.calm_seconds:
+            if self.since is None or now - self._last < self.calm_seconds:
                 return
-            told = {"lost": self._lost, "seconds": round(now - self._began, 1)}
-            self._began, self._lost = None, 0
+            told = {"lost": self._lost, "seconds": round(now - self.since, 1)}
+            self.since, self._lost = None, 0
         log_line({"event": "events_recovered", "what": self.what, **told})
