@@ -5,8 +5,11 @@ from __future__ import annotations
 import hashlib
 import subprocess
 import sys
+import xml.parsers.expat  # noqa: F401 - a module with parts that come from no file
 from pathlib import Path
+from types import ModuleType
 
+import cloudpickle
 import numpy as np
 import pytest
 from sklearn.base import BaseEstimator, TransformerMixin
@@ -16,7 +19,7 @@ from sklearn.pipeline import make_pipeline
 
 from afterfit.errors import ModelError
 from afterfit.models.loaded import open_model
-from afterfit.models.save import save_object, skops_bytes
+from afterfit.models.save import _installed, save_object, skops_bytes
 from afterfit.testing.samples import frame_of, labels, pipeline, table
 
 TRAIN_AND_HASH = """
@@ -85,6 +88,25 @@ def test_classes_of_the_users_script_travel_by_value(tmp_path: Path) -> None:
         # A BLAS kernel's last bit depends on how the rows lie in memory.
         np.testing.assert_allclose(answer.main, fitted.predict_proba(data), rtol=0, atol=1e-15)
         assert model.description.classes == (False, True)
+
+
+def test_a_module_of_two_names_is_no_hindrance(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Jupyter imports expat, whose parts stand under two names and come from no file."""
+    assert sys.modules["xml.parsers.expat.model"] is sys.modules["pyexpat.model"]
+    monkeypatch.setitem(sys.modules, "another_name_of_this", sys.modules[__name__])
+    data = table(missing=False)[["amount", "visits"]]
+    fitted = make_pipeline(Shift(), LogisticRegression()).fit(data, data["amount"] > 0)
+    assert save_object(fitted, tmp_path).format == "cloudpickle"
+    left = set(cloudpickle.list_registry_pickle_by_value())
+    assert not left & {__name__, "another_name_of_this", "pyexpat.model", "pyexpat.errors"}
+
+
+def test_parts_of_an_installed_module_are_not_carried() -> None:
+    """A module without a file is its parent's; one that a person made by hand is theirs."""
+    assert _installed(sys.modules["pyexpat.model"])
+    assert not _installed(ModuleType("made_by_hand"))
 
 
 def test_what_cannot_be_saved_says_why(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import sysconfig
 import zipfile
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeGuard
 
 import msgspec
 
@@ -174,9 +174,10 @@ def cloudpickle_bytes(model: Any) -> bytes:
     """Return a pickle that carries by value every class of no installed package."""
     import cloudpickle
 
-    own = [module for module in list(sys.modules.values()) if _is_users(module)]
+    # By name: some modules stand under several, and each is registered once.
+    own = {module.__name__: module for module in list(sys.modules.values()) if _is_users(module)}
     known = set(cloudpickle.list_registry_pickle_by_value())
-    fresh = [module for module in own if module.__name__ not in known]
+    fresh = [module for name, module in own.items() if name not in known]
     for module in fresh:
         cloudpickle.register_pickle_by_value(module)
     try:
@@ -187,7 +188,7 @@ def cloudpickle_bytes(model: Any) -> bytes:
     return data
 
 
-def _is_users(module: object) -> bool:
+def _is_users(module: object) -> TypeGuard[ModuleType]:
     if not isinstance(module, ModuleType) or module.__name__.partition(".")[0] == "afterfit":
         return False
     registered = sys.modules.get(module.__name__) is module
@@ -200,8 +201,12 @@ def _installed(module: ModuleType) -> bool:
         return False
     file = getattr(module, "__file__", None)
     if file is None:
-        # Built into the interpreter, frozen, or a namespace package.
         spec = getattr(module, "__spec__", None)
+        parent = sys.modules.get(module.__name__.rpartition(".")[0])
+        if spec is None and parent is not None:
+            # Made by the module above it, as pyexpat makes pyexpat.model.
+            return _installed(parent)
+        # Built into the interpreter, frozen, or a namespace package.
         locations = list(getattr(spec, "submodule_search_locations", None) or [])
         return spec is not None and all(_below_install(place) for place in locations)
     return _below_install(file)
