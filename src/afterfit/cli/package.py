@@ -10,7 +10,13 @@ from cyclopts import Parameter
 
 from afterfit.cli.common import Common, opened
 from afterfit.cli.output import Answer
-from afterfit.package.config import DEFAULT_BASE, DEFAULT_PYTHON, IndexConfig, PackageConfig
+from afterfit.package.config import (
+    DEFAULT_BASE,
+    DEFAULT_PORT,
+    DEFAULT_PYTHON,
+    IndexConfig,
+    PackageConfig,
+)
 from afterfit.report.build import record_page
 from afterfit.report.text import render
 
@@ -27,6 +33,10 @@ def package(
     platform: Annotated[tuple[str, ...], Parameter(help="linux/amd64, linux/arm64.")] = (
         "linux/amd64",
     ),
+    port: Annotated[int, Parameter(help="Where it listens, unless PORT says so.")] = DEFAULT_PORT,
+    allow_unauthenticated: Annotated[
+        bool, Parameter(negative="", help="Answer anybody who reaches the port.")
+    ] = False,
     vendor: Annotated[bool, Parameter(negative="", help="Put the wheels into the folder.")] = False,
     index_url: str = "",
     extra_index_url: tuple[str, ...] = (),
@@ -53,10 +63,11 @@ def package(
     with opened(common) as space:
         version = space.registry.resolve(ref)
         config = PackageConfig(
-            name=version.name,
             base=base,
             python=python,
             platforms=platform,
+            port=port,
+            allow_unauthenticated=allow_unauthenticated,
             vendor=vendor,
             index=IndexConfig(
                 index_url=index_url,

@@ -109,8 +109,12 @@ def _sizes(bundle: Bundle) -> dict[str, int]:
 
 
 def _given(config: PackageConfig) -> dict[str, Any]:
-    """Return what was asked; of the index only that it was: an address may hold credentials."""
+    """Return what was asked; of the index only that it was: an address may hold credentials.
+
+    The name and the number are the version's, which nobody asks for.
+    """
     asked = given(config)
+    asked = {name: value for name, value in asked.items() if name not in {"name", "number"}}
     return {**asked, "index": "given"} if "index" in asked else asked
 
 

@@ -266,11 +266,16 @@ class Workspace:
         return latest_release(self, found.name, found.number)
 
     def package(self, ref: str, destination: str, folder: Path, config: PackageConfig) -> Stored:
-        """Return the record of writing what a destination needs to run a version."""
+        """Return the record of writing what a destination needs to run a version.
+
+        The server's name and number of the model are the version's own, whatever ``config`` says.
+        """
         started = time.monotonic()
         self.progress.step("package")
-        found = self.version(ref)
-        record = package_for(destination, Bundle(found.folder), folder, config)
+        found = self.registry.resolve(ref)
+        config = msgspec.structs.replace(config, name=found.name, number=found.number)
+        bundle = Bundle(self.registry.checkout(found))
+        record = package_for(destination, bundle, folder, config)
         return self.keep(record, started=started)
 
     def ship(self, model: Any, data: Any, target: Any = None, **options: Any) -> Any:
