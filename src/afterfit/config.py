@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_type_hints
+from typing import Annotated, Any, Literal, NamedTuple, get_type_hints
 
 import msgspec
 
@@ -131,6 +132,35 @@ def load_config(
     ``overrides`` maps dotted names to values given on the command line; None means not given.
     Raises ConfigError that lists every problem with its path.
     """
+    reading = read_config(folder, overrides=overrides, environ=environ)
+    if reading.problems or reading.config is None:
+        raise _bad_configuration(reading)
+    return Loaded(reading.config, reading.origins, reading.path)
+
+
+class Reading(NamedTuple):
+    """What is written where, right or wrong; ``problems`` are (path, what is wrong) pairs.
+
+    ``values`` has every setting by its dotted name, also those that are none.
+    """
+
+    values: dict[str, Any]
+    origins: dict[str, str]
+    path: Path | None
+    config: Config | None
+    problems: list[tuple[str, str]]
+
+
+def read_config(
+    folder: Path | None = None,
+    *,
+    overrides: Mapping[str, Any] | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> Reading:
+    """Return the configuration as `load_config` reads it, with its problems in place of an error.
+
+    Raises ConfigError for a file that is no TOML.
+    """
     path, tree = find_config(folder or Path.cwd())
     origins = {name: path.name if path else "" for name, _ in flatten(tree)}
     for name, value in _from_environment(os.environ if environ is None else environ):
@@ -140,17 +170,52 @@ def load_config(
         if value is not None:
             _set(tree, name, msgspec.to_builtins(value))
             origins[name] = "command line"
-    problems: list[str] = []
+    problems: list[tuple[str, str]] = []
     config = _convert(tree, Config, "$", problems)
     problems += _gate_problems(tree.get("gates"))
-    if problems or config is None:
-        raise ConfigError(
-            f"{len(problems)} problem{'s' if len(problems) != 1 else ''} in the configuration",
-            where=str(path) if path else "command line or environment",
-            why="; ".join(problems),
-            fix="afterfit config show   # every setting with its value and origin",
-        )
-    return Loaded(config, origins, path)
+    values = dict(flatten(msgspec.to_builtins(Config()))) | dict(flatten(tree))
+    return Reading(values, origins, path, config, problems)
+
+
+def _bad_configuration(reading: Reading) -> ConfigError:
+    problems = reading.problems
+    where, fix = place_of(reading, problems[0][0])
+    return ConfigError(
+        f"{len(problems)} problem{'s' if len(problems) != 1 else ''} in the configuration",
+        where=where,
+        why="; ".join(f"{path}: {text}" for path, text in problems),
+        fix=f"{fix}; every setting and its origin: afterfit config show",
+    )
+
+
+def place_of(reading: Reading, problem: str) -> tuple[str, str]:
+    """Return where a setting (``$.serve.port``) was written, and what to do there."""
+    name = re.sub(r"\[\d+\]$", "", problem.removeprefix("$."))
+    origin = reading.origins.get(name, "")
+    if origin == "environment":
+        variable = "AFTERFIT_" + name.upper().replace(".", "_")
+        return variable, f"unset {variable}, or give it another value"
+    if origin == "command line":
+        return "the command line", f"give another value for {name}"
+    line = _line_of(reading.path, name) if reading.path else 0
+    place = f"{reading.path}, line {line}" if line else str(reading.path or "")
+    return place, f"change {name} in {place}"
+
+
+def _line_of(path: Path, name: str) -> int:
+    """Return the line that sets ``serve.port`` in a TOML file, 0 where it is written otherwise."""
+    section, _, key = name.rpartition(".")
+    prefix = "tool.afterfit" if path.name != FILE_NAME else ""
+    wanted = ".".join(part for part in (prefix, section) if part)
+    now = ""
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        if match := re.match(r"\s*\[([^\[\]]+)\]", line):
+            now = match[1].strip()
+            if now == ".".join(part for part in (wanted, key) if part):
+                return number
+        elif now == wanted and re.match(rf"\s*{re.escape(key)}\s*=", line):
+            return number
+    return 0
 
 
 def find_config(folder: Path) -> tuple[Path | None, dict[str, Any]]:
@@ -194,7 +259,12 @@ def _read_toml(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise NotFoundError("no such file", where=str(path)) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError("not valid TOML", where=str(path), why=str(error)) from None
+        raise ConfigError(
+            "not valid TOML",
+            where=str(path),
+            why=str(error),
+            fix=f"change {path} there, or put it aside and write another: afterfit init",
+        ) from None
 
 
 def _from_environment(environ: Mapping[str, str]) -> Iterator[tuple[str, Any]]:
@@ -223,10 +293,10 @@ def _set(tree: dict[str, Any], dotted: str, value: Any) -> None:
     tree[leaf] = value
 
 
-def _convert(tree: Any, kind: Any, path: str, problems: list[str]) -> Any:
+def _convert(tree: Any, kind: Any, path: str, problems: list[tuple[str, str]]) -> Any:
     """Return ``tree`` as a struct of ``kind``, adding every problem with its path."""
     if not isinstance(tree, dict):
-        problems.append(f"{path} is a table, not {tree!r}")
+        problems.append((path, f"it is a table, not {tree!r}"))
         return None
     hints = get_type_hints(kind, include_extras=True)
     known = {field.name: hints[field.name] for field in msgspec.structs.fields(kind)}
@@ -236,18 +306,18 @@ def _convert(tree: Any, kind: Any, path: str, problems: list[str]) -> Any:
         if key not in known:
             near = difflib.get_close_matches(key, known, n=1)
             hint = f" (did you mean {near[0]!r}?)" if near else ""
-            problems.append(f"{here} is not a setting{hint}")
+            problems.append((here, f"not a setting{hint}"))
         elif isinstance(known[key], type) and issubclass(known[key], msgspec.Struct):
             values[key] = _convert(value, known[key], here, problems)
         else:
             try:
                 values[key] = msgspec.convert(value, known[key])
             except msgspec.ValidationError as error:
-                problems.append(f"{here}: {error}")
+                problems.append((here, str(error)))
     return None if problems else kind(**values)
 
 
-def _gate_problems(gates: Any) -> list[str]:
+def _gate_problems(gates: Any) -> list[tuple[str, str]]:
     """Return what is wrong with the gates; a list of something else is told by the conversion."""
     problems = []
     texts = gates if isinstance(gates, list | tuple) else ()
@@ -255,7 +325,7 @@ def _gate_problems(gates: Any) -> list[str]:
         try:
             _known_gate(text, f"$.gates[{index}]")
         except ConfigError as error:
-            problems.append(f"{error.where}: {error.message}; {error.why}")
+            problems.append((error.where, f"{error.message}; {error.why}"))
     return problems
 
 

@@ -99,11 +99,30 @@ def test_every_problem_of_the_configuration_is_told_at_once(
     monkeypatch.chdir(tmp_path)
     text = 'gates = ["f1 >> 1"]\n[serve]\nprt = 1\nport = "x"\n'
     (tmp_path / "afterfit.toml").write_text(text)
-    assert run(["config", "show"]) == 2
+    assert run(["version", "list"]) == 2
     told = capsys.readouterr().err
     assert "3 problems" in told
     for part in ("$.serve.prt", "did you mean 'port'", "$.serve.port", "$.gates[0]"):
         assert part in told
+    assert "line 3" in told
+
+
+def test_a_bad_configuration_can_be_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What the error names as its fix shows every value, what is wrong and the line to change."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("AFTERFIT_LINE_SEED", "many")
+    (tmp_path / "afterfit.toml").write_text('[line]\nfolds = 3\n[serve]\nport = "x"\n')
+    assert run(["config", "show"]) == 2
+    told = capsys.readouterr().out
+    assert re.search(r"serve\.port +\"x\" +afterfit\.toml", told)
+    assert re.search(r"line\.folds +3 +afterfit\.toml", told)
+    assert f"change serve.port in {tmp_path / 'afterfit.toml'}, line 4" in told
+    assert "unset AFTERFIT_LINE_SEED" in told
+    assert run(["config", "show", "--json"]) == 2
+    result = json.loads(capsys.readouterr().out)["result"]
+    assert [problem["path"] for problem in result["problems"]] == ["$.line.seed", "$.serve.port"]
 
 
 def test_the_template_is_a_valid_configuration(tmp_path: Path) -> None:
