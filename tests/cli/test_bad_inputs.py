@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import pickle
+import re
+import shlex
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from pathlib import Path
 
 import joblib
@@ -17,6 +20,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from afterfit.cli.app import run
+from afterfit.workspace import Workspace
 
 MARKER = "afterfit-probe-ran"
 Refuse = Callable[..., str]
@@ -190,6 +194,28 @@ def test_hostile_files_are_refused_unread(refuse: Refuse, tmp_path: Path, how: s
     told = refuse("ship", path, "--data", "d.csv", "--target", "y")
     assert any(word in told for word in ("system", "importlib", "pickle"))
     assert "--allow" not in told
+
+
+def test_the_fix_of_an_unknown_name_can_be_pasted(
+    refuse: Refuse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The command alone, quoted and with the workspace that was named, lets the name in."""
+    folder = tmp_path / "my models"
+    folder.mkdir()
+    (folder / "coder_of_mine.py").write_text("class Coder:\n    pass\n")
+    monkeypatch.syspath_prepend(folder)
+    path = folder / "m.pkl"
+    path.write_bytes(pickle.dumps(import_module("coder_of_mine").Coder()))
+    _rows().to_csv(tmp_path / "d.csv", index=False)
+    told = refuse("inspect", path, "--data", "d.csv", "--workspace", tmp_path / "our space")
+    (fix,) = re.findall(r"^  fix: (.*)$", told, re.MULTILINE)
+    program, *arguments = shlex.split(fix)
+    assert program == "afterfit"
+    assert run(arguments) == 0
+    space = Workspace(tmp_path / "our space")
+    audit, allowed = space.trust(path, ())
+    assert audit.verdict == "clean"
+    assert allowed == {"coder_of_mine.Coder"}
 
 
 def test_truncated_onnx(refuse: Refuse, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import sys
 from collections.abc import Sequence
@@ -11,7 +12,7 @@ from typing import Any
 from cyclopts import App, CycloptsError
 
 from afterfit.cli.output import Answer, as_afterfit_error, print_answer, print_error
-from afterfit.errors import UsageError
+from afterfit.errors import AfterfitError, UsageError
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "demo": (
@@ -139,7 +140,22 @@ def run(arguments: Sequence[str]) -> int:
     except SystemExit as exit_:
         return exit_.code if isinstance(exit_.code, int) else 2
     except BaseException as error:  # noqa: BLE001 - the last line of defence: no traceback leaves
-        return print_error(command, as_afterfit_error(error), as_json=as_json)
+        told = _in_workspace(as_afterfit_error(error), arguments)
+        return print_error(command, told, as_json=as_json)
+
+
+def _in_workspace(error: AfterfitError, arguments: Sequence[str]) -> AfterfitError:
+    """Return the error; a fix that is a command names the workspace that was named."""
+    place = ""
+    for word, following in zip(arguments, [*arguments[1:], ""], strict=True):
+        if word == "--workspace":
+            place = following
+        elif word.startswith("--workspace="):
+            place = word.partition("=")[2]
+    if place and error.fix.startswith("afterfit ") and "--workspace" not in error.fix:
+        command, mark, comment = error.fix.partition("   #")
+        error.fix = f"{command} --workspace {shlex.quote(place)}{mark}{comment}"
+    return error
 
 
 def _call(arguments: Sequence[str]) -> Answer:

@@ -223,12 +223,13 @@ def require_clean(found: Audit, path: Path) -> None:
             code="hostile",
             found=(*(name for name, _ in found.dangerous), *found.unknown),
         )
-    names = " ".join(f"--allow {name}" for name in found.unknown)
+    names = " ".join(f"--allow {shlex.quote(name)}" for name in found.unknown)
     raise UntrustedError(
         "The model file holds names that are not known; it was not loaded.",
         where=str(path),
-        why=_shown(found.unknown) + (f". {notes}" if notes else ""),
-        fix=f"If you wrote them: afterfit trust {path} {names}",
+        why=f"{_shown(found.unknown)}: let them in only if they are yours"
+        + (f". {notes}" if notes else ""),
+        fix=f"afterfit trust {shlex.quote(str(path))} {names}",
         code="unknown",
         found=found.unknown,
     )

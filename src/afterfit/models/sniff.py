@@ -56,7 +56,8 @@ def sniff_bytes(data: memoryview, path: Path) -> Format:
     """Return the format of the bytes of ``path``; raises as :func:`sniff` does."""
     head = bytes(data[:HEAD])
     if not head:
-        raise ModelError("The model file is empty.", where=str(path), fix=f"ls -l {path}")
+        fix = "save the model again, or give the file that holds it"
+        raise ModelError("The model file is empty.", where=str(path), fix=fix)
     if head.startswith(b"PK\x03\x04"):
         return _zip_format(data)
     for magic, found in (

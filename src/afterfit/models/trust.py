@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -35,7 +36,8 @@ def load_book(path: Path) -> dict[str, Grant]:
             "the trust book cannot be read",
             where=str(path),
             why=str(error),
-            fix=f"rm {path}; afterfit trust FILE --allow NAME",
+            fix=f"mv {shlex.quote(str(path))} {shlex.quote(f'{path}.bad')}   # then allow again: "
+            "afterfit trust FILE --allow NAME",
         ) from None
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import csv
 import re
+import shlex
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -228,13 +229,13 @@ def _csv_error(layout: Layout, error: pa.ArrowInvalid) -> InputError:
         return InputError(f"{path.name} cannot be read as CSV", where=str(path), why=str(error))
     row = ragged[0]
     line = _line_of(layout, row.text)
+    shown = f"sed -n {line}p {shlex.quote(str(path))}   # shows the line: " if line else ""
     return InputError(
         f"{path.name} has a row of {row.actual_columns} fields where "
         f"{row.expected_columns} are needed",
         where=f"{path}, line {line}" if line else str(path),
         why=f"the line is: {row.text[:120]}",
-        fix=f"mend the line{f': sed -n {line}p {path}' if line else ''}; "
-        "a field that holds a delimiter or a quote needs double quotes around it",
+        fix=f"{shown}a field that holds a delimiter or a quote needs double quotes around it",
     )
 
 
@@ -257,7 +258,8 @@ def _not_utf8(path: Path) -> InputError:
         f"{path.name} is not UTF-8 text",
         where=f"{path}, line {line}",
         why="letters beyond ASCII would be guessed otherwise",
-        fix=f"iconv -f {source} -t UTF-8 '{path}' > '{path.stem}.utf8.csv'",
+        fix=f"iconv -f {source} -t UTF-8 {shlex.quote(str(path))} "
+        f"> {shlex.quote(f'{path.stem}.utf8.csv')}",
     )
 
 
