@@ -167,6 +167,23 @@ def test_trees_agree_to_the_last_digit_of_every_threshold(name: str) -> None:
             assert gap(native, signature, {**frame, column: np.full(N, np.nan)}) < 1e-6
 
 
+def test_steps_that_refuse_made_up_rows_tell_no_thresholds() -> None:
+    """A step of the user's may want text that reads as a number, which made-up text does not."""
+    from sklearn.ensemble import RandomForestClassifier
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import FunctionTransformer
+
+    def region(rows: Any) -> Any:
+        return rows.assign(zip=rows["zip"].str[:2].astype(int))
+
+    zips = np.array([f"{10000 + row}A" for row in range(N)], dtype=object)
+    frame = {**numbers(), "zip": zips}
+    forest = RandomForestClassifier(3, random_state=0)
+    pipeline = make_pipeline(FunctionTransformer(region), forest)
+    native, signature = fitted(pipeline, frame, "binary")
+    assert thresholds(native, signature) == {}
+
+
 def test_thresholds_come_back_in_the_columns_own_unit() -> None:
     """Behind a scaler, a threshold is turned back: the rows there decide as the model does."""
     from sklearn.ensemble import RandomForestClassifier

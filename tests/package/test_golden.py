@@ -14,8 +14,8 @@ from afterfit.core.disclosure import reference_range
 from afterfit.core.fingerprint import Fingerprint, build
 from afterfit.core.frame import Frame, Predictions, frame_digest, missing_mask, row_count
 from afterfit.core.signature import Column, Signature
-from afterfit.errors import ModelError
-from afterfit.package.golden import golden_rows, make_golden, plain
+from afterfit.errors import InputError, ModelError
+from afterfit.package.golden import golden_finding, golden_rows, make_golden, plain
 from afterfit.runtime.columns import frame_of
 
 SIGNATURE = Signature(
@@ -156,6 +156,41 @@ def test_golden_rows_come_back_from_json_as_they_were(fingerprint: Fingerprint) 
     assert frame_digest(frame_of(columns, SIGNATURE)) == frame_digest(rows)
     assert golden.values == [2.0 * age for age in golden.columns["age"]]
     assert (golden.tolerance, row_count(rows), golden.probabilities) == (1e-6, 64, None)
+
+
+class Picky(Doubling):
+    """A model with a step that reads nothing but the notes that it knows."""
+
+    def __init__(self, *known: str) -> None:
+        super().__init__()
+        self.known = known
+
+    def predict(self, frame: Frame) -> Predictions:
+        """Return one value a row; raises InputError for any other note."""
+        if not set(frame["notes"]) <= set(self.known):
+            raise InputError("the model refused these rows")
+        return super().predict(frame)
+
+
+def test_rows_that_the_model_refuses_are_left_out(fingerprint: Fingerprint) -> None:
+    """They are made up; those that are left have their own answers, in order."""
+    rows = golden_rows(fingerprint, SIGNATURE)
+    golden = make_golden(rows, Picky("alpha", "beta"), SIGNATURE)
+    kept = np.isin(rows["notes"], ["alpha", "beta"])
+    assert 0 < kept.sum() < 64
+    assert golden.columns["age"] == rows["age"][kept].tolist()
+    assert golden.values == (2.0 * rows["age"][kept]).tolist()
+    finding = golden_finding(golden)
+    assert (finding.outcome, finding.evidence) == ("tip", {"n": int(kept.sum())})
+    assert golden_finding(make_golden(rows, Doubling(), SIGNATURE)).outcome == "passed"
+
+
+def test_a_bundle_may_have_no_golden_rows(fingerprint: Fingerprint) -> None:
+    """Where the model refuses all of them; a finding says so."""
+    golden = make_golden(golden_rows(fingerprint, SIGNATURE), Picky(), SIGNATURE)
+    assert set(golden.columns) == set(SIGNATURE.names)
+    assert (row_count(frame_of(golden.columns, SIGNATURE)), golden.values) == (0, None)
+    assert golden_finding(golden).evidence == {"n": 0}
 
 
 @pytest.mark.parametrize("answer", [np.nan, np.inf])

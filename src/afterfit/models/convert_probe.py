@@ -19,7 +19,8 @@ def mapped(
     """Return {column: thresholds in its own unit}, float64 arrays, for numeric columns.
 
     Steps before the trees are probed with two rows: a column that reaches a feature as
-    ``scale * x + shift`` turns its thresholds back; what is not such a line is left out.
+    ``scale * x + shift`` turns its thresholds back; what is not such a line is left out. The rows
+    are made up: where the steps refuse them, nothing is known of any column.
     """
     estimator = native.estimator
     names = column_names(native, signature)
@@ -47,8 +48,12 @@ def _lines(
     table = native.table(rows) if hasattr(native, "table") else None
     if table is None:
         return []
-    answers = native.estimator[:-1].transform(table)
-    matrix = np.asarray(answers.todense() if hasattr(answers, "todense") else answers, dtype=float)
+    try:
+        answers = native.estimator[:-1].transform(table)
+        dense = answers.todense() if hasattr(answers, "todense") else answers
+        matrix = np.asarray(dense, dtype=float)
+    except Exception:  # noqa: BLE001 - the steps may be the user's own and raise anything
+        return []
     lines = []
     for index, name in enumerate(numeric):
         zero, one, two = matrix[0], matrix[2 * index + 1], matrix[2 * index + 2]

@@ -105,3 +105,22 @@ class OpenToAll(Check):
     code = "K005"
     title = "Nobody is served without being asked who they are"
     severity: ClassVar[Severity] = "medium"
+
+
+class GoldenRows(Check):
+    """The model answers the made-up rows that a bundle carries.
+
+    What it looks for
+        Rows drawn from the fingerprint that the model refuses.
+    Why it matters
+        With their expected answers they show, before a server or an image takes a request, that the
+        model answers there as it did here. Without any, nothing shows it.
+    Example
+        A step of the user's parses dates from text, and the rows say "alpha".
+    Fix
+        Let the step answer text that it cannot read: ``pd.to_datetime(…, errors="coerce")``.
+    """
+
+    code = "K006"
+    title = "The bundle can be checked wherever it is loaded"
+    severity: ClassVar[Severity] = "low"

@@ -11,12 +11,14 @@ import msgspec
 import numpy as np
 
 from afterfit.core.bundle import Golden
+from afterfit.core.finding import Finding
 from afterfit.core.fingerprint import ColumnCounts, Fingerprint
-from afterfit.core.frame import Frame, Predictions, is_missing, row_count
+from afterfit.core.frame import Frame, Predictions, concatenate, is_missing, row_count, take
 from afterfit.core.model import Model
 from afterfit.core.scale import AnswerScale
 from afterfit.core.signature import Column, Signature
-from afterfit.errors import ModelError
+from afterfit.errors import InputError, ModelError
+from afterfit.package.findings import GoldenRows
 
 MAX_ROWS = 64
 _WORDS = ("alpha", "beta", "gamma delta", "epsilon", "zeta eta theta")
@@ -53,19 +55,53 @@ def make_golden(
 ) -> Golden:
     """Return the rows with the model's answers; raises ModelError for an answer that is no number.
 
-    ``tolerance`` is the largest difference allowed, for a regression times what ``scale`` says of
-    the answer.
+    Rows that the model refuses are left out: they are made up, and a step of the user's may want
+    text that reads as a date or a number. ``tolerance`` is the largest difference allowed, for a
+    regression times what ``scale`` says of the answer.
     """
-    answers = model.predict({name: frame[name] for name in signature.names})
+    frame = {name: frame[name] for name in signature.names}
+    kept = _answered(model, frame, np.arange(row_count(frame)))
+    if not kept:
+        return Golden(columns={name: [] for name in signature.names}, tolerance=tolerance)
+    frame = take(frame, np.concatenate([rows for rows, _ in kept]))
+    answers = concatenate([answers for _, answers in kept])
     _check_answers(answers, row_count(frame))
     return Golden(
-        columns={name: plain(frame[name]) for name in signature.names},
+        columns={name: plain(array) for name, array in frame.items()},
         probabilities=_listed(answers.probabilities),
         values=_listed(answers.values),
         codes=_listed(answers.codes),
         tolerance=tolerance,
         scale=msgspec.UNSET if scale is None else scale,
     )
+
+
+def golden_finding(golden: Golden, asked: int = MAX_ROWS) -> Finding:
+    """Return how many of the rows that were ``asked`` the model answers."""
+    n = len(next(iter(golden.columns.values()), []))
+    if n == asked:
+        return GoldenRows.passed(f"{n} made-up rows with their answers are in the bundle")
+    text = f"the model refuses {asked - n} of {asked} made-up rows, which were left out"
+    return GoldenRows.tip(
+        f"{text}: {n or 'none'} can tell whether it answers alike elsewhere",
+        fix="let the first step answer text that it cannot read, as it does a missing value",
+        n=n,
+    )
+
+
+def _answered(
+    model: Model, frame: dict[str, np.ndarray], rows: np.ndarray
+) -> list[tuple[np.ndarray, Predictions]]:
+    """Return [(rows, answers)] of those that the model does not refuse, in order."""
+    try:
+        return [(rows, model.predict(take(frame, rows)))]
+    except (InputError, ModelError) as error:
+        if error.code == "child_died":
+            raise
+    if len(rows) == 1:
+        return []
+    half = len(rows) // 2
+    return _answered(model, frame, rows[:half]) + _answered(model, frame, rows[half:])
 
 
 def plain(values: np.ndarray) -> list[Any]:

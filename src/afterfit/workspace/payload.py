@@ -20,7 +20,7 @@ from afterfit.models.draft import serving_requirements
 from afterfit.models.hosted import HostedVariant
 from afterfit.models.loaded import LoadedModel
 from afterfit.package.draft import code_finding, draft_bundle
-from afterfit.package.golden import golden_rows, make_golden
+from afterfit.package.golden import golden_finding, golden_rows, make_golden
 from afterfit.package.lock import pins, serving_pins
 from afterfit.package.run import record_draft
 from afterfit.records.optimize import OptimizeRecord
@@ -85,7 +85,7 @@ def draft(
             bundle,
             subject=model.digest,
             inputs={"reference": reference.digest},
-            findings=(code_finding(model.code),),
+            findings=(code_finding(model.code), golden_finding(golden)),
         )
     finally:
         shutil.rmtree(folder, ignore_errors=True)
