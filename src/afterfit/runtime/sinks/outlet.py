@@ -110,7 +110,7 @@ class Outlet:
         with self._changed:
             self.waiting -= batch.rows
         if done is not None:
-            done(kept)
+            self._guarded(lambda: done(kept))
 
     def _tick(self) -> None:
         self._ticked = time.monotonic()
