@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -244,6 +245,26 @@ def test_the_positive_class_can_be_named(model: LoadedModel) -> None:
     record = inspect_model(model, dataset(table(missing=False)), None, config)
     assert (record.signature.positive, record.signature.threshold) == ("no", 0.25)
     assert finding(record, "I003").outcome == "passed"
+
+
+def test_fixes_can_be_pasted_into_a_shell(tmp_path: Path) -> None:
+    """Labels with signs that a shell takes for its own are quoted, wherever they are proposed."""
+    import xgboost
+
+    data = table(missing=False)[["amount", "visits"]]
+    codes = (data["amount"] > 0).astype(int)
+    y = np.where(codes == 1, "<=50K a year", ">50K").astype(object)
+    booster = xgboost.train(
+        {"objective": "binary:logistic"}, xgboost.DMatrix(data, label=1 - codes), 10
+    )
+    with open_model(booster, workdir=tmp_path) as loaded:
+        record = inspect_model(loaded, dataset(data, y), None, CONFIG)
+        with pytest.raises(InputError) as caught:
+            inspect_model(loaded, dataset(data, y), None, InspectConfig(positive="rich"))
+    assert shlex.split(caught.value.fix) == ["--positive", ">50K"]
+    words = shlex.split(finding(record, "I003").fix)
+    assert [words[words.index("--positive") + 1], words[-1]] == [">50K", "<=50K a year)"]
+    assert shlex.split(finding(record, "I004").fix)[-3:] == ["--classes", "<=50K a year", ">50K"]
 
 
 def test_numbered_classes_get_the_datas_words(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shlex
 import subprocess
 import sys
 import threading
@@ -108,7 +109,7 @@ except ResourceError as error:
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
     )
     assert "the disk is full: cannot write big.bin" in done.stdout
-    assert f"df -h '{tmp_path}'" in done.stdout
+    assert f"df -h {shlex.quote(str(tmp_path))}" in done.stdout
     assert list(tmp_path.iterdir()) == []
 
 

@@ -10,6 +10,7 @@ from afterfit.core.dataset import Dataset, encode_labels
 from afterfit.core.finding import Finding
 from afterfit.core.frame import Predictions, missing_mask
 from afterfit.core.model import ModelDescription
+from afterfit.core.shell import shell_word
 from afterfit.core.signature import Signature
 from afterfit.inspect import findings
 
@@ -134,7 +135,8 @@ def _identifiers(signature: Signature, reference: Dataset) -> list[Finding]:
         check.tip(
             f"{name} has a different value in each of {n:,} reference rows, as an identifier has",
             where=f"column {name}",
-            fix=f"leave {name} out of training, or name it as the entity: --entity {name}",
+            fix=f"leave {name} out of training, or name it as the entity: "
+            f"--entity {shell_word(name)}",
         )
         for name in suspects
     ]
@@ -165,7 +167,7 @@ def _positive(signature: Signature, *, assumed: bool) -> Finding:
     first, second = signature.classes
     return check.tip(
         f"{second!r} was taken as the positive class, the second of {first!r} and {second!r}",
-        fix=f"name it: --positive {second}  (or: --positive {first})",
+        fix=f"name it: --positive {shell_word(second)}  (or: --positive {shell_word(first)})",
         positive=second,
     )
 
@@ -191,9 +193,10 @@ def classes_derived(
     text = f"the outputs 0..{len(signature.classes) - 1} were named by the sorted labels: {words}"
     share = _agreement(signature, sample, answer)
     evidence: dict[str, Any] = {"agreement": share, "n": len(sample)}
-    fix = f"name them in the order of the outputs: --classes {words}"
+    told = [shell_word(label) for label in signature.classes]
+    fix = f"name them in the order of the outputs: --classes {' '.join(told)}"
     if share is not None and len(signature.classes) == 2 and share < 0.5:
-        other = " ".join(str(label) for label in reversed(signature.classes))
+        other = " ".join(reversed(told))
         return findings.ClassesDerived.issue(
             f"{text}; but only {share:.0%} of {len(sample)} answers agree with the labels then",
             where=f"column {data.target_name or 'target'}",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from afterfit.core.dataset import Dataset, encode_labels, to_label
+from afterfit.core.shell import shell_word
 from afterfit.core.signature import Label, Task
 from afterfit.errors import InputError, UsageError
 from afterfit.inspect.config import InspectConfig
@@ -167,6 +168,6 @@ def positive_of(
             f"the positive class {config.positive!r} is none of the model's",
             where="positive",
             why=f"the classes are {list(classes)}",
-            fix=f"--positive {classes[1]}",
+            fix=f"--positive {shell_word(classes[1])}",
         )
     return classes[code], False

@@ -15,6 +15,7 @@ from afterfit.core.dataset import to_label
 from afterfit.core.event import Event
 from afterfit.core.fingerprint import Fingerprint
 from afterfit.core.frame import Frame, Predictions, is_missing, missing_mask, row_count, take
+from afterfit.core.shell import shell_word
 from afterfit.core.signature import Column, ColumnKind, Label, Signature
 from afterfit.errors import InputError, UsageError
 from afterfit.monitor.log import Log, collect, moment
@@ -184,7 +185,7 @@ def infer_signature(
             f"which of {labels} is the positive class is not known",
             where=f"y={mapping['y']}",
             why="scores are the probability of one class, and only two pairs name it by themselves",
-            fix=f"--positive {labels[-1]}",
+            fix=f"--positive {shell_word(labels[-1])}",
         )
     chosen = next(label for label in labels if str(label) == str(positive))
     return Signature(task="binary", columns=columns, classes=tuple(labels), positive=chosen)

@@ -8,6 +8,7 @@ from typing import Any
 
 from afterfit.core.bundle import Bundle
 from afterfit.core.finding import Finding
+from afterfit.core.shell import shell_word
 from afterfit.errors import ConflictError
 from afterfit.package.config import PackageConfig
 from afterfit.package.destination import open_destination
@@ -87,7 +88,7 @@ def _check_free(folder: Path) -> None:
             f"{folder.name} holds something else",
             where=str(folder),
             why="it would be replaced, and this command did not write it",
-            fix=f"name another folder: --out {folder.name}-image",
+            fix=f"name another folder: --out {shell_word(f'{folder.name}-image')}",
         )
     if folder.exists() and not folder.is_dir():
         raise ConflictError(f"{folder.name} is a file", where=str(folder))

@@ -18,6 +18,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
+from afterfit.core.shell import shell_word
 from afterfit.errors import (
     AfterfitError,
     ConflictError,
@@ -62,7 +63,8 @@ def os_error(error: OSError, path: Path, doing: str) -> AfterfitError:
             f"the disk is full: cannot {doing} {path.name}",
             where=where,
             why=f"{error.strerror}; {_free_space(path)}; nothing half-written was left",
-            fix=f"free some space (see: df -h '{_existing(path)}') and run the same command again",
+            fix=f"free some space (see: df -h {shell_word(_existing(path))}) "
+            "and run the same command again",
         )
     if error.errno == errno.EROFS:
         return ForbiddenError(
@@ -76,7 +78,7 @@ def os_error(error: OSError, path: Path, doing: str) -> AfterfitError:
             f"not allowed to {doing} {path.name}",
             where=where,
             why=str(error.strerror),
-            fix=f"look at the owner and the mode: ls -ld '{_existing(path)}'",
+            fix=f"look at the owner and the mode: ls -ld {shell_word(_existing(path))}",
         )
     if isinstance(error, FileNotFoundError):
         return NotFoundError(f"{path.name} is not there", where=where, why=str(error.strerror))

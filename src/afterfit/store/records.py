@@ -12,6 +12,7 @@ from pathlib import Path
 
 import msgspec
 
+from afterfit.core.shell import shell_word
 from afterfit.errors import IntegrityError, InternalError, NotFoundError, UsageError
 from afterfit.records.codec import AnyRecord, Stored, decode, encode
 from afterfit.records.record import Envelope
@@ -68,14 +69,14 @@ class RecordStore:
             raise UsageError(
                 f"not a record's digest: {digest[:80]!r}",
                 why="it takes 4 to 64 hexadecimal digits",
-                fix=f"see the digests: ls '{self.folder}'",
+                fix=f"see the digests: ls {shell_word(self.folder)}",
             )
         found = sorted(name for name in self._names() if name.startswith(prefix))
         if not found:
             raise NotFoundError(
                 f"no record {digest}",
                 where=str(self.folder),
-                fix=f"see the digests: ls '{self.folder}'",
+                fix=f"see the digests: ls {shell_word(self.folder)}",
             )
         if len(found) > 1:
             raise UsageError(

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from afterfit.core.dataset import Dataset
+from afterfit.core.shell import shell_word
 from afterfit.errors import InputError
 from afterfit.store.arrow import column_to_numpy, columns_to_frame
 from afterfit.store.csv_file import MISSING_WORDS, check_names, read_csv
@@ -146,7 +147,9 @@ def _columns(
 def _check_local(source: str) -> None:
     if "://" in source:
         raise InputError(
-            "a table is read from a file", where=source, fix=f"curl -LO '{source}', then its name"
+            "a table is read from a file",
+            where=source,
+            fix=f"curl -LO {shell_word(source)}, then its name",
         )
 
 
