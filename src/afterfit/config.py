@@ -68,8 +68,9 @@ class ServeSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """``[serve]``: where and how the server listens; loopback unless told otherwise.
 
     ``workers`` and ``threads`` are by the processors where nothing is said; ``batch_cap`` and
-    ``queue_rows`` of 0 by measurement; ``deadline_ms`` of 0 is none. ``capture`` is which inputs
-    events keep: none, all, or the columns named.
+    ``queue_rows`` of 0 by measurement; ``deadline_ms`` of 0 is none. A worker whose model does not
+    come back within ``hang_seconds`` is replaced (0: never). ``capture`` is which inputs events
+    keep: none, all, or the columns named.
     """
 
     host: str = "127.0.0.1"
@@ -85,6 +86,8 @@ class ServeSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     batch_cap: Annotated[int, msgspec.Meta(ge=0)] = 0
     queue_rows: Annotated[int, msgspec.Meta(ge=0)] = 0
     deadline_ms: Annotated[float, msgspec.Meta(ge=0)] = 0.0
+    hang_seconds: Annotated[float, msgspec.Meta(ge=0)] = 30.0
+    repository_control: bool = False
     capture: Literal["none", "all"] | tuple[str, ...] = "none"
 
 

@@ -80,6 +80,19 @@ GROUPS: dict[str, tuple[str, dict[str, tuple[str, str]]]] = {
             "verify": ("afterfit.cli.record:verify", "Hash every record and every blob."),
         },
     ),
+    "endpoint": (
+        "See and change who answers on a running server.",
+        {
+            "set": (
+                "afterfit.cli.endpoint:set",
+                "Give a version a share, copies of the requests, or the place of a stand-in.",
+            ),
+            "status": (
+                "afterfit.cli.endpoint:status",
+                "Shares, answers, differences, latency and workers.",
+            ),
+        },
+    ),
     "key": (
         "Make, list and revoke the API keys of a server.",
         {
@@ -102,7 +115,7 @@ GROUPS: dict[str, tuple[str, dict[str, tuple[str, str]]]] = {
         {"show": ("afterfit.cli.config:show", "Every setting with its value and origin.")},
     ),
 }
-RENAMED = {"list": "list_"}
+RENAMED = {"list": "list_", "set": "set_"}
 
 
 def build() -> App:

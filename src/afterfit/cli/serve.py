@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -12,7 +13,21 @@ from cyclopts import Parameter
 
 from afterfit.cli.common import Common, opened
 from afterfit.cli.output import Answer
+from afterfit.serve.ending import ended
 from afterfit.serve.run import ServedBundle, ServerHandle
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Control:
+    """Who may change the models, and what becomes of one that hangs."""
+
+    hang_seconds: Annotated[
+        float | None, Parameter(help="Replace a worker whose model takes longer; 0: never.")
+    ] = None
+    repository_control: Annotated[
+        bool | None, Parameter(help="Let clients load and unload models.")
+    ] = None
 
 
 def serve(
@@ -42,6 +57,7 @@ def serve(
     batch_cap: Annotated[int | None, Parameter(help="Most rows at once; 0: measured.")] = None,
     queue_rows: Annotated[int | None, Parameter(help="Most rows that wait; 0: measured.")] = None,
     deadline_ms: Annotated[float | None, Parameter(help="Drop what waits longer; 0: none.")] = None,
+    control: Control = Control(),
     allow_unauthenticated: Annotated[
         bool, Parameter(negative="", help="Listen beyond this machine without keys.")
     ] = False,
@@ -62,7 +78,7 @@ def serve(
         host=host, port=port, workers=workers, threads=threads, capture=_mode(capture),
         keys=keys, tls_cert=tls_cert, tls_key=tls_key, client_ca=client_ca,
         public_docs=public_docs, batch_cap=batch_cap, queue_rows=queue_rows,
-        deadline_ms=deadline_ms, access_log=access_log,
+        deadline_ms=deadline_ms, access_log=access_log, **asdict(control),
     )  # fmt: skip
     options = {"follow": follow, "events": events, "allow_unauthenticated": allow_unauthenticated}
     with (
@@ -71,8 +87,7 @@ def serve(
         space.serve(*refs, **options) as served,
     ):
         _tell(served.server, served.bundles, as_json=common.json)
-        _wait(served.server, stop)
-        code = served.server.stop()
+        code = _wait(served.server, stop)
     return Answer(silent=True, exit=code)
 
 
@@ -101,10 +116,14 @@ def _tell(server: ServerHandle, bundles: dict[str, ServedBundle], *, as_json: bo
     print("ctrl-C ends it", flush=True)
 
 
-def _wait(server: ServerHandle, stop: threading.Event) -> None:
-    while not stop.wait(0.2):
-        if server.process.poll() is not None:
-            return
+def _wait(server: ServerHandle, stop: threading.Event) -> int:
+    """Return the exit code when it was ended; raises UnavailableError where nobody had asked."""
+    while not stop.wait(0.2) and server.process.poll() is None:
+        pass
+    code = server.stop()
+    if code and not stop.is_set():
+        raise ended(code, server.url)
+    return code
 
 
 class _interruptible:  # noqa: N801 - a context manager that reads as a word

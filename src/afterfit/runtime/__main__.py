@@ -21,6 +21,7 @@ from afterfit.runtime.endpoint import Endpoint, ModelRoute
 from afterfit.runtime.log import log_line
 from afterfit.runtime.options import parser
 from afterfit.runtime.platform import Platform, detect, find_bundle
+from afterfit.runtime.running import Running, remove_running, write_running
 from afterfit.runtime.settings import ServerSettings, WorkerSettings
 from afterfit.runtime.supervisor import Supervisor
 
@@ -61,11 +62,18 @@ async def _serve(settings: ServerSettings, ready_fd: int | None) -> None:
             "generation": supervisor.endpoint.generation,
         }
         log_line(line)
+        running = Running(
+            url=supervisor.url, admin=admin, token=settings.admin_token, pid=os.getpid()
+        )
+        write_running(settings.state, running)
         _tell(ready_fd, line)
 
     supervisor = Supervisor(settings, ready)
     admin = await start_admin(supervisor, settings)
-    await supervisor.run()
+    try:
+        await supervisor.run()
+    finally:
+        remove_running(settings.state)
 
 
 def _tell(descriptor: int | None, line: dict[str, Any]) -> None:
@@ -114,6 +122,8 @@ def _server_settings(
         allow_unauthenticated=options.allow_unauthenticated or platform.guarded,
         worker=WorkerSettings(
             endpoint=options.name,
+            repository_control=options.repository_control,
+            hang_seconds=options.hang_seconds,
             threads=division.threads,
             events=events,
             counts="" if events == "-" else events,

@@ -53,6 +53,8 @@ def _add_own(made: argparse.ArgumentParser) -> None:
     add("--admin-socket", default="", help="path of the admin API's unix socket")
     add("--allow-unauthenticated", action="store_true", help="serve other machines without keys")
     add("--grace-seconds", type=float, default=25.0, help="time for requests when stopping")
+    add("--repository-control", action="store_true", help="let clients load and unload models")
+    add("--hang-seconds", type=float, default=30.0, help="end a call of a model after so long")
     add("--ready-fd", type=int, default=None, help="descriptor that gets one line when ready")
 
 

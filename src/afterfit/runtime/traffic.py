@@ -191,6 +191,11 @@ class Constant:
         self.golden = GoldenReport(outcome="skipped", why="a constant has none")
         self._row = _constant_row(constant, signature)
 
+    @property
+    def model(self) -> Constant:
+        """What answers: nothing else."""
+        return self
+
     def predict(self, frame: Frame) -> Predictions:
         """Return the constant for each of n rows."""
         n = row_count(frame)

@@ -22,7 +22,9 @@ class ServeConfig(msgspec.Struct, frozen=True, kw_only=True):
     ``capture`` says which inputs events keep: none, unless asked. ``admin_port`` puts the admin
     API on a loopback port with a token in place of a unix socket (0: any that is free). ``keys`` is
     a file of API keys, ``tls`` the certificate; ``public_docs`` shows the page of the models
-    without a key. ``batching`` says how requests come together.
+    without a key. ``batching`` says how requests come together. With
+    ``repository_control`` clients may load and unload models. A worker whose model does not come
+    back within ``hang_seconds`` is replaced (0: never).
     """
 
     name: str = "afterfit"
@@ -38,6 +40,8 @@ class ServeConfig(msgspec.Struct, frozen=True, kw_only=True):
     tls: TlsSettings | None = None
     public_docs: bool = False
     access_log: Literal["none", "errors", "all"] = "errors"
+    repository_control: bool = False
+    hang_seconds: float = 30.0
     allow_unauthenticated: bool = False
     admin_port: int | None = None
     grace_seconds: float = 25.0

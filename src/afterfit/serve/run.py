@@ -22,6 +22,7 @@ from afterfit.runtime.endpoint import Endpoint, ModelRoute
 from afterfit.runtime.http import HttpLimits
 from afterfit.runtime.settings import ServerSettings, WorkerSettings, check_bind
 from afterfit.serve.config import ServeConfig
+from afterfit.serve.rollout import primary_changed
 
 __all__ = ["ServedBundle", "ServerHandle", "link_bundle", "start_server"]
 
@@ -68,10 +69,7 @@ class ServerHandle:
         The old version serves on where the new one fails; raises what made it fail.
         """
         link_bundle(self.bundles, bundle.digest, bundle.folder)
-        now = self.admin.get()
-        route = ModelRoute(primary=bundle.digest, versions={bundle.digest: bundle.version})
-        wanted = msgspec.structs.replace(now, models={**now.models, name: route})
-        return self.admin.put(wanted)
+        return primary_changed(self.admin, name, bundle.digest, bundle.version)
 
     def wait(self) -> int:
         """Return the exit code when the server has ended by itself."""
@@ -181,6 +179,8 @@ def _settings(
             public_docs=config.public_docs,
             access_log=config.access_log,
             http=HttpLimits(body_bytes=config.limits.body_bytes),
+            repository_control=config.repository_control,
+            hang_seconds=config.hang_seconds,
             grace_seconds=config.grace_seconds,
         ),
     )

@@ -119,6 +119,8 @@ def _config(
         ),
         events=folder,
         capture=capture_of(settings.capture, folders),
+        hang_seconds=settings.hang_seconds,
+        repository_control=settings.repository_control,
         allow_unauthenticated=allow_unauthenticated,
     )
 
