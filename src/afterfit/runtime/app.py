@@ -62,7 +62,7 @@ class App:
         self.finders: list[Callable[[list[str]], Route | None]] = []
         self._found: dict[str, Route] = {}
         # They import this module, and a worker needs them all in any case.
-        for name in ("routes_info", "routes_predict", "routes_oip"):
+        for name in ("routes_info", "routes_predict", "routes_oip", "routes_labels"):
             importlib.import_module(f"afterfit.runtime.{name}").add(self)
         # Last, as a platform may name a path of the server's own for its own purpose.
         importlib.import_module("afterfit.runtime.routes_predict").add_platform(

@@ -34,7 +34,10 @@ from afterfit.runtime.tally import (
 __all__ = ["CONTENT_TYPE", "Metrics", "create_file", "escape", "header"]
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-ROUTES = ("predict", "infer", "health", "metadata", "metrics", "version", "unknown", "refused")
+ROUTES = (
+    *("predict", "infer", "labels", "health", "metadata", "metrics", "version"),
+    *("unknown", "refused"),
+)
 STATUSES = (
     *(200, 400, 401, 403, 404, 405, 406, 408, 409, 413, 415, 422, 429, 431),
     *(500, 501, 503, 504),
