@@ -260,7 +260,7 @@ def _read_toml(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise NotFoundError("no such file", where=str(path)) from None
+        raise NotFoundError("no such file", where=str(path), fix="afterfit init") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(
             "not valid TOML",

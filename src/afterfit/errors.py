@@ -24,6 +24,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 __all__ = [
+    "RESTORE",
     "AfterfitError",
     "ConfigError",
     "ConflictError",
@@ -40,6 +41,9 @@ __all__ = [
     "UntrustedError",
     "UsageError",
 ]
+
+RESTORE = "restore it from a copy of the workspace, or ship the model again"
+"""The fix of bytes that are not what their digest says."""
 
 
 class AfterfitError(Exception):

@@ -80,7 +80,9 @@ def _training(
     absent = [name for name in signature.names if name not in train.frame]
     if absent:
         raise InputError(
-            f"the training table lacks columns: {', '.join(absent[:5])}", where=train.source
+            f"the training table lacks columns: {', '.join(absent[:5])}",
+            where=train.source,
+            fix="give --train a table with the columns of --data",
         )
     labelled = labelled_rows(train)
     truth = encode_truth(signature, labelled)
@@ -94,7 +96,11 @@ def _cross_fitted(rows: Rows, seed: int) -> Predictions:
     stratify = signature.task != "regression"
     halves = list(splits(truth, 2, stratify=stratify, group=data.group, seed=seed))
     if len(halves) < 2 or len(data) < LEAST_ROWS:
-        raise ModelError("no linear model was fitted", why="there are too few rows to halve")
+        raise ModelError(
+            "no linear model was fitted",
+            why="there are too few rows to halve",
+            fix="give --train rows to compare with a linear model",
+        )
     answers: np.ndarray | None = None
     for half in halves:
         part = baseline.linear(

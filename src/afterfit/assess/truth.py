@@ -33,9 +33,18 @@ def _values(target: np.ndarray, where: str) -> np.ndarray:
     try:
         values = target.astype(np.float64)
     except (TypeError, ValueError) as error:
-        raise InputError("the target is not numeric", where=where, why=str(error)) from None
+        raise InputError(
+            "the target is not numeric",
+            where=where,
+            why=str(error),
+            fix="give numbers in the target, or say what the model does: --task binary",
+        ) from None
     if not np.isfinite(values).all():
-        raise InputError("the target holds numbers that are not finite", where=where)
+        raise InputError(
+            "the target holds numbers that are not finite",
+            where=where,
+            fix="leave out the rows without a finite target, or mend them",
+        )
     return values
 
 

@@ -12,6 +12,7 @@ from cyclopts import Parameter
 from afterfit.cli.common import Common
 from afterfit.cli.output import EXIT_GATE_FAILED, Answer, table
 from afterfit.errors import InputError, NotFoundError, UsageError
+from afterfit.store.files import os_error
 from afterfit.testing import conformance
 from afterfit.testing.conformance import Outcome, Report
 
@@ -85,11 +86,13 @@ def _request(path: Path) -> Any:
     try:
         return json.loads(path.read_bytes())
     except FileNotFoundError:
-        raise NotFoundError(f"no such file: {path}", where="--input") from None
+        fix = "--input FILE, a file that holds the JSON of one request"
+        raise NotFoundError(f"no such file: {path}", where="--input", fix=fix) from None
     except OSError as error:
-        raise InputError(f"cannot be read: {path}", where="--input", why=str(error)) from None
+        raise os_error(error, path, "read") from None
     except ValueError as error:
-        raise InputError("not JSON", where=str(path), why=str(error)) from None
+        fix = "write one request of the protocol as JSON"
+        raise InputError("not JSON", where=str(path), why=str(error), fix=fix) from None
 
 
 def _text(report: Report, *, every: bool) -> str:

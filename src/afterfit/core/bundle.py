@@ -22,8 +22,9 @@ import msgspec
 from afterfit.core.digest import canonical_json, sha256_bytes, sha256_file
 from afterfit.core.fingerprint import Fingerprint
 from afterfit.core.scale import AnswerScale
+from afterfit.core.shell import shell_word
 from afterfit.core.signature import Signature
-from afterfit.errors import IntegrityError, NotFoundError, UntrustedError
+from afterfit.errors import RESTORE, IntegrityError, NotFoundError, UntrustedError
 
 T = TypeVar("T")
 MANIFEST = "manifest.json"
@@ -240,6 +241,7 @@ def _bytes(path: Path) -> bytes:
             f"{path.name} is not there",
             where=str(path),
             why="a bundle is a folder with a manifest and every file that it names",
+            fix="name the folder of a bundle: .afterfit/bundles/DIGEST",
         ) from None
 
 
@@ -248,13 +250,13 @@ def _read(path: Path, kind: type[T]) -> T:
         return msgspec.json.decode(_bytes(path), type=kind)
     except msgspec.MsgspecError as error:
         raise IntegrityError(
-            f"{path.name} cannot be read", where=str(path), why=str(error)
+            f"{path.name} cannot be read", where=str(path), why=str(error), fix=RESTORE
         ) from None
 
 
 def _check_file(path: Path, entry: BundleFile) -> None:
     if not path.is_file():
-        raise IntegrityError("a file of the bundle is gone", where=str(path))
+        raise IntegrityError("a file of the bundle is gone", where=str(path), fix=RESTORE)
     found = sha256_file(path)
     if found != entry.sha256:
         raise _changed(path, entry.sha256, found)
@@ -266,9 +268,15 @@ def _check_nothing_else(folder: Path, manifest: Manifest) -> None:
     for path in folder.rglob("*"):
         name = path.relative_to(folder).as_posix()
         if path.is_symlink():
-            raise IntegrityError("a link, where a bundle has plain files", where=str(path))
+            raise IntegrityError(
+                "a link, where a bundle has plain files", where=str(path), fix=RESTORE
+            )
         if path.is_file() and name != MANIFEST and name not in manifest.files:
-            raise IntegrityError("a file that the manifest does not name", where=str(path))
+            raise IntegrityError(
+                "a file that the manifest does not name",
+                where=str(path),
+                fix=f"rm {shell_word(path)}   # if nobody needs it",
+            )
 
 
 def _changed(path: Path, expected: str, found: str) -> IntegrityError:

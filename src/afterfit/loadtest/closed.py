@@ -93,10 +93,17 @@ def _checked(url: str) -> SplitResult:
     except ValueError:
         fits = False
     if not fits:
-        raise UsageError("a load test needs an http:// URL", where=url)
+        raise UsageError(
+            "a load test needs an http:// URL",
+            where=url,
+            fix="give a URL such as http://127.0.0.1:8080",
+        )
     if parts.hostname not in LOOPBACK:
         raise UsageError(
-            "a load test goes to this machine only", where=url, why="it could harm others"
+            "a load test goes to this machine only",
+            where=url,
+            why="it could harm others",
+            fix="serve the version here: afterfit serve NAME@champion",
         )
     return parts
 
@@ -133,6 +140,7 @@ class _Loop:
                 "no server answers",
                 where=f"{self.host}:{self.port}",
                 why=str(error) or f"no connection within {self.timeout_s:g} s",
+                fix="afterfit serve NAME@champion   # and give the address that it prints",
             ) from None
 
     async def _user(self, samples: Samples, deadline: float, limit: int) -> None:

@@ -51,10 +51,13 @@ def loadtest(
             "a load test needs at least one user, one request and some time",
             why=f"users = {config.users}, requests = {config.requests}, "
             f"seconds = {config.seconds:g}",
+            fix="users = 2, requests = 20000, seconds = 5",
         )
     bodies = request_bodies(data, signature, config.seed)
     if not bodies:
-        raise InputError("the data has no rows to send", where=data.source)
+        raise InputError(
+            "the data has no rows to send", where=data.source, fix="give --data a table with rows"
+        )
     samples = run_closed_loop(
         f"{url.rstrip('/')}/predict",
         bodies,

@@ -161,9 +161,18 @@ def explain(error: BaseException, action: str) -> AfterfitError:
         return error
     text = f"{type(error).__name__}: {_short(str(error))}"
     if isinstance(error, MemoryError):
-        return ResourceError("the model's process ran out of memory", why=text)
+        return ResourceError(
+            "the model's process ran out of memory",
+            why=text,
+            fix="use a machine with more memory, or give fewer rows at once",
+        )
     if action == "predict" and isinstance(error, ValueError | TypeError | KeyError | IndexError):
-        return InputError("the model refused these rows", why=text, code="refused")
+        return InputError(
+            "the model refused these rows",
+            why=text,
+            code="refused",
+            fix="give rows like those that the model was trained on; its own words are above",
+        )
     if isinstance(error, ModuleNotFoundError):
         return DependencyError(
             f"the model needs the module {error.name}, which is not installed here",
@@ -172,7 +181,10 @@ def explain(error: BaseException, action: str) -> AfterfitError:
         )
     what = {"load": "the model cannot be loaded", "predict": "the model failed on these rows"}
     return ModelError(
-        what.get(action, "the model's process failed"), why=text, code=f"{action}_failed"
+        what.get(action, "the model's process failed"),
+        why=text,
+        code=f"{action}_failed",
+        fix="try it in Python where the model was trained; its own words are above",
     )
 
 

@@ -82,7 +82,7 @@ class FunctionModel:
         """Return what the function says of n rows; raises InputError or ModelError."""
         n = row_count(frame)
         if n == 0:
-            raise InputError("no rows to predict")
+            raise InputError("no rows to predict", fix="give at least one row")
         features = self._features or tuple(frame)
         require_columns(frame, features)
         answer = np.asarray(self.estimator(to_pandas(frame, features)))
@@ -107,6 +107,7 @@ class FunctionModel:
                 raise ModelError(
                     "the function answered a probability outside of 0 to 1",
                     why=f"its answers go from {second.min():g} to {second.max():g}",
+                    fix="return numbers from 0 to 1, or set the task: --task regression",
                 )
             return Predictions(probabilities=np.column_stack([1.0 - second, second]))
         return self._labels(answer)
@@ -124,7 +125,11 @@ class FunctionModel:
 
     def save(self, path: Path) -> None:
         """Raise ModelError: a function is carried as its code folder."""
-        raise ModelError("a function has no file of its own", where=str(path))
+        raise ModelError(
+            "a function has no file of its own",
+            where=str(path),
+            fix="give its folder: --code FOLDER",
+        )
 
 
 def _resolve(name: str) -> Callable[[Any], Any]:

@@ -100,7 +100,7 @@ class LightgbmModel:
     def table(self, frame: Frame) -> Any:
         """Return the rows as a DataFrame with the names and categories of the training."""
         if row_count(frame) == 0:
-            raise InputError("no rows to predict")
+            raise InputError("no rows to predict", fix="give at least one row")
         features = chosen_features(
             frame, self._named, self._hints.features, self.description.n_features
         )
@@ -149,5 +149,6 @@ def _task(objective: str) -> Task:
         raise ModelError(
             f"the booster ranks ({objective})",
             why="Afterfit carries classifiers and regressors to production",
+            fix="give a classifier or a regressor",
         )
     return "regression"

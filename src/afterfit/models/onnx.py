@@ -114,7 +114,7 @@ class OnnxNative:
         from afterfit.runtime.onnx import OnnxModel
 
         if row_count(frame) == 0:
-            raise InputError("no rows to predict")
+            raise InputError("no rows to predict", fix="give at least one row")
         features = self._features(frame)
         if self._model is None or self._order != features:
             self._order = features
@@ -182,7 +182,11 @@ def _session(data: bytes) -> Any:
 def _require_dynamic(inputs: list[Any]) -> None:
     for node in inputs:
         if node.type not in _DTYPES:
-            raise ModelError(f"the input {node.name} is a {node.type}", why="tables give tensors")
+            raise ModelError(
+                f"the input {node.name} is a {node.type}",
+                why="tables give tensors",
+                fix="export it with tensors of numbers or strings as inputs",
+            )
         if len(node.shape) not in {1, 2} or isinstance(node.shape[0], int):
             raise ModelError(
                 f"the input {node.name} has the fixed shape {node.shape}",
@@ -221,7 +225,10 @@ def _output(outputs: list[Any], labels: tuple[Label, ...], hints: Hints) -> Grap
     label = next((node for node in outputs if node.type in _LABELS), None)
     if not floats:
         if label is None:
-            raise ModelError("the graph has no output that is a tensor of numbers or labels")
+            raise ModelError(
+                "the graph has no output that is a tensor of numbers or labels",
+                fix="export it with a probability, label or number as output",
+            )
         return GraphOutput(name=label.name, form="label")
     shape = floats[0].shape
     wide = len(shape) == 2 and shape[1] != 1

@@ -77,6 +77,7 @@ def _by_function(refit: str, code: str, train: Frame, target: np.ndarray) -> Any
         raise ModelError(
             f"{refit} returned no fitted model",
             why=f"what it returned has no predict: a {type(fitted).__name__}",
+            fix="return the fitted model: return pipeline.fit(frame, target)",
         )
     return fitted
 
@@ -101,6 +102,7 @@ def _aligned(
         raise ModelError(
             "the fitted model has classes that the signature has not",
             why=f"{list(labels)} are not all among {list(names)}",
+            fix="fit on the labels as they are given, without encoding them to others",
         )
     codes = None if predictions.codes is None else where[predictions.codes]
     if predictions.probabilities is None:

@@ -124,7 +124,7 @@ class SklearnModel:
     def table(self, frame: Frame) -> Any:
         """Return the rows as what the estimator was trained on: a DataFrame or an array."""
         if row_count(frame) == 0:
-            raise InputError("no rows to predict")
+            raise InputError("no rows to predict", fix="give at least one row")
         told = self._hints.features
         features = chosen_features(frame, self._named, told, self.description.n_features)
         if self._named:
@@ -245,6 +245,7 @@ def _task(estimator: Any) -> tuple[Task, tuple[Label, ...]]:
             raise ModelError(
                 f"{type(estimator).__name__} finds clusters or outliers",
                 why="Afterfit carries classifiers and regressors to production",
+                fix="give a classifier or a regressor",
             )
         return "regression", ()
     if isinstance(classes, list):

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
+from afterfit.core.shell import shell_word
 from afterfit.errors import ForbiddenError, ModelError, NotFoundError
 from afterfit.models.opcodes import starts_pickle
 from afterfit.models.protobuf import is_onnx
@@ -139,10 +140,20 @@ def opened(path: Path) -> Iterator[memoryview]:
             # not closed by hand: views into it live as long as what refers to them
             yield memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
     except FileNotFoundError as error:
-        raise NotFoundError("There is no such model file.", where=str(path)) from error
+        raise NotFoundError(
+            "There is no such model file.",
+            where=str(path),
+            fix="look at the path, or give module:function with --code FOLDER",
+        ) from error
     except IsADirectoryError as error:
         raise ModelError(
-            "A folder is given where a model file is needed.", where=str(path)
+            "A folder is given where a model file is needed.",
+            where=str(path),
+            fix="give the file inside of it",
         ) from error
     except PermissionError as error:
-        raise ForbiddenError("The model file may not be read.", where=str(path)) from error
+        raise ForbiddenError(
+            "The model file may not be read.",
+            where=str(path),
+            fix=f"ls -l {shell_word(path)}   # shows who may",
+        ) from error

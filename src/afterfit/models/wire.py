@@ -43,7 +43,11 @@ def decode(body: bytes | bytearray) -> Any:
     try:
         return msgspec.msgpack.decode(body, ext_hook=_from_extension)
     except (msgspec.MsgspecError, ValueError, TypeError, LookupError) as error:
-        raise IntegrityError("a message cannot be read", why=str(error)) from None
+        raise IntegrityError(
+            "a message cannot be read",
+            why=str(error),
+            fix="run the command again; report it if it comes again",
+        ) from None
 
 
 def send(stream: IO[bytes], message: object) -> None:
@@ -59,7 +63,9 @@ def receive(stream: IO[bytes]) -> Any:
     length = int.from_bytes(_read(stream, _LENGTH_BYTES), "little")
     if length > MAX_BYTES:
         raise IntegrityError(
-            f"a message claims {length:,} bytes", why=f"the limit is {MAX_BYTES:,} bytes"
+            f"a message claims {length:,} bytes",
+            why=f"the limit is {MAX_BYTES:,} bytes",
+            fix="ask with fewer rows at once",
         )
     return decode(_read(stream, length))
 

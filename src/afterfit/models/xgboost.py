@@ -99,7 +99,7 @@ class XgboostModel:
         import xgboost
 
         if row_count(frame) == 0:
-            raise InputError("no rows to predict")
+            raise InputError("no rows to predict", fix="give at least one row")
         features = chosen_features(
             frame, self._named, self._hints.features, self.description.n_features
         )
@@ -155,6 +155,7 @@ def _task(objective: str) -> Task:
         raise ModelError(
             f"the booster ranks ({objective})",
             why="Afterfit carries classifiers and regressors to production",
+            fix="give a classifier or a regressor",
         )
     return "regression"
 
@@ -175,6 +176,7 @@ def _read(answer: np.ndarray, objective: str) -> Predictions:
         raise ModelError(
             f"the booster answers {answer.shape[1]} values a row",
             why="Afterfit takes one target a model",
+            fix="train one model for each target",
         )
     return Predictions(values=answer.reshape(-1))
 

@@ -69,6 +69,7 @@ def log_from_table(
                 f"the log has no column {column!r}",
                 where=f"--map {role}={column}",
                 why=f"its columns are: {', '.join(list(frame)[:20])}",
+                fix="name a column of the log: --map score=COLUMN,y=COLUMN,ts=COLUMN",
             )
     log = collect(_events(frame, mapping, signature), signature, since=since, until=until)
     used = set(mapping.values())

@@ -46,7 +46,9 @@ def draft_bundle(
     InputError or UsageError for what no bundle may have.
     """
     if folder.exists() and any(folder.iterdir()):
-        raise ConflictError(f"{folder.name} holds something already", where=str(folder))
+        raise ConflictError(
+            f"{folder.name} holds something already", where=str(folder), fix="name an empty folder"
+        )
     documents = {
         "signature.json": signature,
         "fingerprint.json": fingerprint,
@@ -95,9 +97,12 @@ def _check_variant(variant: Variant, contents: Mapping[str, Path | bytes]) -> No
         raise UsageError(
             f"the variant runs {variant.file!r}, which is not among the files",
             why=f"there are: {', '.join(sorted(contents))}",
+            fix="add the file, or name one of those",
         )
     if variant.code and not any(name.startswith("code/") for name in contents):
-        raise UsageError("the variant needs the user's code, and none was given")
+        raise UsageError(
+            "the variant needs the user's code, and none was given", fix="give --code FOLDER"
+        )
 
 
 def _write(folder: Path, contents: Mapping[str, Path | bytes]) -> None:

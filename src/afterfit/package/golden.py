@@ -175,7 +175,10 @@ def _with_missing(
 
 def _check_answers(answers: Predictions, rows: int) -> None:
     if len(answers) != rows:
-        raise ModelError(f"the model gave {len(answers)} answers for {rows} rows")
+        raise ModelError(
+            f"the model gave {len(answers)} answers for {rows} rows",
+            fix="answer one row for each row that is asked",
+        )
     finite = np.isfinite(answers.main.astype(np.float64).reshape(rows, -1)).all(axis=1)
     if not finite.all():
         row = int(np.flatnonzero(~finite)[0])

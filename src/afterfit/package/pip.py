@@ -114,7 +114,9 @@ def _run(
     scratch: Path,
 ) -> None:
     if config.index.wheelhouse and not Path(config.index.wheelhouse).is_dir():
-        raise UsageError("the wheelhouse is no folder", where=config.index.wheelhouse)
+        raise UsageError(
+            "the wheelhouse is no folder", where=config.index.wheelhouse, fix="--wheelhouse FOLDER"
+        )
     wanted = scratch / "requirements.txt"
     wanted.write_text(requirements, encoding="utf-8")
     tags = [word for tag in platform_tags(platform) for word in ("--platform", tag)]
@@ -134,7 +136,10 @@ def _run(
             timeout=_SECONDS,
         )
     except subprocess.TimeoutExpired:
-        raise UnavailableError(f"pip did not finish within {_SECONDS:g} s") from None
+        raise UnavailableError(
+            f"pip did not finish within {_SECONDS:g} s",
+            fix="give a nearer index: --index-url URL, or a folder of wheels: --wheelhouse FOLDER",
+        ) from None
     if done.returncode:
         logged = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
         raise _failed(redact(done.stderr), redact(logged))

@@ -88,10 +88,14 @@ def _check_free(folder: Path) -> None:
             f"{folder.name} holds something else",
             where=str(folder),
             why="it would be replaced, and this command did not write it",
-            fix=f"name another folder: --out {shell_word(f'{folder.name}-image')}",
+            fix=f"name another folder: --output {shell_word(f'{folder.name}-image')}",
         )
     if folder.exists() and not folder.is_dir():
-        raise ConflictError(f"{folder.name} is a file", where=str(folder))
+        raise ConflictError(
+            f"{folder.name} is a file",
+            where=str(folder),
+            fix=f"name another folder: --output {shell_word(folder.name + '-image')}",
+        )
 
 
 def _settle(folder: Path) -> list[str]:

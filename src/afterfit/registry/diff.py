@@ -11,7 +11,7 @@ from afterfit.core.bundle import Manifest, Variant
 from afterfit.core.fingerprint import Fingerprint
 from afterfit.core.metric import Metric, find
 from afterfit.core.signature import Column, Signature
-from afterfit.errors import AfterfitError, IntegrityError
+from afterfit.errors import RESTORE, AfterfitError, IntegrityError
 from afterfit.records.codec import Stored
 from afterfit.registry.version import Version
 from afterfit.store.blobs import BlobStore
@@ -257,12 +257,14 @@ def _evidence(
 def _read(blobs: BlobStore, manifest: Manifest, name: str, kind: type[T]) -> T:
     entry = manifest.files.get(name)
     if entry is None:
-        raise IntegrityError(f"the bundle has no {name}", why="every bundle has one")
+        raise IntegrityError(f"the bundle has no {name}", why="every bundle has one", fix=RESTORE)
     try:
         return msgspec.json.decode(blobs.read(entry.sha256), type=kind)
     except msgspec.MsgspecError as error:
         where = str(blobs.path(entry.sha256))
-        raise IntegrityError(f"{name} cannot be read", where=where, why=str(error)) from None
+        raise IntegrityError(
+            f"{name} cannot be read", where=where, why=str(error), fix=RESTORE
+        ) from None
 
 
 def _some(values: list[str]) -> str:

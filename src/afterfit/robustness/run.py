@@ -84,7 +84,9 @@ def _sample(data: Dataset, signature: Signature, config: RobustnessConfig) -> Fr
     random = np.random.default_rng(config.seed)
     chosen = random.permutation(len(data))[: max(1, config.rows)]
     if not len(chosen):
-        raise InputError("the data has no rows to spoil", where=data.source)
+        raise InputError(
+            "the data has no rows to spoil", where=data.source, fix="give --data a table with rows"
+        )
     selected = frames.select(data.frame, signature.names)
     return {name: values[np.sort(chosen)] for name, values in selected.items()}
 

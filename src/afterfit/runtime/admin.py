@@ -90,7 +90,7 @@ async def start_admin(supervisor: Supervisor, settings: ServerSettings) -> str:
     if settings.admin == "none":
         return ""
     if settings.admin == "port" and not settings.admin_token:
-        raise UsageError("an admin port needs a token", where="admin_token")
+        raise UsageError("an admin port needs a token", where="admin_token", fix='admin = "socket"')
     server = Server(AdminApp(supervisor, settings.admin_token), LIMITS)
     loop = asyncio.get_running_loop()
     if settings.admin == "port":

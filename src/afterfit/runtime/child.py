@@ -140,7 +140,10 @@ class WorkerProcess:
         try:
             reply = await asyncio.wait_for(future, seconds)
         except TimeoutError:
-            raise UnavailableError(f"worker {self.slot} did not answer in {seconds:g} s") from None
+            raise UnavailableError(
+                f"worker {self.slot} did not answer in {seconds:g} s",
+                fix="look at the server's own log, or allow more time",
+            ) from None
         finally:
             self._replies.pop(message.request, None)
         if reply.error:
@@ -153,7 +156,9 @@ class WorkerProcess:
 
     def _send(self, message: Any) -> None:
         if self._writer.is_closing():
-            raise UnavailableError(f"worker {self.slot} has ended")
+            raise UnavailableError(
+                f"worker {self.slot} has ended", fix="look at the server's own log"
+            )
         self._writer.write(msgspec.json.encode(message) + b"\n")
 
     async def _listen(self, reader: asyncio.StreamReader) -> None:
@@ -177,7 +182,11 @@ class WorkerProcess:
     def _fail_all(self) -> None:
         for future in self._replies.values():
             if not future.done():
-                future.set_exception(UnavailableError(f"worker {self.slot} has ended"))
+                future.set_exception(
+                    UnavailableError(
+                        f"worker {self.slot} has ended", fix="look at the server's own log"
+                    )
+                )
 
 
 def error_from(fields: dict[str, str]) -> AfterfitError:
@@ -187,4 +196,6 @@ def error_from(fields: dict[str, str]) -> AfterfitError:
         if kind.kind == fields.get("kind"):
             parts = {name: fields.get(name, "") for name in ("where", "why", "fix", "code")}
             return kind(fields.get("message", "unknown error"), **parts)
-    return UnavailableError(fields.get("message") or "unknown error")
+    return UnavailableError(
+        fields.get("message") or "unknown error", fix="look at the server's own log"
+    )

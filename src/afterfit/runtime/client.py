@@ -115,7 +115,10 @@ class Client:
 
     def _unavailable(self, error: Exception) -> UnavailableError:
         return UnavailableError(
-            "the server does not answer", where=self.address, why=str(error) or repr(error)
+            "the server does not answer",
+            where=self.address,
+            why=str(error) or repr(error),
+            fix="look at the address, and whether the server runs",
         )
 
 
@@ -186,7 +189,11 @@ class AdminClient:
             return msgspec.json.decode(reply.body, type=Endpoint)
         fields = {key: str(value) for key, value in reply.json().items()}
         if reply.status == 412:
-            raise ConflictError(fields.get("message", "conflict"), why=fields.get("why", ""))
+            raise ConflictError(
+                fields.get("message", "conflict"),
+                why=fields.get("why", ""),
+                fix="read the document again, and change that",
+            )
         raise error_from({"message": fields.get("error", f"status {reply.status}"), **fields})
 
 

@@ -120,7 +120,10 @@ def read_counts(folder: Path) -> list[Window]:
             windows += msgspec.json.decode(path.read_bytes(), type=CountsFile).windows
         except msgspec.MsgspecError as error:
             raise IntegrityError(
-                "live counts cannot be read", where=str(path), why=str(error)
+                "live counts cannot be read",
+                where=str(path),
+                why=str(error),
+                fix="put the file elsewhere; its counts are lost",
             ) from None
     return windows
 

@@ -63,7 +63,10 @@ def persist(state: str, endpoint: Endpoint) -> None:
         write_atomic(folder / DOCUMENT, msgspec.json.encode(endpoint))
     except OSError as error:
         raise ResourceError(
-            "the endpoint document cannot be written", where=state, why=str(error)
+            "the endpoint document cannot be written",
+            where=state,
+            why=str(error),
+            fix="free some space, or give a folder that can be written: --state FOLDER",
         ) from None
 
 

@@ -99,10 +99,18 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 def check(endpoint: Endpoint) -> None:
     """Raise UsageError for a document that means nothing, with the path of what is wrong."""
     if not endpoint.models:
-        raise UsageError("an endpoint needs at least one model", where="$.models")
+        raise UsageError(
+            "an endpoint needs at least one model",
+            where="$.models",
+            fix="name a model with its digest",
+        )
     for name, route in endpoint.models.items():
         if not name or "/" in name or len(name) > 128:
-            raise UsageError("a model name has 1 to 128 characters and no '/'", where="$.models")
+            raise UsageError(
+                "a model name has 1 to 128 characters and no '/'",
+                where="$.models",
+                fix="give it another name",
+            )
         _check_route(route, f"$.models.{name}")
 
 
@@ -116,13 +124,21 @@ def _check_route(route: ModelRoute, where: str) -> None:
         _check_stand_in(route.stand_in, route.primary, f"{where}.stand_in")
     for digest in digests:
         if len(digest) != 64 or set(digest) - set("0123456789abcdef"):
-            raise UsageError("a digest is 64 hexadecimal digits", where=where)
+            raise UsageError(
+                "a digest is 64 hexadecimal digits",
+                where=where,
+                fix="give the whole digest: afterfit version show NAME@NUMBER",
+            )
     _check_shadow(route, f"{where}.shadow")
 
 
 def _check_canary(canary: Canary, primary: str, where: str) -> None:
     if canary.digest == primary:
-        raise UsageError("the canary is the primary itself", where=where)
+        raise UsageError(
+            "the canary is the primary itself",
+            where=where,
+            fix="give the digest of another version, or leave the canary out",
+        )
     if not 0 <= canary.share_ppm <= MILLION:
         raise UsageError(
             f"a share of {canary.share_ppm} parts per million",
@@ -133,18 +149,30 @@ def _check_canary(canary: Canary, primary: str, where: str) -> None:
 
 def _check_stand_in(stand_in: StandIn, primary: str, where: str) -> None:
     if bool(stand_in.digest) == (stand_in.constant is not None):
-        raise UsageError("a stand-in is either a digest or a constant", where=where)
+        raise UsageError(
+            "a stand-in is either a digest or a constant",
+            where=where,
+            fix="leave one of the two out",
+        )
     if stand_in.digest == primary:
-        raise UsageError("the stand-in is the primary itself", where=where)
+        raise UsageError(
+            "the stand-in is the primary itself",
+            where=where,
+            fix="give the digest of another version",
+        )
 
 
 def _check_shadow(route: ModelRoute, where: str) -> None:
     if len(route.shadow) > MOST_SHADOWS:
-        raise UsageError(f"more than {MOST_SHADOWS} shadows", where=where)
+        raise UsageError(f"more than {MOST_SHADOWS} shadows", where=where, fix="leave some out")
     if len(set(route.shadow)) < len(route.shadow):
-        raise UsageError("a shadow is named twice", where=where)
+        raise UsageError("a shadow is named twice", where=where, fix="name each digest once")
     if route.primary in route.shadow:
-        raise UsageError("the primary cannot be its own shadow", where=where)
+        raise UsageError(
+            "the primary cannot be its own shadow",
+            where=where,
+            fix="leave the primary's digest out of the shadows",
+        )
 
 
 def read_endpoint(path: Path) -> Endpoint | None:

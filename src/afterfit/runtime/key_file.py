@@ -223,11 +223,16 @@ def _check_asked(
         raise UsageError(
             "a key's name has 1 to 64 letters, digits, spaces or any of . _ @ : + -",
             where="NAME",
+            fix="afterfit key create NAME --role predict",
         )
     if not roles or set(roles) - set(ROLES):
         raise UsageError("a key needs a role", where="--role", fix=f"one of {', '.join(ROLES)}")
     if any(not model or "/" in model or len(model) > 128 for model in models):
-        raise UsageError("a model name has 1 to 128 characters and no '/'", where="--model")
+        raise UsageError(
+            "a model name has 1 to 128 characters and no '/'",
+            where="--model",
+            fix="name a model that is served: --model churn",
+        )
     if limits.burst and not limits.rate:
         raise UsageError("a burst goes with a rate", where="--burst", fix="give --rate as well")
     if limits.rows_burst and not limits.rows_rate:
@@ -263,4 +268,9 @@ def _cannot_read(path: Path, error: OSError) -> AfterfitError:
         return ForbiddenError(
             "the file of API keys is not to be read", where=where, why=why, fix=fix
         )
-    return ResourceError("the file of API keys cannot be read", where=where, why=why)
+    return ResourceError(
+        "the file of API keys cannot be read",
+        where=where,
+        why=why,
+        fix="look at the owner and the mode of the file",
+    )

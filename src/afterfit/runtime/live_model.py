@@ -143,7 +143,10 @@ class LiveModel(Served):
         if frame is None and parsed.strict is not None:
             frame = parsed.strict()
         if frame is None:
-            raise InputError("the rows do not fit the signature")
+            raise InputError(
+                "the rows do not fit the signature",
+                fix="send what the signature takes; GET /openapi.json has it",
+            )
         return frame
 
     def _run(self, works: list[Work], frame: Frame, outcome: Outcome) -> None:

@@ -17,7 +17,7 @@ from afterfit.core.bundle import GraphOutput, TensorInput
 from afterfit.core.dataset import encode_labels
 from afterfit.core.frame import Frame, MatrixFrame, Predictions, is_missing, missing_mask, row_count
 from afterfit.core.signature import Label
-from afterfit.errors import InputError, ModelError
+from afterfit.errors import RESTORE, InputError, ModelError
 
 __all__ = ["OnnxModel", "feed", "session_options"]
 
@@ -61,7 +61,9 @@ class OnnxModel:
             # ONNX Runtime raises classes of its own and bare RuntimeErrors. The golden rows have
             # shown that the graph itself runs, so what fails here is due to these rows.
             raise InputError(
-                "the model cannot take these rows", why=str(error).splitlines()[0][:300]
+                "the model cannot take these rows",
+                why=str(error).splitlines()[0][:300],
+                fix="send rows like those that the model was trained on",
             ) from None
         found = self._read(answer)
         if not labels:
@@ -99,6 +101,7 @@ class OnnxModel:
                 "the ONNX graph is not the one that variant.json describes",
                 why=f"its inputs are {sorted(has)} and outputs {sorted(outputs)}; described are "
                 f"{sorted(wants)} and {self._names}",
+                fix=RESTORE,
             )
 
 
@@ -141,12 +144,17 @@ def _column(frame: Frame, name: str, tensor: TensorInput) -> np.ndarray:
     try:
         values = frame[name]
     except KeyError:
-        raise InputError(f"no column {name!r}", where=name) from None
+        raise InputError(
+            f"no column {name!r}", where=name, fix=f"send a value for {name!r} in every row"
+        ) from None
     try:
         return _CASTS[tensor.dtype](values, tensor)
     except (ValueError, TypeError, OverflowError) as error:
         raise InputError(
-            f"column {name!r} has a value that is no {tensor.dtype}", where=name, why=str(error)
+            f"column {name!r} has a value that is no {tensor.dtype}",
+            where=name,
+            why=str(error),
+            fix="send a number that fits",
         ) from None
 
 
@@ -195,7 +203,7 @@ _CASTS: dict[str, Callable[[np.ndarray, TensorInput], np.ndarray]] = {
 def _session(source: Path | bytes, threads: int) -> Any:
     where = str(source) if isinstance(source, Path) else "memory"
     if isinstance(source, Path) and not source.is_file():
-        raise ModelError("the model file is not there", where=where)
+        raise ModelError("the model file is not there", where=where, fix=RESTORE)
     try:
         return onnxruntime.InferenceSession(
             source if isinstance(source, bytes) else str(source),
@@ -204,7 +212,10 @@ def _session(source: Path | bytes, threads: int) -> Any:
         )
     except Exception as error:  # noqa: BLE001 - as above, no common class of errors to name
         raise ModelError(
-            "ONNX Runtime cannot load the graph", where=where, why=str(error).splitlines()[0][:300]
+            "ONNX Runtime cannot load the graph",
+            where=where,
+            why=str(error).splitlines()[0][:300],
+            fix="pip install --upgrade onnxruntime   # or export the graph for this one",
         ) from None
 
 
@@ -222,6 +233,7 @@ def _matrix(answer: Any, k: int) -> np.ndarray:
         raise ModelError(
             "the graph's probabilities do not fit the classes",
             why=f"their shape is {list(matrix.shape)} for {k} classes",
+            fix="ship the model again: the bundle does not hold what was examined",
         )
     return matrix
 
@@ -247,4 +259,5 @@ def _codes(labels: np.ndarray, classes: tuple[Label, ...]) -> np.ndarray:
     raise ModelError(
         "the graph answers with a label that is none of the classes",
         why=f"labels {sorted({str(v) for v in labels.tolist()})[:5]}, classes {list(classes)}",
+        fix="ship the model again: the bundle does not hold what was examined",
     )

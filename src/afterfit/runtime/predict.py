@@ -17,7 +17,7 @@ from afterfit.core.frame import Frame, Predictions, row_count
 from afterfit.core.model import Model
 from afterfit.core.scale import answer_scale
 from afterfit.core.signature import Signature
-from afterfit.errors import DependencyError, ModelError
+from afterfit.errors import RESTORE, DependencyError, ModelError
 from afterfit.runtime.columns import frame_of
 from afterfit.runtime.onnx import OnnxModel
 
@@ -122,7 +122,9 @@ def open_variant(
     """Return the model of one variant: ONNX here, others through the group afterfit.variants."""
     if variant.runtime == "onnx":
         if variant.output is None:
-            raise ModelError("variant.json names no output of the graph", where=str(folder))
+            raise ModelError(
+                "variant.json names no output of the graph", where=str(folder), fix=RESTORE
+            )
         return OnnxModel(
             folder / variant.file, variant.inputs, variant.output, signature.classes, threads
         )

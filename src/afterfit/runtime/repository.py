@@ -35,7 +35,7 @@ class Desk:
     async def ask(self, action: Literal["load", "unload"], model: str) -> None:
         """Return when it is done in every worker; raises what kept it from being done."""
         if self.writer is None:
-            raise UnavailableError("the server is starting")
+            raise UnavailableError("the server is starting", fix="ask again in a moment")
         number = next(self._numbers)
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._waiting[number] = future
@@ -44,7 +44,10 @@ class Desk:
         try:
             answer = await asyncio.wait_for(future, ASK_SECONDS)
         except TimeoutError:
-            raise UnavailableError(f"the supervisor did not {action} the model in time") from None
+            raise UnavailableError(
+                f"the supervisor did not {action} the model in time",
+                fix="look at the server's own log, and ask again",
+            ) from None
         finally:
             self._waiting.pop(number, None)
         if answer.error:
@@ -64,7 +67,10 @@ def changed_document(endpoint: Endpoint, action: str, model: str) -> Endpoint | 
     """
     route = endpoint.models.get(model)
     if route is None:
-        raise NotFoundError(f"failed to {action} {model!r}: no model of that name")
+        raise NotFoundError(
+            f"failed to {action} {model!r}: no model of that name",
+            fix="see what is served: GET /version",
+        )
     loaded = action == "load"
     if route.loaded == loaded:
         return None

@@ -118,7 +118,11 @@ class Supervisor:
         """
         check(wanted)
         if wanted.name != self.endpoint.name:
-            raise UsageError("a running endpoint keeps its name", where="$.name")
+            raise UsageError(
+                "a running endpoint keeps its name",
+                where="$.name",
+                fix="leave the name as it is, or start another server",
+            )
         async with self._change:
             now = self.endpoint.generation
             if if_generation != now:

@@ -252,7 +252,10 @@ def _read(path: Path, what: str) -> bytes:
         return path.read_bytes()
     except FileNotFoundError as error:
         raise NotFoundError(
-            f"the file of the {what} is not there", where=str(path), why=str(error.strerror)
+            f"the file of the {what} is not there",
+            where=str(path),
+            why=str(error.strerror),
+            fix="look at the path",
         ) from None
     except PermissionError as error:
         raise ForbiddenError(
@@ -263,5 +266,8 @@ def _read(path: Path, what: str) -> bytes:
         ) from None
     except OSError as error:
         raise ResourceError(
-            f"the file of the {what} cannot be read", where=str(path), why=str(error)
+            f"the file of the {what} cannot be read",
+            where=str(path),
+            why=str(error),
+            fix="look at the owner and the mode of the file",
         ) from None

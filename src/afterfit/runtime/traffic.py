@@ -220,7 +220,11 @@ def _constant_row(constant: Label, signature: Signature) -> np.ndarray:
         except ValueError:
             value = np.nan
         if not np.isfinite(value):
-            raise UsageError(f"{constant!r} is no number to stand in", where="stand_in.constant")
+            raise UsageError(
+                f"{constant!r} is no number to stand in",
+                where="stand_in.constant",
+                fix="give a number: 0.0",
+            )
         return np.array([value])
     words = [_text(label) for label in signature.classes]
     if _text(constant) not in words:
@@ -228,6 +232,7 @@ def _constant_row(constant: Label, signature: Signature) -> np.ndarray:
             f"the model has no class {constant!r}",
             where="stand_in.constant",
             why=f"its classes are {', '.join(words)}"[:300],
+            fix="name one of those",
         )
     row: np.ndarray = np.eye(len(words))[words.index(_text(constant))]
     return row

@@ -15,7 +15,7 @@ from typing import IO, NamedTuple, Self
 import msgspec
 
 from afterfit.core.bundle import Bundle
-from afterfit.errors import IntegrityError, UnavailableError
+from afterfit.errors import RESTORE, IntegrityError, UnavailableError
 from afterfit.runtime.child import error_from
 from afterfit.runtime.client import AdminClient, Client
 from afterfit.runtime.endpoint import Endpoint, ModelRoute
@@ -137,6 +137,7 @@ def link_bundle(bundles: Path, digest: str, folder: Path) -> Path:
     bundles.mkdir(parents=True, exist_ok=True)
     link = bundles / digest
     if link.resolve() != folder:
+            fix=RESTORE,
         link.unlink(missing_ok=True)
         link.symlink_to(folder, target_is_directory=True)
     return link
@@ -216,7 +217,11 @@ def _spawn(
     why = f"waited {seconds:g} s" if process.poll() is None else "it ended"
     _end(process)
     if not ready:
-        raise UnavailableError("the server did not get ready", why=why)
+        raise UnavailableError(
+            "the server did not get ready",
+            why=why,
+            fix="look at what it wrote to its log; serve fewer workers: --workers 1",
+        )
     raise error_from({key: str(value) for key, value in ready.items()})
 
 

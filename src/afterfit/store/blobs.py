@@ -17,7 +17,8 @@ import msgspec
 
 from afterfit.core.bundle import MANIFEST, Bundle, BundleFile, Manifest, check_file_name
 from afterfit.core.digest import CHUNK_BYTES, sha256_bytes, sha256_file
-from afterfit.errors import IntegrityError, NotFoundError
+from afterfit.core.shell import shell_word
+from afterfit.errors import RESTORE, IntegrityError, NotFoundError
 from afterfit.store.files import (
     TEMPORARY,
     is_temporary,
@@ -107,7 +108,14 @@ class BlobStore:
         """Yield each file that is not what its name says; every byte of every blob is hashed."""
         for path in self._files():
             if not _DIGEST.fullmatch(path.name) or path.parent.name != path.name[:2]:
-                yield path, IntegrityError("a file that is no blob", where=str(path))
+                yield (
+                    path,
+                    IntegrityError(
+                        "a file that is no blob",
+                        where=str(path),
+                        fix=f"mv {shell_word(path)} /tmp   # nothing refers to it",
+                    ),
+                )
                 continue
             with os_errors(path, "read"):
                 found = sha256_file(path)
@@ -120,7 +128,10 @@ class BlobStore:
             return msgspec.json.decode(self.read(digest), type=Manifest)
         except msgspec.MsgspecError as error:
             raise IntegrityError(
-                f"{digest[:12]}… is no manifest", where=str(self.path(digest)), why=str(error)
+                f"{digest[:12]}… is no manifest",
+                where=str(self.path(digest)),
+                why=str(error),
+                fix=RESTORE,
             ) from None
 
     def checkout(self, manifest: Manifest, folder: Path) -> Path:
@@ -167,6 +178,7 @@ class BlobStore:
             raise NotFoundError(
                 f"not a digest: {digest[:80]!r}",
                 why="a blob's name is 64 hexadecimal digits",
+                fix="afterfit version list   # shows the digests",
             )
         return self.folder / digest[:2] / digest
 

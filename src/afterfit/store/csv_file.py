@@ -21,6 +21,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 import pyarrow.types as pt
 
+from afterfit.core.shell import shell_word
 from afterfit.core.signature import Signature
 from afterfit.errors import InputError
 from afterfit.store.arrow import arrow_type
@@ -106,7 +107,12 @@ def csv_layout(path: Path) -> Layout:
     except UnicodeDecodeError:
         raise _not_utf8(path) from None
     except csv.Error as error:
-        raise InputError("the header cannot be read", where=str(path), why=str(error)) from None
+        raise InputError(
+            "the header cannot be read",
+            where=str(path),
+            why=str(error),
+            fix="the first line must hold the names of the columns, separated as the rows are",
+        ) from None
     if not header:
         raise InputError(f"{path.name} is empty", where=str(path), fix="give a file with rows")
     names = [name or f"Unnamed: {index}" for index, name in enumerate(header)]
@@ -226,10 +232,15 @@ def _csv_error(layout: Layout, error: pa.ArrowInvalid) -> InputError:
     except pa.ArrowInvalid as again:
         error = again
     if not ragged:
-        return InputError(f"{path.name} cannot be read as CSV", where=str(path), why=str(error))
+        return InputError(
+            f"{path.name} cannot be read as CSV",
+            where=str(path),
+            why=str(error),
+            fix="open it and mend it, or give Parquet",
+        )
     row = ragged[0]
     line = _line_of(layout, row.text)
-    shown = f"sed -n {line}p {shlex.quote(str(path))}   # shows the line: " if line else ""
+    shown = f"sed -n {line}p {shell_word(path)}   # shows the line: " if line else ""
     return InputError(
         f"{path.name} has a row of {row.actual_columns} fields where "
         f"{row.expected_columns} are needed",
@@ -258,7 +269,7 @@ def _not_utf8(path: Path) -> InputError:
         f"{path.name} is not UTF-8 text",
         where=f"{path}, line {line}",
         why="letters beyond ASCII would be guessed otherwise",
-        fix=f"iconv -f {source} -t UTF-8 {shlex.quote(str(path))} "
+        fix=f"iconv -f {source} -t UTF-8 {shell_word(path)} "
         f"> {shlex.quote(f'{path.stem}.utf8.csv')}",
     )
 

@@ -81,9 +81,19 @@ def os_error(error: OSError, path: Path, doing: str) -> AfterfitError:
             fix=f"look at the owner and the mode: ls -ld {shell_word(_existing(path))}",
         )
     if isinstance(error, FileNotFoundError):
-        return NotFoundError(f"{path.name} is not there", where=where, why=str(error.strerror))
+        return NotFoundError(
+            f"{path.name} is not there",
+            where=where,
+            why=str(error.strerror),
+            fix=f"look at the path: ls {shell_word(_existing(path))}",
+        )
     why = f"{error.strerror or error} ({errno.errorcode.get(error.errno or 0, 'no code')})"
-    return ResourceError(f"cannot {doing} {path.name}", where=where, why=why)
+    return ResourceError(
+        f"cannot {doing} {path.name}",
+        where=where,
+        why=why,
+        fix=f"look at the place: ls -ld {shell_word(_existing(path))}",
+    )
 
 
 @contextmanager
@@ -232,7 +242,11 @@ def _place(temporary: Path, path: Path, *, new: bool) -> None:
 
 
 def _exists(path: Path) -> ConflictError:
-    return ConflictError(f"{path.name} exists already", where=str(path))
+    return ConflictError(
+        f"{path.name} exists already",
+        where=str(path),
+        fix=f"mv {shell_word(path)} {shell_word(f'{path}.old')}   # or name another place",
+    )
 
 
 def _existing(path: Path) -> Path:

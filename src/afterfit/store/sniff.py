@@ -72,7 +72,10 @@ def kind_of(path: Path) -> FileKind:
         )
     if b"\0" in head and head[:2] not in (b"\xff\xfe", b"\xfe\xff"):
         raise InputError(
-            f"{path.name} is a binary file, not a table", where=str(path), why=_READABLE
+            f"{path.name} is a binary file, not a table",
+            where=str(path),
+            why=_READABLE,
+            fix="give CSV, Parquet or Arrow",
         )
     return "csv"
 

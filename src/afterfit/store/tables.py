@@ -113,14 +113,20 @@ def to_labels(y: object, frame: Mapping[str, np.ndarray], where: str) -> np.ndar
     labels = to_column(y, "y", where)
     n = len(next(iter(frame.values())))
     if len(labels) != n:
-        raise InputError(f"y has {len(labels)} values, the table {n} rows", where=where)
+        raise InputError(
+            f"y has {len(labels)} values, the table {n} rows",
+            where=where,
+            fix="give one label for each row",
+        )
     return labels
 
 
 def check_rows(frame: Mapping[str, np.ndarray], where: str) -> None:
     """Raise InputError for a table without columns or rows."""
     if not frame:
-        raise InputError("the table has no columns", where=where)
+        raise InputError(
+            "the table has no columns", where=where, fix="give a table with at least one column"
+        )
     if not len(next(iter(frame.values()))):
         raise no_rows(where)
 
@@ -175,7 +181,10 @@ def _from_array(array: np.ndarray, feature_names: Sequence[str] | None) -> dict[
         )
     names = [f"x{i}" for i in range(array.shape[1])] if feature_names is None else feature_names
     if len(names) != array.shape[1]:
-        raise InputError(f"{len(names)} feature names for {array.shape[1]} columns")
+        raise InputError(
+            f"{len(names)} feature names for {array.shape[1]} columns",
+            fix="give one name for each column of the array",
+        )
     return _from_columns([(str(name), array[:, i]) for i, name in enumerate(names)])
 
 
@@ -192,7 +201,11 @@ def _from_dataframe(source: Any) -> dict[str, np.ndarray]:
         ) from None
     except ValueError as error:
         # pandas allows the same column name more than once, narwhals does not.
-        raise InputError("the DataFrame's columns are unclear", why=str(error)) from None
+        raise InputError(
+            "the DataFrame's columns are unclear",
+            why=str(error),
+            fix="rename the columns so that each name stands once",
+        ) from None
     if isinstance(frame, nw.LazyFrame):
         frame = frame.collect()
     if not isinstance(frame, nw.DataFrame):
@@ -205,7 +218,11 @@ def _from_columns(columns: list[tuple[str, Any]]) -> dict[str, np.ndarray]:
     frame = {name: to_column(values, name) for name, values in columns}
     sizes = {len(array) for array in frame.values()}
     if len(sizes) > 1:
-        raise InputError(f"columns of {len(sizes)} lengths: {sorted(sizes)}", where="memory")
+        raise InputError(
+            f"columns of {len(sizes)} lengths: {sorted(sizes)}",
+            where="memory",
+            fix="give columns of one length",
+        )
     return frame
 
 
@@ -222,6 +239,7 @@ def _texts(values: Any, name: str, where: str) -> np.ndarray:
                 f"row {row + 1}, column {name!r}: a {type(value).__name__} is no plain value",
                 where=where,
                 why="a column holds numbers, booleans, text or dates, one value a row",
+                fix=f"frame[{name!r}] = frame[{name!r}].astype(str)   # or leave the column out",
             )
     return out
 

@@ -97,7 +97,7 @@ class Line:
         """The signature that inspect found."""
         body = self.records["inspect"].body
         if not isinstance(body, InspectRecord):
-            raise UsageError("the model has not been inspected")
+            raise UsageError("the model has not been inspected", fix="walk the step inspect first")
         return body.signature
 
     @property
@@ -105,7 +105,7 @@ class Line:
         """What optimize chose."""
         body = self.records["optimize"].body
         if not isinstance(body, OptimizeRecord):
-            raise UsageError("the model has not been optimized")
+            raise UsageError("the model has not been optimized", fix="walk the step optimize first")
         return body
 
     @cached_property

@@ -119,7 +119,7 @@ class Workspace:
         crash in between leaves a line that let nothing in, and no name without its line.
         """
         if not file.is_file():
-            raise NotFoundError("no such file", where=str(file))
+            raise NotFoundError("no such file", where=str(file), fix="look at the path")
         digest = sha256_file(file)
         if names:
             check_exact(names)

@@ -1,0 +1,66 @@
+"""Every error that a user's mistake can reach says what to do about it."""
+
+from __future__ import annotations
+
+import ast
+from typing import TYPE_CHECKING
+
+from afterfit import errors
+from afterfit.errors import AfterfitError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+# A defect is reported and an interruption was wanted: neither is a user's mistake.
+NO_FIX = {"InternalError", "InterruptedRun"}
+KINDS = {
+    name
+    for name in errors.__all__
+    if isinstance(kind := getattr(errors, name), type) and issubclass(kind, AfterfitError)
+} - NO_FIX
+# What these raise reaches nobody as an error: the reasons why a conversion or a baseline cannot be
+# had are texts of a record, and the formulae check what other code hands to them.
+REASONS = ("core/formulae.py", "models/baseline.py", "models/convert", "stats/")
+# Errors still without a fix, by module. The list may only get shorter.
+WITHOUT = {"runtime/__main__.py": 1}
+
+
+def raised(source: str) -> Iterator[tuple[int, str, set[str | None]]]:
+    """Line, kind and keywords of every error that a module makes."""
+    for node in ast.walk(ast.parse(source)):
+        called = node.func if isinstance(node, ast.Call) else None
+        if isinstance(node, ast.Call) and isinstance(called, ast.Name) and called.id in KINDS:
+            yield node.lineno, called.id, {keyword.arg for keyword in node.keywords}
+
+
+def modules(root: Path) -> Iterator[tuple[str, str]]:
+    """Name and text of every module, but of those that hold reasons."""
+    base = root / "src" / "afterfit"
+    for path in sorted(base.rglob("*.py")):
+        name = path.relative_to(base).as_posix()
+        if not name.startswith(REASONS):
+            yield name, path.read_text(encoding="utf-8")
+
+
+def test_every_error_has_a_fix(project_root: Path) -> None:
+    """What is wrong, where and why are half of a message; the other half is what to do."""
+    found: dict[str, list[int]] = {}
+    for name, source in modules(project_root):
+        for line, _, keywords in raised(source):
+            if not keywords & {"fix", None}:
+                found.setdefault(name, []).append(line)
+    more = {name: lines for name, lines in found.items() if len(lines) > WITHOUT.get(name, 0)}
+    assert more == {}, "say what to do: fix=…"
+    fewer = {name for name, count in WITHOUT.items() if len(found.get(name, [])) < count}
+    assert fewer == set(), "take these off the list"
+
+
+def test_no_error_is_of_no_kind(project_root: Path) -> None:
+    """The root of the tree calls itself a defect: a mistake is of one of the kinds below it."""
+    assert [
+        f"{name}:{line}"
+        for name, source in modules(project_root)
+        for line, kind, _ in raised(source)
+        if kind == "AfterfitError"
+    ] == []
