@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
+import shlex
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from cyclopts import CycloptsError, MissingArgumentError, UnusedCliTokensError
 
-from afterfit.cli.app import COMMANDS, GROUPS, run
+from afterfit.cli.app import COMMANDS, GROUPS, build, run
+from afterfit.cli.explain import load_checks
+from afterfit.runtime.options import parser
 
 ALL = [(name,) for name in COMMANDS] + [
     (group, member) for group, (_, members) in GROUPS.items() for member in members
 ]
 # A command in quotes, in back-quotes, after a prompt or after "fix:"; prose is not meant.
 NAMED = re.compile(r"""["'`$(]\s?afterfit ([a-z]+)(?: ([a-z]+)\b(?![=/.@-]))?""")
+# Where a command ends in a sentence.
+ENDS = re.compile(r"   #|; |, |`|\)| \(| or | and | shows | prints| makes |\. |$")
+OPTION = re.compile(r"(?<![\w-])--[a-z][a-z_-]+")
+FOREIGN = {"--editable", "--help", "--upgrade"}  # of pip, and of every command
 ENVELOPE = {"schema", "ok", "command", "exit", "result", "error", "warnings"}
 
 
@@ -65,8 +75,6 @@ def test_json_answers_have_the_envelope(capsys: pytest.CaptureFixture[str]) -> N
 
 def test_every_finding_explains_itself(capsys: pytest.CaptureFixture[str]) -> None:
     """Each code's page says more than its title."""
-    from afterfit.cli.explain import load_checks
-
     checks = load_checks()
     assert len(checks) > 40
     for code, check in checks.items():
@@ -146,3 +154,76 @@ def test_every_command_that_a_message_names_exists(project_root: Path) -> None:
             if not known:
                 wrong.append(f"{path.relative_to(project_root)}: afterfit {word} {member}")
     assert wrong == []
+
+
+def _text(node: ast.expr) -> str:
+    """The text of an expression of strings, with X for what is only known when it runs."""
+    if isinstance(node, ast.Constant):
+        return str(node.value)
+    if isinstance(node, ast.JoinedStr):
+        return "".join(_text(value) for value in node.values)
+    if isinstance(node, ast.BinOp):
+        return _text(node.left) + _text(node.right)
+    if isinstance(node, ast.IfExp):
+        return f"{_text(node.body)}; {_text(node.orelse)}"
+    return "X"
+
+
+def _fixes(root: Path) -> Iterator[tuple[str, str]]:
+    """Place and text of every ``fix=`` of an error or a finding, and of every finding's page.
+
+    A page's fix stands last.
+    """
+    for path in sorted((root / "src" / "afterfit").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call):
+                for keyword in node.keywords:
+                    if keyword.arg == "fix":
+                        where = f"{path.relative_to(root)}:{keyword.value.lineno}"
+                        yield where, _text(keyword.value)
+    for code, check in load_checks().items():
+        yield code, re.split(r"\bFix\b", " ".join((check.__doc__ or "").split()))[-1]
+
+
+def _refused(command: str) -> str:
+    """Why the command line does not take a whole command; words alone may lack arguments."""
+    words = shlex.split(command)[1:]
+    try:
+        build().parse_args(words, print_error=False, exit_on_error=False, help_on_error=False)
+    except UnusedCliTokensError as error:
+        # X may stand for an option with its value.
+        return "" if set(error.unused_tokens or ()) == {"X"} else str(error)
+    except MissingArgumentError as error:
+        return str(error) if any(word.startswith("-") for word in words) else ""
+    except CycloptsError as error:
+        return str(error)
+    return ""
+
+
+def test_every_fix_is_taken_by_the_command_line(project_root: Path) -> None:
+    """Not its first word alone: each ``afterfit …`` of a fix parses, options and all."""
+    found = 0
+    told = []
+    for where, text in _fixes(project_root):
+        for match in re.finditer(r"\bafterfit (?=[a-z])", text):
+            command = ENDS.split(text[match.start() :])[0].strip()
+            found += 1
+            if why := _refused(command):
+                told.append(f"{where}: {command}: {why}")
+    assert told == []
+    assert found > 30
+
+
+def test_every_option_that_a_fix_names_exists(
+    project_root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """``--effort full`` is an option of a command here, or of the server in an image."""
+    known = FOREIGN | set(OPTION.findall(parser().format_help()))
+    for command in ALL:
+        assert run([*command, "--help"]) == 0
+        known |= set(OPTION.findall(capsys.readouterr().out))
+    fixes = [
+        (where, option) for where, text in _fixes(project_root) for option in OPTION.findall(text)
+    ]
+    assert len(fixes) > 60
+    assert [(where, option) for where, option in fixes if option not in known] == []

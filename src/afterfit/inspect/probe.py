@@ -30,7 +30,7 @@ def sample_answer(model: Model, frame: Frame, source: str) -> Predictions:
         raise ModelError(
             "the model answers NaN or infinity for some of the rows",
             where=source,
-            fix="find the rows with: afterfit predict, and train the model again",
+            fix="look where model.predict(rows) is not finite, and train the model again",
         )
     return answer
 
