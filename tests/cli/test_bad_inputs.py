@@ -58,6 +58,7 @@ def refuse(
         assert code == 2, told.out + told.err
         assert "Traceback" not in told.err + told.out
         assert told.err.count("error: ") == 1
+        assert "\n  fix: " in told.err, told.err
         return told.err
 
     yield attempt
