@@ -9,12 +9,14 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
 from afterfit.errors import InputError, ModelError
+from afterfit.models.host import end_all
 from afterfit.models.loaded import LoadedModel, open_model
 from afterfit.testing.samples import frame_of, labels, pipeline, table
 
@@ -184,6 +186,29 @@ def test_interrupting_ends_the_child_and_the_next_call_works(
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
     assert probe.predict(ask("answer")).main.tolist() == [0.5]
+
+
+def test_whoever_waits_for_a_child_is_told_when_all_are_ended(
+    probe: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As ctrl-C does with those that threads wait for; the next call starts another."""
+    from afterfit.models import wire
+
+    probe.predict(ask("answer"))
+    pid = probe.pid
+    real = wire.receive
+
+    def ended(stream: Any) -> Any:
+        monkeypatch.setattr(wire, "receive", real)
+        end_all()
+        while True:  # until what it answered before is read
+            real(stream)
+
+    monkeypatch.setattr(wire, "receive", ended)
+    with pytest.raises(ModelError, match="killed by SIGKILL"):
+        probe.predict(ask("answer"))
+    assert probe.predict(ask("answer")).main.tolist() == [0.5]
+    assert probe.pid != pid
 
 
 def test_close_leaves_no_process_behind(tmp_path: Path) -> None:

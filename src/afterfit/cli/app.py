@@ -11,6 +11,7 @@ from typing import Any
 
 from cyclopts import App, CycloptsError
 
+from afterfit.cli import interrupt
 from afterfit.cli.output import Answer, as_afterfit_error, print_answer, print_error
 from afterfit.errors import AfterfitError, UsageError
 
@@ -183,6 +184,7 @@ def _call(arguments: Sequence[str]) -> Answer:
             _first_line(str(error)), where=f"afterfit {name}".strip(), fix=f"afterfit {name} --help"
         ) from None
     answer: Any = command(*bound.args, **bound.kwargs)
+    interrupt.check()
     return answer if isinstance(answer, Answer) else Answer(silent=True)
 
 

@@ -19,6 +19,7 @@ from typing import Any
 
 import msgspec
 
+from afterfit.cli import interrupt
 from afterfit.errors import AfterfitError, InternalError, InterruptedRun, ResourceError
 
 JSON_SCHEMA = 1
@@ -62,11 +63,14 @@ def print_error(command: str, error: AfterfitError, *, as_json: bool) -> int:
 
 
 def as_afterfit_error(error: BaseException) -> AfterfitError:
-    """Return any exception as one of ours; a defect keeps its traceback in a file."""
+    """Return any exception as one of ours; a defect keeps its traceback in a file.
+
+    After ctrl-C every error is an interruption: what it cut short fails in ways of its own.
+    """
+    if interrupt.seen() or _interrupted(error):
+        return InterruptedRun("interrupted", why="what was finished is kept; run it again to go on")
     if isinstance(error, AfterfitError):
         return error
-    if _interrupted(error):
-        return InterruptedRun("interrupted", why="what was finished is kept; run it again to go on")
     if isinstance(error, MemoryError):
         return ResourceError("out of memory", fix="give fewer rows, or use a larger machine")
     return _internal(error)

@@ -19,6 +19,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from afterfit.cli import interrupt
+
 
 class TerminalProgress:
     """Shows steps on stderr; use it as a context manager."""
@@ -59,19 +61,22 @@ class TerminalProgress:
         sys.stderr.flush()
 
     def step(self, name: str, total: int | None = None) -> None:
-        """Begin a named piece of work; the one before it is done."""
+        """Begin a named piece of work; the one before it is done. Raises a lost ctrl-C."""
+        interrupt.check()
         self._finish()
         self._name, self._started = name, time.monotonic()
         if self._live:
             self._task = self._bar.add_task(name, total=total)
 
     def advance(self, units: int = 1) -> None:
-        """Tell that some units are done."""
+        """Tell that some units are done. Raises a lost ctrl-C."""
+        interrupt.check()
         if self._task is not None:
             self._bar.advance(self._task, units)
 
     def say(self, text: str) -> None:
-        """Tell one line worth reading."""
+        """Tell one line worth reading. Raises a lost ctrl-C."""
+        interrupt.check()
         self._console.print(text, markup=False)
 
     def _finish(self, *, failed: bool = False) -> None:

@@ -16,7 +16,7 @@ import afterfit
 from afterfit.errors import AfterfitError, InternalError, ModelError
 from afterfit.models import wire
 
-__all__ = ["Host"]
+__all__ = ["Host", "end_all"]
 
 _KEPT_VARIABLES = (
     "HOME",
@@ -48,6 +48,16 @@ _BOOT = (
     "import sys; root = sys.argv.pop(1); sys.path += [] if root in sys.path else [root]; "
     "from afterfit.models.child import main; main()"
 )
+
+
+_living: weakref.WeakSet[subprocess.Popen[bytes]] = weakref.WeakSet()
+
+
+def end_all() -> None:
+    """Kill every child of this process that holds a model; who waits for one gets ModelError."""
+    for process in list(_living):
+        if process.poll() is None:
+            process.kill()
 
 
 class Host:
@@ -123,6 +133,7 @@ class Host:
             env=self._environment(),
             start_new_session=True,
         )
+        _living.add(self._process)
         self._finalizer = weakref.finalize(self, _reap, self._process)
         stream = self._process.stderr
         self._drain = threading.Thread(

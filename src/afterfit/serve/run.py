@@ -84,6 +84,10 @@ class ServerHandle:
         except subprocess.TimeoutExpired:
             self.process.kill()
             code = self.process.wait()
+        except BaseException:
+            # A second ctrl-C: nobody else would end it.
+            self.process.kill()
+            raise
         self._scratch.cleanup()
         return code
 

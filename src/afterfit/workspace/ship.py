@@ -40,6 +40,7 @@ def ship(  # noqa: PLR0913 - see afterfit.ship
     space.reused = []
     with opened_line(space, sources, name, fresh=fresh) as line:
         line.walk()
+        space.progress.step("register")
         version, verdict, gates, why = _register(line, promote=promote, override=override)
         asked: dict[str, Any] = {} if promote else {"promote": False}
         asked |= {"override": override} if override else {}
