@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from tests.e2e.helpers import ask, preprocess, quick_space, serving
+
+from afterfit.serve.follow import Follower
+from afterfit.serve.run import ServerHandle
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
@@ -107,10 +111,14 @@ class Ratio(TransformerMixin, BaseEstimator):
 '''
 
 
-def test_a_pipeline_with_the_users_own_transformer_ships(
+def test_a_pipeline_with_the_users_own_transformer_ships_and_rolls_back(
     adult: tuple[pd.DataFrame, pd.DataFrame], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its code goes into the bundle, the native variant serves, and rollback brings it back."""
+    """Its code goes into the bundle, the native variant serves, and rollback brings it back.
+
+    One server answers by the code of the version that the alias names: after an edit of the code
+    and a second shipping by the new code, after the roll-back by the old.
+    """
     import importlib
 
     from sklearn.linear_model import LogisticRegression
@@ -138,13 +146,34 @@ def test_a_pipeline_with_the_users_own_transformer_ships(
     assert "ratio_of_mine.Ratio" in str(refused.value)
     assert "afterfit trust" in refused.value.fix
     space.trust(path, ("ratio_of_mine.Ratio",))
-    release = space.ship(
-        path, test.drop(columns="income"), test["income"].to_numpy(), name="own", code=code
-    )
+    rows, labels = test.drop(columns="income"), test["income"].to_numpy()
+    release = space.ship(path, rows, labels, name="own", code=code)
     assert release.verdict == "promoted"
     assert "code/ratio_of_mine.py" in release.records["package"].body.files
+    first = model.predict_proba(rows)
+    features = rows[["age", "hours_per_week", "education_num"]].astype(float)
+    turned = features.assign(ratio=features["age"] / features["hours_per_week"])
+    second = model[-1].predict_proba(turned)
+    assert np.abs(first - second).max() > 0.01
     with serving(space, "own@champion", tmp_path) as server:
-        answers = ask(server.client(), test.drop(columns="income"))
-    expected = model.predict_proba(test.drop(columns="income"))
-    served = np.array([[a["probabilities"][str(c)] for c in model.classes_] for a in answers])
-    assert np.abs(served - expected).max() <= 1e-9
+        follower = Follower(
+            server, "own", partial(space.version, "own@champion"), serving=release.version.digest
+        )
+        assert np.abs(_served(server, rows, model) - first).max() <= 1e-9
+        edited = TRANSFORMER.replace(
+            'out["hours_per_week"] / out["age"]', 'out["age"] / out["hours_per_week"]'
+        )
+        (code / "ratio_of_mine.py").write_text(edited)
+        again = space.ship(path, rows, labels, name="own", code=code)
+        assert (again.verdict, again.version.number) == ("promoted", 2)
+        assert follower.look().version == 2
+        assert np.abs(_served(server, rows, model) - second).max() <= 1e-9
+        assert space.rollback("own", why="the test says so").version.number == 1
+        assert follower.look().version == 1
+        assert np.abs(_served(server, rows, model) - first).max() <= 1e-9
+
+
+def _served(server: ServerHandle, rows: pd.DataFrame, model: Any) -> np.ndarray:
+    """The probabilities that a server gives, in the order of the model's classes."""
+    answers = ask(server.client(), rows)
+    return np.array([[a["probabilities"][str(c)] for c in model.classes_] for a in answers])
