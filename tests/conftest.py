@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 ROOT = Path(__file__).resolve().parent.parent
 # Tests are found by path (--import-mode=importlib); what several share is imported as tests.….
@@ -42,19 +43,22 @@ def project_root() -> Path:
 
 @pytest.fixture(scope="session")
 def shared_data() -> Callable[[str], Path]:
-    """A function from a file name to a real table beside the checkout.
+    """A function from a file name to a real table: see CONTRIBUTING.md for where they come from.
 
-    A missing table skips the test with its name, and fails it in continuous integration
-    (``CI=true``), where the tables must be.
+    They are in the folder that ``AFTERFIT_TEST_DATA`` names, or beside the checkout. A missing
+    table skips the test with its name, and fails it in continuous integration (``CI=true``) unless
+    the variable is empty, which says that there are none.
     """
+    return partial(real_table, os.environ)
 
-    def find(name: str) -> Path:
-        path = ROOT.parent / "shared" / "data" / name
-        if path.is_file():
-            return path
-        message = f"NOT RUN: the real table {name} is not at ../shared/data/{name}"
-        if os.environ.get("CI") == "true":
-            pytest.fail(message)
-        pytest.skip(message)
 
-    return find
+def real_table(environ: Mapping[str, str], name: str) -> Path:
+    """The path of a real table; skips or fails the test where it is not there."""
+    named = environ.get("AFTERFIT_TEST_DATA")
+    folder = Path(named) if named else ROOT.parent / "shared" / "data"
+    if named != "" and (folder / name).is_file():
+        return folder / name
+    message = f"NOT RUN: the real table {name} is not there (AFTERFIT_TEST_DATA, CONTRIBUTING.md)"
+    if environ.get("CI") == "true" and named != "":
+        pytest.fail(message)
+    pytest.skip(message)
