@@ -6,14 +6,19 @@ import json
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from sklearn.linear_model import LogisticRegression
 from tests.runtime.bundles import people, people_bundle
 
 from afterfit.cli.app import run
+from afterfit.config import Config, LineSection, ServeSection
+from afterfit.testing.samples import labels, pipeline, table
 from afterfit.workspace import Workspace
 
 SCORES = {"label", "probability_no", "probability_yes"}
@@ -28,8 +33,15 @@ def read_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
     space.registry.register("churn", tmp_path / "draft", who="ana")
     space.version("churn")
     pd.DataFrame(people(50)).to_csv("rows.csv", index=False)
-    undo = _mount_read_only(space.folder) if os.geteuid() == 0 else _take_write_modes(space.folder)
-    yield space.folder
+    with read_only_folder(space.folder):
+        yield space.folder
+
+
+@contextmanager
+def read_only_folder(folder: Path) -> Iterator[None]:
+    """A folder that cannot be written for the time of the block."""
+    undo = _mount_read_only(folder) if os.geteuid() == 0 else _take_write_modes(folder)
+    yield
     subprocess.run(undo, check=True)
 
 
@@ -77,6 +89,45 @@ def test_the_warning_stands_in_the_envelope(
     (warning,) = envelope["warnings"]
     assert "was not kept" in warning
     assert records(read_only) == []
+
+
+@pytest.mark.slow
+def test_the_page_of_a_release_is_told_as_text(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Text and Markdown need no place; HTML goes where it is asked to, else names the folder."""
+    monkeypatch.chdir(tmp_path)
+    data = table(missing=False)
+    data.assign(bought=labels(data)).to_csv("rows.csv", index=False)
+    model = pipeline(LogisticRegression()).fit(data, labels(data))
+    release = Workspace(config=Config(line=LineSection(effort="quick"))).ship(
+        model, Path("rows.csv"), "bought", name="churn"
+    )
+    shutil.rmtree(release.path.parent)
+    with read_only_folder(tmp_path / ".afterfit"):
+        capsys.readouterr()
+        for form in ("text", "markdown"):
+            assert run(["report", "churn@1", "--format", form]) == 0
+            assert "promoted" in capsys.readouterr().out.lower()
+        assert run(["report", "churn@1", "-o", "page.html"]) == 0
+        assert "<html" in Path("page.html").read_text(encoding="utf-8")
+        assert run(["report", "churn@1"]) == 2
+        assert "reports" in capsys.readouterr().err
+
+
+def test_a_server_leaves_no_folder_of_its_own_behind(
+    read_only: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its state, which has no place in the workspace, goes with it."""
+    assert read_only.is_dir()
+    places = tmp_path / "temporary"
+    places.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(places))
+    config = Config(serve=ServeSection(port=0, workers=1))
+    with Workspace(config=config, create=False).serve("churn", events="-") as served:
+        assert [path for path in places.iterdir() if path.name.startswith("afterfit-endpoint-")]
+        assert served.server.client().get("/v2/health/ready").status == 200
+    assert list(places.iterdir()) == []
 
 
 def test_a_monitor_report_is_written_where_it_is_asked_for(

@@ -11,6 +11,7 @@ from afterfit.cli.common import Common, opened
 from afterfit.cli.output import Answer
 from afterfit.report import markdown, text
 from afterfit.store.files import write_bytes
+from afterfit.workspace.publish import write_page
 
 Form = Literal["html", "text", "markdown"]
 
@@ -42,5 +43,7 @@ def report(
     path = output or (release.path if format == "html" else None)
     if output is not None:
         write_bytes(output, content.encode())
+    elif path is not None:
+        write_page(release)
     result = {"report": None if path is None else str(path), "page": page.as_dict()}
     return Answer(result, content if path is None else f"Page: {path}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from afterfit.errors import InputError
@@ -11,7 +10,7 @@ from afterfit.records.ship import ShipRecord
 from afterfit.registry.version import Version
 from afterfit.report import html
 from afterfit.report.build import release_page
-from afterfit.store.files import write_bytes
+from afterfit.store.files import os_errors, write_bytes
 from afterfit.workspace.release import Release
 
 if TYPE_CHECKING:
@@ -22,21 +21,34 @@ def publish(
     space: Workspace, stored: Stored, version: Version, records: dict[str, Stored]
 ) -> Release:
     """Return the Release after writing its page below ``reports/``."""
+    release = rendered(space, stored, version, records)
+    write_page(release)
+    return release
+
+
+def rendered(
+    space: Workspace, stored: Stored, version: Version, records: dict[str, Stored]
+) -> Release:
+    """Return the Release with its page, which is written nowhere yet."""
     record = ship_record(stored)
     page = release_page(record, records, created=stored.envelope.created)
-    rendered = html.render(page)
-    path = space.reports / f"{record.name}-{record.version}.html"
-    space.reports.mkdir(parents=True, exist_ok=True)
-    write_bytes(path, rendered.encode())
     return Release(
         record=record,
         digest=stored.digest,
         version=version,
         page=page,
-        html=rendered,
-        path=Path(path),
+        html=html.render(page),
+        path=space.reports / f"{record.name}-{record.version}.html",
         records=records,
     )
+
+
+def write_page(release: Release) -> None:
+    """Write the page of a release to its place; raises ForbiddenError where that is read-only."""
+    folder = release.path.parent
+    with os_errors(folder, "create"):
+        folder.mkdir(parents=True, exist_ok=True)
+    write_bytes(release.path, release.html.encode())
 
 
 def ship_record(stored: Stored) -> ShipRecord:
@@ -57,7 +69,7 @@ def latest_release(space: Workspace, name: str, number: int | None = None) -> Re
         if isinstance(body, ShipRecord) and body.name == name and number in (None, body.version):
             records = {step: space.records.get(digest) for step, digest in body.records.items()}
             version = space.registry.resolve(f"{name}@{body.version}")
-            return publish(space, stored, version, records)
+            return rendered(space, stored, version, records)
     raise InputError(
         f"{name} has not been shipped from this workspace",
         where=str(space.folder),

@@ -16,7 +16,10 @@ from afterfit.report.page import Page
 
 @dataclass(frozen=True)
 class Release:
-    """One walk of the line: the version, the verdict, the gates and the page."""
+    """One walk of the line: the version, the verdict, the gates and the page.
+
+    ``path`` is where ``ship`` wrote the page, and where ``afterfit report`` writes it again.
+    """
 
     record: ShipRecord
     digest: str

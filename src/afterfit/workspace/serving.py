@@ -57,7 +57,10 @@ def serving(
     bundles, followed = _resolve(space, refs)
     config = _config(space, events, bundles, allow_unauthenticated=allow_unauthenticated)
     stop = threading.Event()
-    with start_server(bundles, config, _state_folder(space, bundles), log=log) as server:
+    with (
+        _state_folder(space, bundles) as state,
+        start_server(bundles, config, state, log=log) as server,
+    ):
         try:
             _follow(space, server, bundles, followed if follow else {}, stop)
             yield Served(server, bundles)
@@ -81,15 +84,18 @@ def _resolve(
     return bundles, followed
 
 
-def _state_folder(space: Workspace, bundles: dict[str, ServedBundle]) -> Path:
-    """Return where the endpoint document goes: elsewhere if the workspace is read-only."""
+@contextmanager
+def _state_folder(space: Workspace, bundles: dict[str, ServedBundle]) -> Iterator[Path]:
+    """Yield where the endpoint document goes: for the block's time elsewhere, if read-only."""
     folder = space.folder / "endpoints" / "-".join(sorted(bundles))
     with suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True)
     if os.access(folder, os.W_OK):
-        return folder
+        yield folder
+        return
     space.progress.say("the workspace is read-only: the state goes to a temporary folder")
-    return Path(tempfile.mkdtemp(prefix="afterfit-endpoint-"))
+    with tempfile.TemporaryDirectory(prefix="afterfit-endpoint-") as elsewhere:
+        yield Path(elsewhere)
 
 
 def _config(
