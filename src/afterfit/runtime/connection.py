@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 import httptools
 
+from afterfit.runtime.arriving import Message
 from afterfit.runtime.compress import LEAST_BYTES, compressed
 from afterfit.runtime.due import Due, Promise, failed, target_of
 from afterfit.runtime.heads import Head, HeadMemo
@@ -21,6 +22,7 @@ __all__ = ["Connection", "Owner"]
 
 REASONS = {status.value: status.phrase for status in HTTPStatus}
 MAX_PIPELINED = 64
+PIECE_BYTES = 4096  # as many of small requests are parsed before a look at who reads the answers
 LINGER_SECONDS = 2.0
 
 
@@ -47,29 +49,6 @@ class Owner(Protocol):
         ...
 
 
-class _Message:
-    """The request that is arriving."""
-
-    __slots__ = (
-        "body",
-        "body_bytes",
-        "fed_bytes",
-        "header_bytes",
-        "headers",
-        "headers_done",
-        "url",
-    )
-
-    def __init__(self) -> None:
-        self.url = b""
-        self.headers: dict[bytes, bytes] = {}
-        self.body: list[bytes] = []
-        self.body_bytes = 0
-        self.header_bytes = 0
-        self.fed_bytes = 0
-        self.headers_done = False
-
-
 class Connection(asyncio.Protocol):
     """One client: bytes to requests, responses to bytes, in order."""
 
@@ -78,11 +57,12 @@ class Connection(asyncio.Protocol):
     def __init__(self, server: Owner) -> None:
         self.server = server
         self.parser: Any = httptools.HttpRequestParser(self)
-        self.chunk = b""
-        self.message = _Message()
+        self.chunk = self.unread = b""
+        self.message = Message()
         self.refusal: tuple[int, str] | None = None
         self.pending: deque[Due] = deque()
         self.last = False
+        self.begun = 0
         self.active_since: float | None = None
         self.idle_since = time.monotonic()
         self.blocked_since: float | None = None
@@ -98,7 +78,7 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         """Cancel what nobody waits for any more."""
-        self.last = True
+        self.last, self.unread = True, b""
         for answer in self.pending:
             answer.abandon()
         self.pending.clear()
@@ -106,7 +86,8 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse some bytes and answer each request that they complete."""
-        if self.last:
+        if self.last or self.unread:
+            self.unread += b"" if self.last else data
             return
         if self.active_since is None and not self.server.closing:
             known = self.server.heads.find(data)
@@ -116,21 +97,47 @@ class Connection(asyncio.Protocol):
             self.chunk = data
         else:
             self.chunk = b""
-        try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            # The message was answered as HTTP/1.1; what follows would be another protocol.
-            self.last = True
-            self._flush()
+        self._parse(data)
+
+    def _parse(self, data: bytes) -> None:
+        """Parse piece by piece; what is left over waits until the answers so far are read."""
+        at = 0
+        while at < len(data) and not self.last:
+            if self._full():
+                self.unread = data[at:]
+                self.transport.pause_reading()
+                return
+            piece = data[at : at + max(PIECE_BYTES, self.message.due)]
+            at += len(piece)
+            begun, fresh = self.begun, self.active_since is None
+            try:
+                self.parser.feed_data(piece)
+            except httptools.HttpParserUpgrade as upgrade:
+                self._upgrade(data[at - len(piece) + upgrade.args[0] :])
+                return
+            except httptools.HttpParserError:
+                self.refusal = self.refusal or (400, "not a valid HTTP/1.1 request")
+            alone = self.begun == begun + fresh
+            if alone and self.active_since is not None and not self.message.headers_done:
+                # The parser keeps an unfinished header to itself, so what it was fed is counted,
+                # but for a header that began behind another request in the same piece.
+                self.message.fed_bytes += len(piece)
+                self._check_header(self.message.fed_bytes)
+            if self.refusal is not None:
+                self._refuse(*self.refusal)
+
+    def _full(self) -> bool:
+        return self.blocked_since is not None or len(self.pending) >= MAX_PIPELINED
+
+    def _read_on(self) -> None:
+        """Go on with what was read already, then with what the client sends."""
+        if self.last or self._full():
             return
-        except httptools.HttpParserError:
-            self.refusal = self.refusal or (400, "not a valid HTTP/1.1 request")
-        if self.active_since is not None and not self.message.headers_done:
-            # The parser keeps an unfinished header to itself, so what it was fed is counted too.
-            self.message.fed_bytes += len(data)
-            self._check_header(self.message.fed_bytes)
-        if self.refusal is not None:
-            self._refuse(*self.refusal)
+        if self.unread:
+            data, self.unread = self.unread, b""
+            self._parse(data)
+        if not self.unread and not self.last:
+            self.transport.resume_reading()
 
     def eof_received(self) -> bool:
         """Keep the write side open while answers are due; TLS has no half of a connection."""
@@ -147,14 +154,14 @@ class Connection(asyncio.Protocol):
     def resume_writing(self) -> None:
         """Read on."""
         self.blocked_since = None
-        if len(self.pending) < MAX_PIPELINED:
-            self.transport.resume_reading()
+        self._read_on()
 
     # What httptools calls, in this order.
 
     def on_message_begin(self) -> None:
         """Begin a request."""
-        self.message = _Message()
+        self.begun += 1
+        self.message = Message()
         self.active_since = time.monotonic()
 
     def on_url(self, url: bytes) -> None:
@@ -163,17 +170,23 @@ class Connection(asyncio.Protocol):
         self._count_header(len(url))
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Take one header; of several with one name the first counts."""
+        """Take one header; of several with one name the first counts, and trailers do not."""
         self._count_header(len(name) + len(value) + 4)
-        if self.refusal is None:
-            self.message.headers.setdefault(name.lower(), value)
+        if self.refusal is None and not self.message.headers_done:
+            name = name.lower()
+            if name == b"host" and name in self.message.headers:
+                self.refusal = (400, "the header has two hosts")
+            self.message.headers.setdefault(name, value)
 
     def on_headers_complete(self) -> None:
         """Refuse by the declared length, and tell a waiting client to go on."""
         self.message.headers_done = True
         headers = self.message.headers
         declared = headers.get(b"content-length", b"0")
-        if declared.isdigit() and int(declared[:20]) > self.server.limits.body_bytes:
+        self.message.declared = int(declared[:20]) if declared.isdigit() else 0
+        if self.parser.get_http_version() == "2.0":
+            self.refusal = (505, "this server speaks HTTP/1.1")
+        if self.message.declared > self.server.limits.body_bytes:
             self.refusal = (413, self._too_large())
         expects = headers.get(b"expect", b"").lower() == b"100-continue"
         if expects and self.refusal is None and not self.pending:
@@ -185,25 +198,47 @@ class Connection(asyncio.Protocol):
         if self.message.body_bytes > self.server.limits.body_bytes:
             self.refusal = self.refusal or (413, self._too_large())
         elif self.refusal is None:
-            self.message.body.append(body)
+            self.message.take(body)
 
     def on_message_complete(self) -> None:
         """Hand the request to the handler."""
-        if self.refusal is not None or self.last:
+        if self.refusal is not None or self.last or self._wants_upgrade():
             return
         message = self.message
         self.active_since = None
         keep = bool(self.parser.should_keep_alive()) and not self.server.closing
         method = self.parser.get_method().decode("ascii", "replace")
         path, query = target_of(message.url)
-        body = b"".join(message.body)
-        message.body = []
+        body = bytes(message.body)
+        message.body = b""
         if keep and self.chunk and self.parser.get_http_version() == "1.1":
             self.server.heads.learn(
                 self.chunk, Head(method, path, query, message.headers, len(body))
             )
         request = Request(method, path, message.headers, body, query)
         self._take(request, self._inflate(request) or self._call(request), keep_alive=keep)
+
+    def _wants_upgrade(self) -> bool:
+        return bool(self.parser.should_upgrade()) and self.parser.get_method() != b"CONNECT"
+
+    def _upgrade(self, rest: bytes) -> None:
+        """Read a request again as if it wanted no other protocol, as RFC 9110, 7.8 allows.
+
+        The parser leaves out the body of one that does, and Java's client asks for HTTP/2 so with
+        every first request. What follows a CONNECT is no request of ours.
+        """
+        if self.refusal is not None:
+            self._refuse(*self.refusal)
+            return
+        if not self._wants_upgrade():
+            self.last = True
+            self._flush()
+            return
+        message, version = self.message, self.parser.get_http_version()
+        first = b"%b %b HTTP/%b" % (self.parser.get_method(), message.url, version.encode())
+        kept = [b"%b: %b" % (n, v) for n, v in message.headers.items() if n != b"upgrade"]
+        self.parser = httptools.HttpRequestParser(self)
+        self._parse(b"\r\n".join((first, *kept, b"", rest)))
 
     # Answers.
 
@@ -235,7 +270,8 @@ class Connection(asyncio.Protocol):
 
     def close_when_idle(self) -> None:
         """Close now, or after the answers that are due."""
-        if self.pending or self.active_since is not None or self.lingers_since is not None:
+        busy = self.pending or self.unread or self.active_since is not None
+        if busy or self.lingers_since is not None:
             return
         self.last = True
         self.transport.close()
@@ -253,7 +289,7 @@ class Connection(asyncio.Protocol):
         elif self.blocked_since is not None:
             if now - self.blocked_since > limits.write_seconds:
                 self.transport.abort()
-        elif self.active_since is not None:
+        elif self.active_since is not None and not self.unread:
             if now - self.active_since > limits.request_seconds:
                 self._refuse(408, "the request did not arrive in time")
         elif not self.pending and now - self.idle_since > limits.idle_seconds:
@@ -309,7 +345,8 @@ class Connection(asyncio.Protocol):
         while self.pending and (response := self.pending[0].ready()) is not None:
             answer = self.pending.popleft()
             # Requests that came in before the end are all answered, however they were sent.
-            keep = answer.keep_alive and (not self.server.closing or bool(self.pending))
+            behind = bool(self.pending or self.unread)
+            keep = answer.keep_alive and (not self.server.closing or behind)
             self._write(response, answer.request, keep=keep)
             if not keep:
                 self.last = True
@@ -318,7 +355,9 @@ class Connection(asyncio.Protocol):
                 return
         if self.last and not self.pending:
             self._end()
-        elif self.blocked_since is None and len(self.pending) < MAX_PIPELINED:
+        elif self.unread:
+            asyncio.get_running_loop().call_soon(self._read_on)
+        elif not self._full():
             self.transport.resume_reading()
         self.idle_since = time.monotonic()
 

@@ -319,4 +319,6 @@ def _fixed(path: str, _: int) -> str:
 
 
 def _clip(name: str) -> str:
-    return name if len(name) <= 80 else f"{name[:80]}…"
+    # The lenient parser takes halves of surrogate pairs, and an answer cannot hold them.
+    whole = name[:80].encode("utf-8", "replace").decode()
+    return whole if len(name) <= 80 else f"{whole}…"

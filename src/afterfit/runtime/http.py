@@ -26,7 +26,8 @@ class Server:
     """Connections that share a handler and limits; made once a process.
 
     ``refused`` is called with the status of each answer that no handler saw (400, 408, 413, 429,
-    431, 503), so that they are counted too. ``observe`` is called with each request and its answer.
+    431, 503), so that they are counted too. ``observe`` is called with each request and its answer,
+    ``left`` with the number of connections after one of them has ended.
     """
 
     def __init__(
@@ -35,11 +36,13 @@ class Server:
         limits: HttpLimits | None = None,
         refused: Observer = lambda _: None,
         observe: Callable[[Request, Response], None] | None = None,
+        left: Observer = lambda _: None,
     ) -> None:
         self.handler = handler
         self.limits = limits or HttpLimits()
         self.refused = refused
         self.observe = observe
+        self.left = left
         self.connections: set[Connection] = set()
         self.closing = False
         self.empty = asyncio.Event()
@@ -76,6 +79,7 @@ class Server:
     def forget(self, connection: Connection) -> None:
         """Take note that a connection is gone."""
         self.connections.discard(connection)
+        self.left(len(self.connections))
         if not self.connections:
             self.empty.set()
 

@@ -34,6 +34,8 @@ BOUNDS = tuple(16e-6 * 2 ** (step / 2) for step in range(47))
 """Upper bounds in seconds, 16 µs to 134 s: a quantile is known to a factor of 1.41."""
 FEW = 64
 """Up to so many rows are counted one by one: quicker than to ask numpy."""
+GREATEST = 1e150
+"""Greater values count as this one: a square that overflows would stay in the sums for ever."""
 
 _SUMS = (
     "requests",
@@ -174,6 +176,7 @@ class ModelTally:
             for code, count in Counter(codes).items():
                 table[labels + min(code, top)] += count
         if values is not None:
+            values = values.clip(-GREATEST, GREATEST)
             table[base + _PLACES["values"]] += rows
             table[base + _PLACES["value_sum"]] += float(values.sum())
             table[base + _PLACES["value_sq"]] += float(values @ values)
@@ -210,6 +213,7 @@ class PairTally:
 
     def compared(self, flips: int, differences: np.ndarray, rows: int) -> None:
         """Count rows that both have answered; ``differences`` are shadow less primary."""
+        differences = differences.clip(-GREATEST, GREATEST)
         gaps = np.abs(differences)
         self.add("rows", rows)
         self.add("flips", flips)

@@ -88,7 +88,11 @@ class Worker:
         )
         add_repository(self.app, self.desk if settings.repository_control else None)
         self.server = Server(
-            self.app, settings.http, self.app.count_refused, observer(settings.access_log)
+            self.app,
+            settings.http,
+            self.app.count_refused,
+            observer(settings.access_log),
+            left=lambda count: metrics.set("connections", count),
         )
         self.preparing: set[int] = set()
         self.prepared: dict[int, Prepared] = {}

@@ -54,7 +54,8 @@ def test_every_answer_to_generated_requests_is_as_the_document_says(
         for number, (name, make) in enumerate(SERVERS[models].items())
     }
     limits = Limits(rows=50, string_characters=10_000, body_bytes=100_000)
-    settings = ServeConfig(port=0, limits=limits, access_log="none")
+    events = str(tmp_path / "events")
+    settings = ServeConfig(port=0, limits=limits, events=events, access_log="none")
     with start_server(bundles, settings, tmp_path / "state") as handle:
         done = fuzz(f"{handle.url}/openapi.json", config)
         with handle.client() as client:

@@ -61,7 +61,6 @@ def server_paths(server: Server) -> dict[str, Node]:
     text = answer("Prometheus text.", {"text/plain": {"schema": TEXT}})
     paths["/metrics"] = {"get": _read(server, "metrics", "Counters of the server", SERVER, text)}
     paths["/v2/repository/index"] = {"post": _index(server)}
-    paths["/labels"] = {"post": _labels(server)}
     return paths
 
 
@@ -79,6 +78,7 @@ def shared_paths(models: list[Model], server: Server) -> dict[str, Node]:
             paths[path] = {"post": _predict(models[0], server, family, f"{end}_")}
     if one:
         paths.setdefault("/predict", {"post": _predict(models[0], server, "predict", "_")})
+        paths["/labels"] = {"post": _labels(models[0], server, "_")}
     return paths
 
 
@@ -92,7 +92,11 @@ def model_paths(model: Model, server: Server) -> dict[str, Node]:
     }
     base = f"/v2/models/{model.path}"
     by_name = _predict(model, server, "predict", "_by_name_")
-    paths: dict[str, Node] = {f"/predict/{model.path}": {"post": by_name}}
+    labels = _labels(model, server, "_by_name_")
+    paths: dict[str, Node] = {
+        f"/predict/{model.path}": {"post": by_name},
+        f"/labels/{model.path}": {"post": labels},
+    }
     paths |= _protocol_paths(model, server, base, "", {})
     versioned = {"parameters": [version]}
     return paths | _protocol_paths(
@@ -202,13 +206,21 @@ def _index(server: Server) -> Node:
     }
 
 
-def _labels(server: Server) -> Node:
+def _labels(model: Model, server: Server, end: str) -> Node:
+    body = {
+        JSON: {"schema": reference("Labels")},
+        CSV: {"schema": TEXT},
+        LINES: {"schema": TEXT},
+    }
     return {
-        "operationId": "labels",
-        "summary": "What was true of rows that were predicted before",
+        "operationId": f"labels{end}{model.key}",
+        "summary": f"What was true of rows that {model.name} predicted before",
         "description": "Joined by event id or entity; the greatest time wins; sent again, no harm.",
         "tags": [SERVER],
         "parameters": [REQUEST_ID],
-        "requestBody": {"required": True, "content": ANYTHING},
-        "responses": {"200": answer("They were taken.", ANYTHING), **problems(server, *BODY)},
+        "requestBody": {"required": True, "content": body},
+        "responses": {
+            "200": answer("They were taken.", {JSON: {"schema": reference("LabelsTaken")}}),
+            **problems(server, 404, 501, *BODY),
+        },
     }

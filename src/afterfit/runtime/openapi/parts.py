@@ -44,6 +44,7 @@ STATUSES = {
     429: "More work than the server gets through; nothing was done. Try again after `retry-after`.",
     431: "The request's header is too large.",
     500: "A defect; the log has it under the request id.",
+    501: "This server does not do that.",
     503: "Not ready, stopping, or too many connections.",
     504: "The deadline passed before the model could run.",
 }

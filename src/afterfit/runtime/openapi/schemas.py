@@ -56,6 +56,34 @@ SHARED: dict[str, Schema] = {
             "shape": {"type": "array", "items": {"type": "integer"}},
         },
     },
+    "Labels": {
+        "type": "object",
+        "additionalProperties": False,
+        "required": ["labels"],
+        "properties": {
+            "labels": {
+                "type": "array",
+                "minItems": 1,
+                "items": {
+                    "type": "object",
+                    "description": "One of event_id and entity, and one of label and value.",
+                    "additionalProperties": False,
+                    "properties": {
+                        "event_id": {"type": "string", "description": "The id of a prediction."},
+                        "entity": TEXT,
+                        "label": {"description": "The true class."},
+                        "value": {"type": "number", "description": "The true value."},
+                        "ts": {"description": "When it was known: ISO 8601 or since 1970."},
+                    },
+                },
+            }
+        },
+    },
+    "LabelsTaken": {
+        "type": "object",
+        "required": ["accepted", "duplicates"],
+        "properties": {"accepted": {"type": "integer"}, "duplicates": {"type": "integer"}},
+    },
 }
 
 
