@@ -137,11 +137,11 @@ def link_bundle(bundles: Path, digest: str, folder: Path) -> Path:
             "the folder holds another bundle",
             where=str(folder),
             why=f"its digest is {found[:12]}…, expected {digest[:12]}…",
+            fix=RESTORE,
         )
     bundles.mkdir(parents=True, exist_ok=True)
     link = bundles / digest
     if link.resolve() != folder:
-            fix=RESTORE,
         link.unlink(missing_ok=True)
         link.symlink_to(folder, target_is_directory=True)
     return link
