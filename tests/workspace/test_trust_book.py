@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from afterfit.cli.app import run
 from afterfit.config import Config
 from afterfit.errors import UsageError
 from afterfit.models.trust import load_book
@@ -87,6 +89,29 @@ def test_the_log_comes_before_the_book(
         with pytest.raises(KeyboardInterrupt):
             space.trust(model, ("mypkg.Encoder",))
     assert load_book(space.trust_book) == {}
+
+
+def test_what_runs_code_is_let_in_by_two_words_and_reads_as_hostile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """--allow alone changes nothing; with the other flag the verdict still is no clean one."""
+    monkeypatch.chdir(tmp_path)
+    Path("m.pkl").write_bytes(b"cposix\nsystem\n(S'touch marker'\ntR.")
+    asked = ["trust", "m.pkl", "--allow", "posix.system"]
+    assert run(asked) == 2
+    told = capsys.readouterr().err
+    assert "runs commands" in told
+    assert "--i-know-it-runs-code" in told
+    space = Workspace(".afterfit", config=Config())
+    assert (load_book(space.trust_book), space.registry.log()) == ({}, ())
+    assert run([*asked, "--i-know-it-runs-code"]) == 0
+    told = capsys.readouterr().out
+    assert "verdict: hostile, let in by you" in told
+    assert "let in, though it runs commands or replaces the process: posix.system" in told
+    assert "clean" not in told
+    assert run(["trust", "m.pkl", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["result"]["verdict"] == "hostile"
+    assert not Path("marker").exists()
 
 
 def test_what_cannot_be_let_in_leaves_no_line(tmp_path: Path, model: Path) -> None:

@@ -20,13 +20,21 @@ PICKLES = frozenset({"joblib", "pickle", "cloudpickle"})
 ENOUGH_ROWS = 100
 
 
-def about_model(form: str, description: ModelDescription, notes: tuple[str, ...]) -> list[Finding]:
-    """Return findings about the file and how it is loaded."""
+def about_model(
+    form: str,
+    description: ModelDescription,
+    notes: tuple[str, ...],
+    let_in: tuple[tuple[str, str], ...] = (),
+) -> list[Finding]:
+    """Return findings about the file and how it is loaded.
+
+    ``let_in`` are (name, reason) of what a person allowed though it is known to be dangerous.
+    """
     return [
         _versions(description),
         _file_format(form),
         findings.NotIsolated.tip("; ".join(notes)) if notes else findings.NotIsolated.passed(),
-        _trusted(description),
+        _trusted(description, let_in),
     ]
 
 
@@ -61,7 +69,14 @@ def _file_format(form: str) -> Finding:
     )
 
 
-def _trusted(description: ModelDescription) -> Finding:
+def _trusted(description: ModelDescription, let_in: tuple[tuple[str, str], ...]) -> Finding:
+    if let_in:
+        told = "; ".join(f"{name} {reason}" for name, reason in let_in)
+        return findings.Trusted.issue(
+            f"let in by hand, though known to be dangerous: {told}",
+            fix="keep the model in a format that cannot run code, such as skops or ONNX",
+            names=[name for name, _ in let_in],
+        )
     if not description.custom:
         return findings.Trusted.passed()
     return findings.Trusted.tip(

@@ -182,11 +182,12 @@ class OwnLabels(Check):
 class Trusted(Check):
     """Names in the file were let in on purpose.
 
-    What it does: lists what the audit did not know and a person allowed.
+    What it does: lists what the audit did not know and a person allowed; what it knows to be
+    dangerous, such as ``posix.system``, is an issue.
     Why it matters: Afterfit vouches for the rest only.
     Fix: nothing, if the names are yours.
     """
 
     code = "I011"
     title = "nothing was let in by hand"
-    severity = "info"
+    severity = "high"

@@ -52,7 +52,8 @@ def inspect_model(
     signature, outputs = _agree(model, data, train, config)
     reference = data if train is None else train
     description = model.description
-    found = checks.about_model(model.format, description, model.notes)
+    let_in = () if model.audit is None else model.audit.let_in
+    found = checks.about_model(model.format, description, model.notes, let_in)
     found += checks.about_columns(signature, data, reference, named=named)
     found += outputs
     inputs = {"data": data.digest} | ({} if train is None else {"train": train.digest})

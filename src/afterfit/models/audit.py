@@ -15,12 +15,14 @@ from __future__ import annotations
 import hashlib
 import re
 import shlex
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 
 from afterfit.errors import ModelError, UntrustedError
+from afterfit.models.allow import danger
 from afterfit.models.container import expand
 from afterfit.models.native_files import audit_native
 from afterfit.models.opcodes import follow
@@ -30,7 +32,7 @@ from afterfit.models.protobuf import leaves_folder, onnx_facts
 from afterfit.models.skops_file import audit_skops, checked_members, read_member
 from afterfit.models.sniff import Format, compression, opened, sniff_bytes
 
-__all__ = ["Audit", "Verdict", "audit", "require_clean"]
+__all__ = ["Audit", "Verdict", "audit", "known_dangers", "require_clean", "require_meant"]
 
 Verdict = Literal["clean", "unknown", "hostile", "unreadable"]
 SUFFIXES: dict[str, tuple[Format, ...]] = {
@@ -73,6 +75,8 @@ class Audit(msgspec.Struct, frozen=True):
     """Library versions that the file tells."""
     outside: tuple[str, ...] = ()
     """Other files that hold a part of the model, which the digest does not cover."""
+    let_in: tuple[tuple[str, str], ...] = ()
+    """(name, reason) of those known to be dangerous that were allowed: no ``clean`` covers them."""
 
 
 def audit(path: Path, *, allow: frozenset[str] = frozenset()) -> Audit:
@@ -114,7 +118,16 @@ def audit(path: Path, *, allow: frozenset[str] = frozenset()) -> Audit:
         notes=tuple(rules.notes),
         versions=dict(sorted(rules.versions.items())),
         outside=tuple(sorted(rules.outside)),
+        let_in=tuple(known_dangers(rules.globals & allow)),
     )
+
+
+def known_dangers(names: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Yield (name, reason), sorted, of the ``module.name`` that are known to be dangerous."""
+    for full in sorted(names):
+        module, _, name = full.rpartition(".")
+        if reason := danger(module, name):
+            yield full, reason
 
 
 def _verdict(rules: Rules, trouble: str) -> Verdict:
@@ -232,6 +245,28 @@ def require_clean(found: Audit, path: Path) -> None:
         fix=f"afterfit trust {shlex.quote(str(path))} {names}",
         code="unknown",
         found=found.unknown,
+    )
+
+
+def require_meant(found: Audit, path: Path, names: Iterable[str]) -> None:
+    """Return nothing where no name runs code that nobody judges; raises UntrustedError.
+
+    ``found`` is the audit of the file with nothing let in.
+    """
+    wanted = set(names)
+    bad = {n: why for n, why in found.dangerous if n in wanted} | dict(known_dangers(wanted))
+    if not bad:
+        return
+    told = " ".join(f"--allow {shlex.quote(name)}" for name in sorted(wanted))
+    raise UntrustedError(
+        f"{_shown(tuple(sorted(bad)))}: known to be dangerous, so nothing was let in.",
+        where=str(path),
+        why="; ".join(f"{name} {reason}" for name, reason in sorted(bad.items()))
+        + ": whoever made the file decides what it does here",
+        fix=f"{ASK} If you made it: afterfit trust {shlex.quote(str(path))} {told} "
+        "--i-know-it-runs-code",
+        code="hostile",
+        found=tuple(sorted(bad)),
     )
 
 

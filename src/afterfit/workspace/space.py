@@ -19,7 +19,7 @@ from afterfit.core.gate import GateResult, evaluate
 from afterfit.core.metric_names import is_alarm
 from afterfit.core.progress import SILENT, Progress
 from afterfit.errors import AfterfitError, ForbiddenError, NotFoundError
-from afterfit.models.audit import Audit, audit
+from afterfit.models.audit import Audit, audit, require_meant
 from afterfit.models.loaded import Hints, LoadedModel, open_model
 from afterfit.models.trust import allow as grant
 from afterfit.models.trust import check_exact, load_allow
@@ -112,17 +112,22 @@ class Workspace:
         """Where pages are written."""
         return self.folder / "reports"
 
-    def trust(self, file: Path, names: tuple[str, ...]) -> tuple[Audit, frozenset[str]]:
+    def trust(
+        self, file: Path, names: tuple[str, ...], *, hostile: bool = False
+    ) -> tuple[Audit, frozenset[str]]:
         """Return the audit of a model file after letting ``names`` in, and all that is let in.
 
-        What is let in is bound to the file's digest and written to the audit log, the log first: a
-        crash in between leaves a line that let nothing in, and no name without its line.
+        Names that are known to be dangerous raise UntrustedError unless ``hostile``. What is let in
+        is bound to the file's digest and written to the audit log, the log first: a crash in
+        between leaves a line that let nothing in, and no name without its line.
         """
         if not file.is_file():
             raise NotFoundError("no such file", where=str(file), fix="look at the path")
         digest = sha256_file(file)
         if names:
             check_exact(names)
+            if not hostile:
+                require_meant(audit(file), file, names)
             when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
             with file_lock(self.folder / "trust.lock"):
                 self.registry.note(
