@@ -12,6 +12,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from tests.e2e.helpers import quick_space
 
+from afterfit.cli.app import run
 from afterfit.cli.sources import Tables
 from afterfit.config import load_config
 from afterfit.workspace import effort as efforts
@@ -73,6 +74,24 @@ def test_what_the_time_of_the_line_did_not_suffice_for_is_skipped(over: Workspac
     assert told["A006"] == told["O001"] == "skipped"
     assert release.verdict == "promoted"
     assert "skipped" in release.html
+
+
+def test_the_summary_of_a_job_fails_with_a_gate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """``report --format ci`` prints the short Markdown, and exits 1 where a gate did not pass."""
+    monkeypatch.setitem(efforts.BUDGET_SECONDS, "quick", 0.0)
+    monkeypatch.chdir(tmp_path)
+    space = quick_space(tmp_path, gates=["accuracy >= 0.5"])
+    joblib.dump(LogisticRegression().fit(ROWS, TARGET), tmp_path / "m.joblib")
+    space.ship(tmp_path / "m.joblib", ROWS, TARGET)
+    assert run(["report", "m@1", "--format", "ci"]) == 0
+    assert "Exit 0: every gate passed." in capsys.readouterr().out
+    quick_space(tmp_path, gates=["latency_p99_ms <= 20"]).ship(
+        tmp_path / "m.joblib", ROWS, TARGET, promote=False
+    )
+    assert run(["report", "m@1", "--format", "ci"]) == 1
+    assert "Exit 1: a gate failed or had no number" in capsys.readouterr().out
 
 
 def test_the_step_that_a_walk_is_for_has_its_time(over: Workspace) -> None:
