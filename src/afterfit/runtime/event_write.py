@@ -1,8 +1,4 @@
-"""Events into batches of Arrow columns: from blocks of answered rows without an object a row.
-
-A ``Block`` is what the request path hands over. ``served`` makes batches of many blocks of one
-model at once; refusals, labels and single events have functions of their own.
-"""
+"""Events into batches of Arrow columns."""
 
 from __future__ import annotations
 
@@ -29,7 +25,15 @@ from afterfit.runtime.formats.arrow_write import (
     text_column,
 )
 
-__all__ = ["MOST_ROWS", "batches_of", "encode", "flag_bits", "json_column", "times"]
+__all__ = [
+    "MOST_ROWS",
+    "batches_of",
+    "encode",
+    "flag_bits",
+    "json_column",
+    "optional_texts",
+    "times",
+]
 
 MOST_ROWS = 65_536
 """Rows of one batch; the offsets of its texts are 32 bits wide."""
@@ -72,6 +76,11 @@ def flag_bits(masks: Mapping[str, np.ndarray], rows: int) -> np.ndarray:
     for name, mask in masks.items():
         bits[mask] |= FLAG_BITS[name]
     return bits
+
+
+def optional_texts(values: Sequence[str]) -> Written:
+    """Return a column of text in which the empty text is null."""
+    return text_column(values, np.array([value != "" for value in values], dtype=bool))
 
 
 def json_column(values: Sequence[Any]) -> Written:

@@ -1,8 +1,7 @@
 """Events and live counts, made beside the requests and never in their way.
 
-The request path appends one object to a bounded queue. A thread counts the rows and makes batches
-of columns of them; another hands these to the sink. What does not fit, and what the sink cannot
-take, is counted.
+The request path adds to a bounded queue. A thread counts the rows and makes batches of columns of
+them; another hands these to the sink. What does not fit, and what the sink cannot take, is counted.
 """
 
 from __future__ import annotations
@@ -10,8 +9,7 @@ from __future__ import annotations
 import threading
 import time
 import traceback
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
@@ -21,13 +19,12 @@ from afterfit.runtime.counts import LiveCounts
 from afterfit.runtime.event_blocks import (
     Block,
     Capture,
-    Gathered,
     LabelRows,
     Refusal,
-    gather,
     refusal,
     refusals,
 )
+from afterfit.runtime.event_rows import Gathered, Pending, gather
 from afterfit.runtime.log import log_line
 from afterfit.runtime.metrics import FLAGS, Metrics
 from afterfit.runtime.sinks.base import EventSink
@@ -41,8 +38,30 @@ SNAPSHOT_SECONDS = 10.0
 REFUSED_SHARE = 4
 """Refusals may take a fourth of the queue, so that a flood of them displaces no prediction."""
 
+T = TypeVar("T")
 Item = Block | Refusal | LabelRows
-T = TypeVar("T", Block, Refusal, LabelRows)
+Key = tuple[tuple[str, int, str], str, bool]
+"""The model, its role, and whether it stands in for another."""
+
+
+class _Queue:
+    """What waits: rows by model, those of a whole batch apart, refusals and labels."""
+
+    def __init__(self) -> None:
+        self.open: dict[Key, Pending] = {}
+        self.full: list[Pending] = []
+        self.refusals: list[Refusal] = []
+        self.labels: list[LabelRows] = []
+
+    def add(self, block: Block) -> None:
+        """Add rows."""
+        key = (block.model, block.role, block.stand_in)
+        pending = self.open.get(key)
+        if pending is None:
+            pending = self.open[key] = Pending(block)
+        pending.add(block)
+        if pending.rows >= MAX_BATCH:
+            self.full.append(self.open.pop(key))
 
 
 class Journal:
@@ -68,8 +87,9 @@ class Journal:
         self.capture = capture or Capture()
         self.capacity = capacity
         self.counts = LiveCounts(worker)
-        self._queue: deque[Item] = deque()
-        self._waiting = self._refused = 0
+        self._queue = _Queue()
+        self._waiting = 0
+        self._hurry = capacity // 2
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._stopping = False
@@ -83,19 +103,24 @@ class Journal:
 
         What is beyond the capacity is counted. One item alone always fits, whatever its size.
         """
-        rows = len(item)
-        refused = type(item) is Refusal
+        rows = len(item.ids) if isinstance(item, Block) else len(item)
         with self._lock:
-            waiting = self._waiting
-            if (waiting and waiting + rows > self.capacity) or (
-                refused and self._refused * REFUSED_SHARE >= self.capacity
-            ):
+            waiting = self._waiting + rows
+            if waiting > self.capacity and waiting > rows:
                 self.metrics.add("events_dropped", rows)
                 return False
-            self._waiting = waiting + rows
-            self._refused += refused
-        self._queue.append(item)
-        if waiting + rows > self.capacity // 2 or type(item) is LabelRows:
+            if isinstance(item, Block):
+                self._queue.add(item)
+            elif isinstance(item, Refusal):
+                if len(self._queue.refusals) * REFUSED_SHARE >= self.capacity:
+                    self.metrics.add("events_dropped", rows)
+                    return False
+                self._queue.refusals.append(item)
+            else:
+                self._queue.labels.append(item)
+            self._waiting = waiting
+        # Whoever sends labels waits for them.
+        if waiting > self._hurry or isinstance(item, LabelRows):
             self._wake.set()
         return True
 
@@ -138,40 +163,32 @@ class Journal:
         self._snapshot()
 
     def _drain(self) -> None:
-        while self._queue:
-            items: list[Item] = []
-            rows = 0
-            while self._queue and rows < MAX_BATCH:
-                items.append(self._queue.popleft())
-                rows += len(items[-1])
-            self._handle(items)
-            refused = sum(type(item) is Refusal for item in items)
+        while self._waiting:
             with self._lock:
-                self._waiting -= rows
-                self._refused -= refused
+                taken, self._queue = self._queue, _Queue()
+            for pending in (*taken.full, *taken.open.values()):
+                self._handle(pending.rows, self._send_rows, pending)
+            if taken.refusals:
+                self._handle(len(taken.refusals), self._send_refusals, taken.refusals)
+            for labels in taken.labels:
+                if not self._handle(len(labels), self._send_labels, labels):
+                    labels.tell(kept=False)
 
-    def _handle(self, items: Sequence[Item]) -> None:
-        for group in _groups(items):
-            self._guarded(group, self._send_rows)
-        refused = [item for item in items if isinstance(item, Refusal)]
-        if refused:
-            self._guarded(refused, self._send_refusals)
-        for item in items:
-            if isinstance(item, LabelRows) and not self._guarded([item], self._send_labels):
-                item.tell(kept=False)
-
-    def _guarded(self, items: list[T], act: Callable[[list[T]], None]) -> bool:
+    def _handle(self, rows: int, act: Callable[[T], None], item: T) -> bool:
         """Return whether it went well: a defect must not end the thread, unseen."""
         try:
-            act(items)
+            act(item)
         except Exception:  # noqa: BLE001 - as above
-            self._count("events_failed", sum(map(len, items)))
+            self._count("events_failed", rows)
             log_line({"event": "error", "trace": traceback.format_exc()})
             return False
+        finally:
+            with self._lock:
+                self._waiting -= rows
         return True
 
-    def _send_rows(self, blocks: list[Block]) -> None:
-        rows = gather(blocks)
+    def _send_rows(self, pending: Pending) -> None:
+        rows = gather(pending)
         self._count_rows(rows)
         if self.outlet is not None:
             for batch in rows.batches(self.endpoint, self.capture):
@@ -182,12 +199,11 @@ class Journal:
             for batch in refusals(items, self.endpoint):
                 self.outlet.put(batch)
 
-    def _send_labels(self, items: list[LabelRows]) -> None:
-        for item in items:
-            if self.outlet is None:
-                item.tell(kept=False)
-            else:
-                self.outlet.put(item.batch(self.endpoint), item.done)
+    def _send_labels(self, labels: LabelRows) -> None:
+        if self.outlet is None:
+            labels.tell(kept=False)
+        else:
+            self.outlet.put(labels.batch(self.endpoint), labels.done)
 
     def _count_rows(self, rows: Gathered) -> None:
         """Count flags and, into this hour's window, values and scores.
@@ -198,7 +214,7 @@ class Journal:
             count = int(np.count_nonzero(rows.flags.masks[name]))
             if count:
                 self.metrics.add(f"flag/{name}", count)
-        first = rows.blocks[0]
+        first = rows.pending.first
         if self.folder is not None:
             self.counts.update(first.model, first.fingerprint, rows.frame, rows.scores)
 
@@ -210,12 +226,3 @@ class Journal:
             self.counts.save(self.folder)
         except OSError:
             self._count("events_failed", 1)
-
-
-def _groups(items: Sequence[Item]) -> list[list[Block]]:
-    """Return the blocks of each model in each of its roles."""
-    groups: dict[tuple[object, str], list[Block]] = {}
-    for item in items:
-        if isinstance(item, Block):
-            groups.setdefault((item.model, item.role), []).append(item)
-    return list(groups.values())
