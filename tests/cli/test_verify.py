@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,27 @@ def _put(space: Workspace, record: AssessRecord) -> str:
 
 def _edited(path: Path) -> bytes:
     return path.read_bytes().replace(b'"n_labelled":0', b'"n_labelled":1')
+
+
+def test_a_record_that_cannot_be_read_is_not_left_out_of_a_list_in_silence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The others are listed; the broken file is a warning, for machines too."""
+    monkeypatch.chdir(tmp_path)
+    space = Workspace(".afterfit")
+    env = Environment(afterfit="1")
+    whole, broken = (_put(space, AssessRecord(subject=s, env=env)) for s in ("one", "two"))
+    (space.records.folder / f"{broken}.json").chmod(0o644)
+    (space.records.folder / f"{broken}.json").write_bytes(b"{")
+    assert run(["record", "list"]) == 0
+    told = capsys.readouterr()
+    assert whole[:12] in told.out
+    assert broken[:12] not in told.out
+    assert f"{broken}.json is left out" in told.err
+    assert run(["record", "list", "--json"]) == 0
+    envelope = json.loads(capsys.readouterr().out)
+    assert [row["digest"] for row in envelope["result"]] == [whole]
+    assert len(envelope["warnings"]) == 1
 
 
 def test_the_head_of_the_audit_log_is_printed(

@@ -17,7 +17,7 @@ NONE = Common()
 
 
 def list_(*, step: str = "", common: Common = NONE) -> Answer:
-    """List the records, the newest first.
+    """List the records, the newest first; files that cannot be read are named as warnings.
 
     Parameters
     ----------
@@ -27,13 +27,16 @@ def list_(*, step: str = "", common: Common = NONE) -> Answer:
     """
     with opened(common) as space:
         rows = space.records.list(step=step or None)
+        broken = space.records.verify()
     result = [{"step": r.body.step, **msgspec.to_builtins(r.envelope)} for r in rows]
     shown = [
         (r.envelope.created, r.body.step, short(r.digest), short(r.body.subject), r.body.status)
         for r in rows
     ]
     text = table(shown, ("created", "step", "record", "subject", "status"))
-    return Answer(result, text if rows else "no records yet")
+    warnings = [f"{path} is left out: {error.message} ({error.why})" for path, error in broken]
+    empty = "no records that can be read" if broken else "no records yet"
+    return Answer(result, text if rows else empty, warnings=warnings)
 
 
 def show(digest: str, *, common: Common = NONE) -> Answer:
