@@ -282,3 +282,29 @@ def test_a_bad_row_fails_alone(tmp_path: Path) -> None:
     assert len(poisoned.calls) < 16
     for place, answer in got.items():
         np.testing.assert_array_equal(answer[0], expected[place])
+
+
+def test_a_request_that_comes_alone_again_and_again_does_not_wait_for_company() -> None:
+    """After some of them the answer is there when submit returns; two at once end that."""
+
+    async def scenario() -> tuple[list[bool], list[list[int]]]:
+        model = Recorder()
+        batcher = model.batcher()
+        at_once = []
+        for _ in range(12):
+            each = work()
+            at_once.append(batcher.submit(each).response is not None)
+            await answered([each])
+            await asyncio.sleep(0)
+        model.sizes.clear()
+        for _ in range(2):
+            pair = [work(), work()]
+            for each in pair:
+                batcher.submit(each)
+            await answered(pair)
+            await asyncio.sleep(0)
+        return at_once, model.sizes
+
+    at_once, sizes = asyncio.run(scenario())
+    assert at_once == [False] * 8 + [True] * 4
+    assert sizes == [[1], [1], [1, 1]]

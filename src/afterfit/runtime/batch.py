@@ -54,6 +54,8 @@ class BatchSettings(msgspec.Struct, frozen=True, kw_only=True):
 MOST_ROWS = 4096
 LEAST_QUEUE, MOST_QUEUE = 256, 20_000
 RECKON_EVERY = 32
+ALONE = 8
+"""After so many requests that came one at a time, the next runs without waiting for company."""
 ALL_OF, ONE_IN = 256, 4
 """The first measurements all count, later ones one in four: the fit has long been found."""
 
@@ -149,6 +151,7 @@ class Batcher:
         self._relief = relief
         self._waiting: deque[Work] = deque()
         self._scheduled = False
+        self._alone = 0
         self._loop: Any = None
         self._pool: ThreadPoolExecutor | None = None
         self._inline_seconds = self.settings.inline_ms / 1000
@@ -188,11 +191,31 @@ class Batcher:
         """Return the promise of the answer."""
         self._waiting.append(work)
         self.rows += work.parsed.size
-        if not self._scheduled:
+        if self._scheduled:
+            self._alone = 0
+        else:
             self._scheduled = True
             self._loop = self._loop or asyncio.get_running_loop()
-            self._loop.call_soon(self._turn)
+            if self._alone < ALONE:
+                self._alone += 1
+                self._loop.call_soon(self._turn)
+            else:
+                self._at_once()
         return work.reply
+
+    def _at_once(self) -> None:
+        """Run what came now, as requests have come one at a time.
+
+        Another one in the same turn of the loop tells that they no longer do.
+        """
+        works, rows = self._take()
+        if works and self.fit.expected(rows) <= self._inline_seconds:
+            self._run(works, rows)
+            self._loop.call_soon(self._turn)
+        elif works:
+            self._run_in_thread(works, rows)
+        else:
+            self._scheduled = False
 
     def close(self) -> None:
         """Let go of the thread, if there is one."""
@@ -201,24 +224,30 @@ class Batcher:
 
     def _turn(self) -> None:
         works, rows = self._take()
-        loop = self._loop
         if not works:
             self._scheduled = False
         elif self.fit.expected(rows) > self._inline_seconds:
-            if self._pool is None:
-                self._pool = ThreadPoolExecutor(1, thread_name_prefix="afterfit-model")
-            future = self._pool.submit(self._infer, works)
-            future.add_done_callback(
-                lambda done: loop.call_soon_threadsafe(self._finished, done, works, rows)
-            )
+            self._run_in_thread(works, rows)
         else:
-            try:
-                outcome = self._infer(works)
-            except Exception as error:  # noqa: BLE001 - a defect is answered, and the queue goes on
-                self._refuse_all(works, error)
-            else:
-                self._close_batch(outcome, works, rows)
-            self._again(loop)
+            self._run(works, rows)
+            self._again(self._loop)
+
+    def _run(self, works: list[Work], rows: int) -> None:
+        try:
+            outcome = self._infer(works)
+        except Exception as error:  # noqa: BLE001 - a defect is answered, and the queue goes on
+            self._refuse_all(works, error)
+        else:
+            self._close_batch(outcome, works, rows)
+
+    def _run_in_thread(self, works: list[Work], rows: int) -> None:
+        loop = self._loop
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(1, thread_name_prefix="afterfit-model")
+        future = self._pool.submit(self._infer, works)
+        future.add_done_callback(
+            lambda done: loop.call_soon_threadsafe(self._finished, done, works, rows)
+        )
 
     def _finished(self, done: Future[Outcome], works: list[Work], rows: int) -> None:
         error = done.exception()

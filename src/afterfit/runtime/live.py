@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from afterfit.core.event import new_ids
 from afterfit.core.frame import Frame, row_count
@@ -96,42 +98,60 @@ class Service:
             self._fail(model, work, error)
 
     def _answer(self, model: LiveModel, part: Part, outcome: Outcome) -> None:
+        """Answer the requests; what is to be kept of them is seen to in the loop's next turn."""
         works, predictions = part.works, part.predictions
         batch = BatchAnswer(model, predictions, new_ids(len(predictions)))
-        infer_us = int(1e6 * (outcome.ended - outcome.framed))
-        waits = [int(1e6 * (outcome.began - work.submitted)) for work in works]
-        counts = [work.parsed.size for work in works]
-        ids = [work.request.id for work in works]
-        self._note(model, batch, part.frame, (ids, counts, waits), _entities(works), infer_us)
-        began, start = time.perf_counter(), 0
-        responses = []
+        responses, start = [], 0
         for work in works:
             stop = start + work.parsed.size
             responses.append(self._finish(work, Answer(batch, start, stop)))
             start = stop
         ended = time.perf_counter()
-        framing, encoding = 1000 * (outcome.framed - outcome.began), 1000 * (ended - began)
-        shared = f"batch;dur={framing:.3f}, infer;dur={infer_us / 1000:.3f}, "
-        shared += f"encode;dur={encoding:.3f}"
+        shared = _timing(outcome, ended)
+        model.in_flight -= len(works)
+        for work, response in zip(works, responses, strict=True):
+            parse = 1000 * (work.submitted - work.request.received)
+            queue = 1000 * (outcome.began - work.submitted)
+            timing = ("server-timing", f"parse;dur={parse:.3f}, queue;dur={queue:.3f}, {shared}")
+            status, body, content_type, headers = response
+            headers = (*headers, *model.marks, timing)
+            work.reply.set(Response(status, body, content_type, headers))
+        self._soon(partial(self._account, model, part, outcome, batch, responses, ended))
+
+    def _account(
+        self,
+        model: LiveModel,
+        part: Part,
+        outcome: Outcome,
+        batch: BatchAnswer,
+        responses: list[Response],
+        ended: float,
+    ) -> None:
+        """Count answered requests and hand them to the journal, the tracer and the shadows."""
+        works = part.works
+        ids = [work.request.id for work in works]
+        counts = [work.parsed.size for work in works]
+        waits = [int(1e6 * (outcome.began - work.submitted)) for work in works]
+        infer_us = int(1e6 * (outcome.ended - outcome.framed))
+        self._note(model, batch, part.frame, (ids, counts, waits), _entities(works), infer_us)
         spent = [ended - work.request.received for work in works]
         for work, response, seconds in zip(works, responses, spent, strict=True):
             self.metrics.request(work.route, response.status, seconds)
-        model.tally.called(len(batch.ids), batch.codes, predictions.values)
-        model.tally.answered(spent, phases(works, outcome, ended - began), time.time())
-        model.in_flight -= len(works)
+        model.tally.called(len(batch.ids), batch.codes, part.predictions.values)
+        model.tally.answered(spent, phases(works, outcome, ended - outcome.ended), time.time())
         if self.tracer is not None:
             self._trace(self.tracer, model, list(zip(works, responses, strict=True)), outcome)
-        for work, response, wait in zip(works, responses, waits, strict=True):
-            parse = 1000 * (work.submitted - work.request.received)
-            timing = f"parse;dur={parse:.3f}, queue;dur={wait / 1000:.3f}, {shared}"
-            status, body, content_type, headers = response
-            work.reply.set(
-                Response(
-                    status, body, content_type, (*headers, *model.marks, ("server-timing", timing))
-                )
-            )
         if model.shadows is not None:
             model.shadows.offer(model, batch, part.frame, (ids, counts))
+
+    def _soon(self, account: Callable[[], None]) -> None:
+        """Call it once the answers are on their way; at once where no event loop runs."""
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            account()
+        else:
+            loop.call_soon(account)
 
     def _trace(
         self,
@@ -210,6 +230,14 @@ class Service:
                 stand_in=model.role == "stand_in",
             )
         )
+
+
+def _timing(outcome: Outcome, ended: float) -> str:
+    """Return the phases that the requests of a batch have in common, in milliseconds."""
+    framing = 1000 * (outcome.framed - outcome.began)
+    infer = 1000 * (outcome.ended - outcome.framed)
+    encode = 1000 * (ended - outcome.ended)
+    return f"batch;dur={framing:.3f}, infer;dur={infer:.3f}, encode;dur={encode:.3f}"
 
 
 def _entities(works: Sequence[Work]) -> list[str] | None:

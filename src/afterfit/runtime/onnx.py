@@ -49,6 +49,9 @@ class OnnxModel:
         self._label = output.label or ""
         self._names = [output.name, self._label] if self._label else [output.name]
         self._check_names()
+        # What ``session.run`` calls once it has looked at its arguments, which are right here.
+        inner = getattr(self.session, "_sess", None)
+        self._call = self.session.run if inner is None else inner.run
 
     def predict(self, frame: Frame) -> Predictions:
         """Return the predictions of n rows; raises InputError for rows the graph cannot take."""
@@ -56,7 +59,7 @@ class OnnxModel:
             return self._read(None)
         feeds = self._feeds(frame)
         try:
-            answer, *labels = self.session.run(self._names, feeds)
+            answer, *labels = self._call(self._names, feeds, None)
         except Exception as error:  # noqa: BLE001
             # ONNX Runtime raises classes of its own and bare RuntimeErrors. The golden rows have
             # shown that the graph itself runs, so what fails here is due to these rows.
