@@ -57,6 +57,29 @@ def test_predictions_of_a_loaded_version_are_in_the_report(
     assert {column.total for column in record.live.columns} == {300}
 
 
+def test_a_folder_of_events_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """That of ``serve --events``; another folder, or a folder without a version, is told."""
+    monkeypatch.chdir(tmp_path)
+    space = Workspace(tmp_path / ".afterfit")
+    people_bundle(tmp_path / "draft")
+    space.registry.register("churn", tmp_path / "draft", who="ana")
+    with afterfit.load("churn@1") as model:
+        model.predict(pd.DataFrame(people(30)))
+    space.events.rename("elsewhere")
+    record = _reported(space, "churn@1", "--log", "elsewhere")
+    assert record.counts["served"] == 30
+    assert record.live is not None
+    capsys.readouterr()
+    assert run(["monitor", "report", "churn", "--log", "draft"]) == 2
+    assert "holds no events" in capsys.readouterr().err
+    assert run(["monitor", "report", "--log", "elsewhere"]) == 2
+    assert "--log elsewhere" in capsys.readouterr().err
+    assert run(["monitor", "report", "churn", "--log", "elsewhere", "--map", "score=p"]) == 2
+    assert "leave out --map" in capsys.readouterr().err
+
+
 def test_a_period_bounds_live_counts_as_well(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -20,7 +20,7 @@ from afterfit.store.files import write_bytes
 def report(
     name: str = "",
     *,
-    log: Annotated[Path | None, Parameter(help="Predictions: CSV, Parquet or Arrow.")] = None,
+    log: Annotated[Path | None, Parameter(help="Predictions: a table, or events.")] = None,
     map: Annotated[  # noqa: A002 - the option's name
         str, Parameter(name="--map", help="Its columns: score=prob,y=label,ts=time.")
     ] = "",
@@ -32,6 +32,8 @@ def report(
     common: Common = Common(),  # noqa: B008 - frozen
 ) -> Answer:
     """Show counts, latency and distributions of a period beside the reference.
+
+    --log takes a CSV, Parquet or Arrow file of predictions, or the folder of serve --events.
 
     Parameters
     ----------

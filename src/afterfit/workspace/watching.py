@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from afterfit.core.frame import Frame
+from afterfit.core.shell import shell_word
 from afterfit.core.signature import Label, Signature
 from afterfit.errors import UsageError
 from afterfit.monitor.config import MonitorConfig
@@ -23,7 +24,7 @@ from afterfit.predict.scores import score_names
 from afterfit.records.codec import Stored
 from afterfit.registry.version import Version
 from afterfit.runtime.counts import read_counts
-from afterfit.runtime.events import read_segments
+from afterfit.runtime.events import read_segments, segments
 from afterfit.runtime.predict import load_bundle
 from afterfit.store.environment import current_environment
 from afterfit.store.tables import read_frame
@@ -32,18 +33,33 @@ if TYPE_CHECKING:
     from afterfit.workspace.space import Workspace
 
 
-def report_on_events(space: Workspace, ref: str, config: MonitorConfig) -> Stored:
-    """Return the record of a version's own events and live counts."""
+def report_on_events(
+    space: Workspace, ref: str, config: MonitorConfig, *, folder: Path | None = None
+) -> Stored:
+    """Return the record of a version's own events and live counts.
+
+    ``folder`` is where its server wrote them, by default the workspace's own. Raises UsageError
+    for one that holds none.
+    """
     started = time.monotonic()
     version, reference = _reference(space, ref)
+    place = space.events if folder is None else folder
+    windows = read_counts(place)
+    if folder is not None and not windows and next(iter(segments(folder)), None) is None:
+        raise UsageError(
+            "the folder holds no events",
+            where=str(folder),
+            why="no server wrote events or live counts there",
+            fix="name the folder of: afterfit serve NAME@champion --events FOLDER",
+        )
     counts = [
         window
-        for window in read_counts(space.events)
+        for window in windows
         if window.digest == version.digest and window.model == version.name
     ]
     events = (
         event
-        for event in read_segments(space.events)
+        for event in read_segments(place)
         if event.kind == "label" or event.model == version.name
     )
     wanted = MonitorConfig(gates=config.gates, since=config.since, until=config.until,
@@ -69,7 +85,13 @@ def report_on_log(
     reference: Path | None = None,
     positive: Label | None = None,
 ) -> Stored:
-    """Return the record of a prediction log, beside a version or beside a table of earlier rows."""
+    """Return the record of a prediction log, beside a version or beside a table of earlier rows.
+
+    A folder is one that a server wrote the events of the version to.
+    """
+    if log.is_dir():
+        _require_version_alone(log, ref, mapping, reference)
+        return report_on_events(space, ref, config, folder=log)
     started = time.monotonic()
     rows = read_frame(log)
     if ref:
@@ -92,6 +114,24 @@ def report_on_log(
         progress=space.progress,
     )
     return space.keep(record, started=started)
+
+
+def _require_version_alone(
+    folder: Path, ref: str, mapping: Mapping[str, str], reference: Path | None
+) -> None:
+    """Do nothing for a folder of events with a version; raises UsageError for anything else."""
+    if not ref:
+        raise UsageError(
+            "a folder of events needs the name of its version",
+            where=str(folder),
+            fix=f"afterfit monitor report NAME@champion --log {shell_word(folder)}",
+        )
+    if mapping or reference is not None:
+        raise UsageError(
+            "events tell their own columns, and are compared with what the version was made of",
+            where=str(folder),
+            fix="leave out --map and --reference, or give a table with --log",
+        )
 
 
 def own_mapping(rows: Frame, signature: Signature) -> dict[str, str]:
