@@ -41,8 +41,10 @@ def read_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
 def read_only_folder(folder: Path) -> Iterator[None]:
     """A folder that cannot be written for the time of the block."""
     undo = _mount_read_only(folder) if os.geteuid() == 0 else _take_write_modes(folder)
-    yield
-    subprocess.run(undo, check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(undo, check=True)
 
 
 def _mount_read_only(folder: Path) -> list[str]:
