@@ -14,6 +14,7 @@ from cyclopts import CycloptsError, MissingArgumentError, UnusedCliTokensError
 
 from afterfit.cli.app import COMMANDS, GROUPS, build, run
 from afterfit.cli.explain import load_checks
+from afterfit.core.finding import LABELS
 from afterfit.runtime.options import parser
 
 ALL = [(name,) for name in COMMANDS] + [
@@ -78,6 +79,9 @@ def test_every_finding_explains_itself(capsys: pytest.CaptureFixture[str]) -> No
     checks = load_checks()
     assert len(checks) > 40
     for code, check in checks.items():
+        labels = list(check.page())
+        assert labels == ["", *(label for label in LABELS if label in labels)], code
+        assert {"Why it matters", "Fix"} <= set(labels), code
         assert run(["explain", code]) == 0
         page = capsys.readouterr().out
         assert check.title in page
@@ -170,10 +174,7 @@ def _text(node: ast.expr) -> str:
 
 
 def _fixes(root: Path) -> Iterator[tuple[str, str]]:
-    """Place and text of every ``fix=`` of an error or a finding, and of every finding's page.
-
-    A page's fix stands last.
-    """
+    """Place and text of every ``fix=`` of an error or a finding, and of every finding's page."""
     for path in sorted((root / "src" / "afterfit").rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call):
@@ -182,7 +183,7 @@ def _fixes(root: Path) -> Iterator[tuple[str, str]]:
                         where = f"{path.relative_to(root)}:{keyword.value.lineno}"
                         yield where, _text(keyword.value)
     for code, check in load_checks().items():
-        yield code, re.split(r"\bFix\b", " ".join((check.__doc__ or "").split()))[-1]
+        yield code, check.page()["Fix"]
 
 
 def _refused(command: str) -> str:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import importlib
-import inspect
+import textwrap
 from importlib.resources import files
 
 from afterfit.cli.common import Common
 from afterfit.cli.output import Answer, table
 from afterfit.core.finding import Check
 from afterfit.errors import NotFoundError
+
+WIDTH = 88
 
 
 def explain(code: str = "", *, common: Common = Common()) -> Answer:  # noqa: B008 - frozen
@@ -36,9 +38,20 @@ def explain(code: str = "", *, common: Common = Common()) -> Answer:  # noqa: B0
         raise NotFoundError(
             f"no finding has the code {code!r}", fix="afterfit explain   # lists them all"
         )
-    page = inspect.getdoc(check) or ""
-    text = f"{check.code}  {check.title}  (severity: {check.severity})\n\n{page}"
-    return Answer({"code": check.code, "title": check.title, "page": page}, text)
+    page = check.page()
+    text = f"{check.code}  {check.title}  (severity: {check.severity})\n\n{_laid_out(page)}"
+    result = {"code": check.code, "title": check.title, "severity": check.severity}
+    return Answer(result | {"page": _named(page)}, text)
+
+
+def _laid_out(page: dict[str, str]) -> str:
+    """Return the page as paragraphs, each behind its label."""
+    paragraphs = (f"{label}: {text}" if label else text for label, text in page.items())
+    return "\n\n".join(textwrap.fill(each, WIDTH, break_on_hyphens=False) for each in paragraphs)
+
+
+def _named(page: dict[str, str]) -> dict[str, str]:
+    return {label.lower().replace(" ", "_") or "summary": text for label, text in page.items()}
 
 
 def load_checks() -> dict[str, type[Check]]:

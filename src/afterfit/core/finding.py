@@ -9,6 +9,7 @@ import msgspec
 Outcome = Literal["issue", "tip", "passed", "not_applicable", "skipped", "ignored"]
 Severity = Literal["info", "low", "medium", "high"]
 
+LABELS = ("What it does", "What it looks for", "Why it matters", "Example", "Fix")
 SEVERITIES: tuple[Severity, ...] = ("info", "low", "medium", "high")
 
 
@@ -30,8 +31,8 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 class Check:
     """A kind of finding: a subclass sets ``code``, ``title``, ``severity`` and its docstring.
 
-    The docstring (what it looks for, why it matters, an example, the fix) is the page that
-    ``afterfit explain CODE`` prints. Subclasses register themselves by their code.
+    The docstring is the page that ``afterfit explain CODE`` prints: a sentence, and a paragraph for
+    each of `LABELS` that says something. Subclasses register themselves by their code.
     """
 
     code: ClassVar[str]
@@ -45,6 +46,18 @@ class Check:
         other = Check.registry.setdefault(cls.code, cls)
         if other is not cls and other.__qualname__ != cls.__qualname__:
             raise TypeError(f"{cls.code} is taken by {other.__qualname__}")
+
+    @classmethod
+    def page(cls) -> dict[str, str]:
+        """Return the docstring's texts by their labels, the sentence at its head by ``""``."""
+        found, label = {"": ""}, ""
+        for line in (cls.__doc__ or "").splitlines():
+            head, colon, rest = line.strip().partition(": ")
+            begins = colon and head in LABELS
+            label = head if begins else label
+            text = rest if begins else line.strip()
+            found[label] = f"{found.get(label, '')} {text}".strip()
+        return found
 
     @classmethod
     def issue(cls, message: str, *, where: str = "", fix: str = "", **evidence: Any) -> Finding:

@@ -18,11 +18,11 @@ __all__ = [
 class NotConverted(Check):
     """No ONNX form of the model could be made, so the model ships as it is.
 
-    **What it looks for.** Every way to convert ended with an error, or the framework has none.
-    **Why it matters.** The native form is as correct, but slower on single rows, takes longer to
+    What it looks for: Every way to convert ended with an error, or the framework has none.
+    Why it matters: The native form is as correct, but slower on single rows, takes longer to
     start and needs the training libraries in the image.
-    **Example.** ``SplineTransformer`` has no converter; a class of your own has none either.
-    **Fix.** Nothing is needed. To gain the speed, use steps that convert, or export the model to
+    Example: ``SplineTransformer`` has no converter; a class of your own has none either.
+    Fix: Nothing is needed. To gain the speed, use steps that convert, or export the model to
     ONNX yourself and give that file.
     """
 
@@ -34,13 +34,13 @@ class NotConverted(Check):
 class NotEqual(Check):
     """A conversion succeeded and answers otherwise, so it was rejected.
 
-    **What it looks for.** Rows (held-out, edge cases, values beside the trees' thresholds) on
+    What it looks for: Rows (held-out, edge cases, values beside the trees' thresholds) on
     which the ONNX form's answer is beyond the tolerance or its label another.
-    **Why it matters.** Converters can be silently wrong: without the comparison these answers
+    Why it matters: Converters can be silently wrong: without the comparison these answers
     would be served.
-    **Example.** LightGBM with ``linear_tree`` converts without a word, and 96 % of its answers are
+    Example: LightGBM with ``linear_tree`` converts without a word, and 96 % of its answers are
     other numbers.
-    **Fix.** Nothing is needed: the model ships as it is. The message names known causes.
+    Fix: Nothing is needed: the model ships as it is. The message names known causes.
     """
 
     code = "O002"
@@ -51,11 +51,11 @@ class NotEqual(Check):
 class ProvenEqual(Check):
     """The ONNX form that ships answers as the model does, on every row that was compared.
 
-    **What it looks for.** No row beyond the tolerance and no other label, on held-out rows, on
+    What it looks for: No row beyond the tolerance and no other label, on held-out rows, on
     rows with missing, unseen and extreme values, and beside the trees' thresholds.
-    **Why it matters.** It is the reason why a converted model may be served in place of yours.
-    **Example.** 4,000 held-out, 620 edge and 3,500 threshold rows: largest difference 2e-16.
-    **Fix.** None needed.
+    Why it matters: It is the reason why a converted model may be served in place of yours.
+    Example: 4,000 held-out, 620 edge and 3,500 threshold rows: largest difference 2e-16.
+    Fix: None needed.
     """
 
     code = "O003"
@@ -66,11 +66,11 @@ class ProvenEqual(Check):
 class Faster(Check):
     """How much faster the form that ships is than the model as it was given.
 
-    **What it looks for.** The median time of a call by rows a call, both forms in turn in one
+    What it looks for: The median time of a call by rows a call, both forms in turn in one
     process on one thread.
-    **Why it matters.** It is what the conversion is for.
-    **Example.** 1 row: 412 µs against 8,700 µs.
-    **Fix.** None needed.
+    Why it matters: It is what the conversion is for.
+    Example: 1 row: 412 µs against 8,700 µs.
+    Fix: None needed.
     """
 
     code = "O004"
@@ -81,10 +81,10 @@ class Faster(Check):
 class SlowerConverted(Check):
     """An exact ONNX form exists, and the model ships as it is because that is faster.
 
-    **What it looks for.** An ONNX form that is more than 10 % slower where it matters.
-    **Why it matters.** Some libraries are faster on many rows than ONNX Runtime on one thread.
-    **Example.** XGBoost with 500 trees: ONNX is 6 times faster on 1 row, half as fast on 256.
-    **Fix.** Choose what counts: ``--goal latency`` (single rows) or ``--goal throughput`` (many).
+    What it looks for: An ONNX form that is more than 10 % slower where it matters.
+    Why it matters: Some libraries are faster on many rows than ONNX Runtime on one thread.
+    Example: XGBoost with 500 trees: ONNX is 6 times faster on 1 row, half as fast on 256.
+    Fix: Choose what counts: ``--goal latency`` (single rows) or ``--goal throughput`` (many).
     Where the ONNX form is slower with both, nothing is needed.
     """
 
@@ -96,12 +96,12 @@ class SlowerConverted(Check):
 class Repaired(Check):
     """Something was mended in a copy of the model so that it could be converted.
 
-    **What it looks for.** Steps that ONNX cannot express as they are, with an equal form
+    What it looks for: Steps that ONNX cannot express as they are, with an equal form
     that it can.
-    **Why it matters.** You should know what differs between your object and what ships; the
+    Why it matters: You should know what differs between your object and what ships; the
     comparison of answers covers it.
-    **Example.** ONNX has no missing text, so a SimpleImputer looks for a marker in place of NaN.
-    **Fix.** None needed; your own model was not changed.
+    Example: ONNX has no missing text, so a SimpleImputer looks for a marker in place of NaN.
+    Fix: None needed; your own model was not changed.
     """
 
     code = "O006"
@@ -112,11 +112,11 @@ class Repaired(Check):
 class AnswersRefusedRows(Check):
     """The ONNX form answers rows that the model refuses.
 
-    **What it looks for.** Edge rows on which the model raises an error and the ONNX form does not.
-    **Why it matters.** A category that was never seen, or a hole where none was, then gets a
+    What it looks for: Edge rows on which the model raises an error and the ONNX form does not.
+    Why it matters: A category that was never seen, or a hole where none was, then gets a
     prediction in place of an error; the service flags such rows (``new_category``, ``missing``).
-    **Example.** OneHotEncoder with ``handle_unknown="error"``.
-    **Fix.** Decide in the pipeline what an unknown value means: ``handle_unknown="ignore"``.
+    Example: OneHotEncoder with ``handle_unknown="error"``.
+    Fix: Decide in the pipeline what an unknown value means: ``handle_unknown="ignore"``.
     """
 
     code = "O007"

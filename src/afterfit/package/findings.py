@@ -10,16 +10,12 @@ from afterfit.core.finding import Check, Severity
 class BaseNotPinned(Check):
     """The base image is named by a tag.
 
-    What it looks for
-        A base image without ``@sha256:…``.
-    Why it matters
-        A tag moves: the same Dockerfile builds another image next month, with another Python and
-        other system libraries than those that were tested.
-    Example
-        ``python:3.11-slim-bookworm`` was rebuilt upstream several times a month.
-    Fix
-        Name the digest: ``afterfit package churn@champion --for dockerfile --base
-        python:3.11-slim-bookworm@sha256:…``. Your builder prints it when it pulls the tag.
+    What it looks for: A base image without ``@sha256:…``.
+    Why it matters: A tag moves: the same Dockerfile builds another image next month, with another
+    Python and other system libraries than those that were tested.
+    Example: ``python:3.11-slim-bookworm`` was rebuilt upstream several times a month.
+    Fix: Name the digest: ``afterfit package churn@champion --for dockerfile --base
+    python:3.11-slim-bookworm@sha256:…``. Your builder prints it when it pulls the tag.
     """
 
     code = "K001"
@@ -30,16 +26,13 @@ class BaseNotPinned(Check):
 class DependenciesHashed(Check):
     """Every distribution of the serving environment is locked with the hashes of its files.
 
-    What it looks for
-        A ``requirements.lock`` in which each line has a version and at least one SHA-256.
-    Why it matters
-        pip then refuses any other bytes, whoever serves them: an index that was broken into, a
-        proxy, or an upload under the same name and version.
-    Example
-        ``numpy==2.4.6 --hash=sha256:…``
-    Fix
-        Nothing to do when it passed. Where hashes cannot be found, give the index or the folder
-        that has the wheels: ``--index-url URL`` or ``--wheelhouse FOLDER``.
+    What it looks for: A ``requirements.lock`` in which each line has a version and at least one
+    SHA-256.
+    Why it matters: pip then refuses any other bytes, whoever serves them: an index that was broken
+    into, a proxy, or an upload under the same name and version.
+    Example: ``numpy==2.4.6 --hash=sha256:…``
+    Fix: Nothing to do when it passed. Where hashes cannot be found, give the index or the folder
+    that has the wheels: ``--index-url URL`` or ``--wheelhouse FOLDER``.
     """
 
     code = "K002"
@@ -50,18 +43,14 @@ class DependenciesHashed(Check):
 class CodeLeftOut(Check):
     """Files beside the user's code that do not belong into a bundle.
 
-    What it looks for
-        Caches (``__pycache__``), hidden files and folders (``.git``, ``.env``), environments,
-        build outputs, compiled Python files, notebooks, tables and databases, and names that
-        usually hold secrets (``*.pem``, ``*.key``, ``id_rsa``).
-    Why it matters
-        A bundle is copied to every server and image that runs the model. A key in it is
-        published, so are the rows of a table, and a cache makes its digest depend on the machine.
-    Example
-        ``src/.env`` beside ``src/encoder.py``.
-    Fix
-        Nothing to do: they are left out. Where the code reads such a file, hand it what it needs
-        by the environment of the server.
+    What it looks for: Caches (``__pycache__``), hidden files and folders (``.git``, ``.env``),
+    environments, build outputs, compiled Python files, notebooks, tables and databases, and names
+    that usually hold secrets (``*.pem``, ``*.key``, ``id_rsa``).
+    Why it matters: A bundle is copied to every server and image that runs the model. A key in it is
+    published, so are the rows of a table, and a cache makes its digest depend on the machine.
+    Example: ``src/.env`` beside ``src/encoder.py``.
+    Fix: Nothing to do: they are left out. Where the code reads such a file, hand it what it needs
+    by the environment of the server.
     """
 
     code = "K003"
@@ -72,15 +61,11 @@ class CodeLeftOut(Check):
 class WheelsIncluded(Check):
     """The wheels are in the build folder, so that building the image asks no index.
 
-    What it looks for
-        Whether ``--vendor`` was given, or the build will ask an index.
-    Why it matters
-        A build that asks an index needs the network and its credentials, and fails when the
-        index is away. What it installs is the same: the hashes see to it.
-    Example
-        A build machine behind a firewall.
-    Fix
-        ``afterfit package churn@champion --for dockerfile --vendor``
+    What it looks for: Whether ``--vendor`` was given, or the build will ask an index.
+    Why it matters: A build that asks an index needs the network and its credentials, and fails when
+    the index is away. What it installs is the same: the hashes see to it.
+    Example: A build machine behind a firewall.
+    Fix: ``afterfit package churn@champion --for dockerfile --vendor``
     """
 
     code = "K004"
@@ -91,15 +76,13 @@ class WheelsIncluded(Check):
 class OpenToAll(Check):
     """The server in the image answers other machines without keys.
 
-    What it looks for
-        Whether the image was told to serve beyond loopback to anybody who reaches it.
-    Why it matters
-        Who can reach the port can use the model, find out how it decides, and keep it busy.
-    Example
-        ``docker run --publish 8080:8080 churn`` on a machine with a public address.
-    Fix
-        Leave ``--allow-unauthenticated`` out and the server refuses to start in the open. Pass it
-        where something in front of the server checks who calls: a gateway, a service mesh.
+    What it looks for: Whether the image was told to serve beyond loopback to anybody who reaches
+    it.
+    Why it matters: Who can reach the port can use the model, find out how it decides, and keep it
+    busy.
+    Example: ``docker run --publish 8080:8080 churn`` on a machine with a public address.
+    Fix: Leave ``--allow-unauthenticated`` out and the server refuses to start in the open. Pass it
+    where something in front of the server checks who calls: a gateway, a service mesh.
     """
 
     code = "K005"
@@ -110,15 +93,11 @@ class OpenToAll(Check):
 class GoldenRows(Check):
     """The model answers the made-up rows that a bundle carries.
 
-    What it looks for
-        Rows drawn from the fingerprint that the model refuses.
-    Why it matters
-        With their expected answers they show, before a server or an image takes a request, that the
-        model answers there as it did here. Without any, nothing shows it.
-    Example
-        A step of the user's parses dates from text, and the rows say "alpha".
-    Fix
-        Let the step answer text that it cannot read: ``pd.to_datetime(…, errors="coerce")``.
+    What it looks for: Rows drawn from the fingerprint that the model refuses.
+    Why it matters: With their expected answers they show, before a server or an image takes a
+    request, that the model answers there as it did here. Without any, nothing shows it.
+    Example: A step of the user's parses dates from text, and the rows say "alpha".
+    Fix: Let the step answer text that it cannot read: ``pd.to_datetime(…, errors="coerce")``.
     """
 
     code = "K006"

@@ -93,5 +93,4 @@ def _about_time(skipped: int, planned: int) -> Finding:
 
 def _fix(check: type[Check]) -> str:
     """Return the part of the check's page that says how to mend it, in one line."""
-    _, _, fix = " ".join((check.__doc__ or "").split()).partition("Fix: ")
-    return fix
+    return check.page().get("Fix", "")
