@@ -15,7 +15,14 @@ from hypothesis import strategies as st
 from tests.runtime.sinking import FullDisk, batch_of, log_lines, some
 
 from afterfit.core.event import Event, new_ids
-from afterfit.runtime.event_schema import CODED, FIELDS, SCHEMA, label_of, label_text
+from afterfit.runtime.event_schema import (
+    CODED,
+    FIELDS,
+    FLAG_BITS,
+    SCHEMA,
+    label_of,
+    label_text,
+)
 from afterfit.runtime.events import Scan, SegmentWriter, batches_of, read_segment, read_segments
 from afterfit.runtime.formats.arrow_write import END
 from afterfit.runtime.sinks.segments import AGAIN_BYTES, mend
@@ -352,3 +359,12 @@ def test_a_batch_without_rows_of_its_own_dictionary_is_small(tmp_path: Path) -> 
     assert written(tmp_path, events).stat().st_size / 4096 < 140
     assert set(CODED) == {"kind", "endpoint", "model", "digest", "role", "label"}
     assert [field.name for field in FIELDS] == list(Event.__struct_fields__[:-1])
+
+
+def test_the_reference_page_has_every_column_and_flag(project_root: Path) -> None:
+    """In their order, with the bits that are written."""
+    page = (project_root / "docs" / "reference" / "events.md").read_text("utf-8")
+    rows = [line.split("|")[1].strip(" `") for line in page.splitlines() if line.startswith("| `")]
+    assert [row for row in rows if row in Event.__struct_fields__] == [f.name for f in FIELDS]
+    (flags,) = [line for line in page.splitlines() if line.startswith("| `flags`")]
+    assert all(f" {bit} " in flags for bit in FLAG_BITS.values())

@@ -14,7 +14,6 @@ from typing import Any
 
 import msgspec
 
-from afterfit.runtime import metrics
 from afterfit.runtime.app import WRITE, App, Route
 from afterfit.runtime.journal import Journal
 from afterfit.runtime.labels import RecentLabels, check_labels, parse_labels, take
@@ -53,13 +52,11 @@ def _find(app: App, parts: list[str], recent: RecentLabels) -> Route | None:
 
 
 def _route(app: App, name: str, recent: RecentLabels) -> Route:
-    counted = "labels" if "labels" in metrics.ROUTES else "unknown"
-
     async def handle(request: Request) -> Response:
         model = app.model(name) if name else _only(app)
         return await _labels(app.service.journal, request, model, recent)
 
-    return Route(counted, WRITE, handle, role="label", model=name)
+    return Route("labels", WRITE, handle, role="label", model=name)
 
 
 def _only(app: App) -> LiveModel:
