@@ -98,6 +98,28 @@ def test_missing_values_that_the_model_refuses_name_the_column(strict: LoadedMod
     assert "imputer" in caught.value.fix
 
 
+def test_one_cell_that_is_no_number_is_named(model: LoadedModel) -> None:
+    """It makes a column of text; what is told is the cell and its row, and not a number."""
+    data = table(missing=False)
+    cells = data["visits"].astype(str).astype(object)
+    cells[17] = "thirty"
+    with pytest.raises(InputError, match="holds text where the model learned numbers") as caught:
+        inspect_model(model, dataset(data.assign(visits=cells), labels(data)), None, CONFIG)
+    assert caught.value.where == "rows.csv: row 18, column visits"
+    assert caught.value.why == "for example 'thirty'; 1 of 240 rows hold no number"
+    assert "row 18" in caught.value.fix
+
+
+def test_decimal_commas_are_told_as_such(model: LoadedModel) -> None:
+    """As a semicolon CSV of another country has them."""
+    data = table(missing=False)
+    cells = data["amount"].astype(str).str.replace(".", ",").astype(object)
+    with pytest.raises(InputError) as caught:
+        inspect_model(model, dataset(data.assign(amount=cells), labels(data)), None, CONFIG)
+    assert "with a decimal point" in caught.value.fix
+    assert caught.value.fix.endswith(cells[0].replace(",", "."))
+
+
 def test_rare_values_are_not_listed_and_ranges_are_the_trainings(model: LoadedModel) -> None:
     """Values on fewer than ten reference rows, which could name a person, are left out."""
     train = table(missing=False)

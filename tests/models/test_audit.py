@@ -40,6 +40,7 @@ from sklearn.svm import SVC
 from afterfit.errors import ModelError, NotFoundError
 from afterfit.models.audit import audit, require_clean
 from afterfit.models.loaded import open_model
+from afterfit.models.save import skops_bytes
 from afterfit.models.sniff import sniff
 
 RANDOM = np.random.default_rng(0)
@@ -310,15 +311,19 @@ def onnx_file(folder: Path, weights: Any, domain: str) -> Path:
 
 
 def test_file_that_is_no_model_is_refused(tmp_path: Path) -> None:
-    """Unknown bytes are unreadable; a missing or empty file and a folder are errors."""
+    """Unknown bytes are unreadable; a missing, empty or cut file and a folder are errors."""
     path = tmp_path / "m.pkl"
-    for content in (b"a,b,c\n1,2,3\n", b"hello", b"\x89PNG\r\n", b"PK\x03\x04rest", b"{}"):
+    for content in (b"a,b,c\n1,2,3\n", b"hello", b"\x89PNG\r\n", b"{}"):
         path.write_bytes(content)
         assert sniff(path) == "unknown", content
         assert audit(path).verdict == "unreadable"
     path.write_bytes(b"")
     with pytest.raises(ModelError, match="empty"):
         sniff(path)
+    whole = skops_bytes(LogisticRegression().fit([[0.0], [1.0]], [0, 1]))
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ModelError, match="truncated"):
+        audit(path)
     with pytest.raises(NotFoundError):
         sniff(tmp_path / "absent.pkl")
     with pytest.raises(ModelError):

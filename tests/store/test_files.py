@@ -157,7 +157,8 @@ def test_a_lock_holds_others_off_and_ends_with_its_process(tmp_path: Path) -> No
     ) as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == "held\n"
-        with pytest.raises(UnavailableError, match="locked"), file_lock(path, timeout_s=0.05):
+        told = f"{tmp_path.name} is locked by another process"
+        with pytest.raises(UnavailableError, match=told), file_lock(path, timeout_s=0.05):
             pass
         holder.kill()
         holder.wait()

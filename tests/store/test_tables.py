@@ -147,6 +147,8 @@ def test_a_path_that_is_no_file_says_so(tmp_path: Path) -> None:
     (tmp_path / "churn.csv").write_text("a\n1\n")
     with pytest.raises(NotFoundError, match=r"did you mean .*churn\.csv"):
         read_dataset(tmp_path / "chrun.csv")
+    with pytest.raises(InputError, match=r"\. is a folder"):
+        read_dataset(Path())
     with pytest.raises(InputError, match="is a folder"):
         read_dataset(tmp_path)
     with pytest.raises(InputError, match="curl"):

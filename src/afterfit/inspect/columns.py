@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 
 from afterfit.core.disclosure import MIN_ROWS, reference_range
-from afterfit.core.frame import Frame, missing_mask, row_count
+from afterfit.core.frame import Frame, is_missing, missing_mask, row_count
 from afterfit.core.signature import MAX_CATEGORIES, NUMERIC_KINDS, Column, ColumnKind
 from afterfit.errors import InputError
 
@@ -59,20 +61,47 @@ def require_kinds(kinds: dict[str, str], frame: Frame, source: str) -> None:
         text = values.dtype.kind == "O" and any(isinstance(v, str) for v in values.tolist())
         if not len(values) or text == (kind == "text"):
             continue
-        what = "text" if text else "numbers"
+        if text:
+            raise _no_numbers(name, frame[name], source)
         raise InputError(
-            f"column {name} holds {what} where the model learned {_PLURAL[kind]}",
+            f"column {name} holds numbers where the model learned text",
             where=f"{source}: column {name}",
-            why=f"for example {values[0]!r}" if not text else f"for example {_text_in(values)!r}",
+            why=f"for example {values[0]!r}",
             fix=f"write {name} in the type that it had in training",
         )
 
 
-_PLURAL = {"text": "text", "number": "numbers"}
+def _no_numbers(name: str, values: np.ndarray, source: str) -> InputError:
+    """Return the error about a column of text: one cell that is no number makes all of it text."""
+    bad = [row for row, value in enumerate(values.tolist(), start=1) if not _is_number(value)]
+    row = bad[0] if bad else 1 + int(np.flatnonzero(~missing_mask(values))[0])
+    example = values[row - 1]
+    others = f"; {len(bad):,} of {len(values):,} rows hold no number" if bad else ""
+    fix = f"write {name} in the type that it had in training"
+    if bad and all(_has_decimal_comma(values[each - 1]) for each in bad):
+        fix = f"write {name} with a decimal point: {str(example).replace(',', '.')}"
+    elif bad and len(bad) < len(values) / 2:
+        fix = f"mend row {row}, or leave the cell empty"
+    return InputError(
+        f"column {name} holds text where the model learned numbers",
+        where=f"{source}: row {row}, column {name}" if bad else f"{source}: column {name}",
+        why=f"for example {example!r}{others}",
+        fix=fix,
+    )
 
 
-def _text_in(values: np.ndarray) -> str:
-    return next(value for value in values.tolist() if isinstance(value, str))
+def _is_number(value: object) -> bool:
+    if is_missing(value):
+        return True
+    try:
+        float(value)  # type: ignore[arg-type]  # what it is no number of, it says
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+def _has_decimal_comma(value: object) -> bool:
+    return isinstance(value, str) and bool(re.fullmatch(r"\s*[-+]?\d*,\d+\s*", value))
 
 
 def build_column(

@@ -60,7 +60,7 @@ def sniff_bytes(data: memoryview, path: Path) -> Format:
         fix = "save the model again, or give the file that holds it"
         raise ModelError("The model file is empty.", where=str(path), fix=fix)
     if head.startswith(b"PK\x03\x04"):
-        return _zip_format(data)
+        return _zip_format(data, path)
     for magic, found in (
         (b"CBM1", "catboost"),
         (b"tree\n", "lightgbm-text"),
@@ -108,12 +108,18 @@ def _braces(head: bytes) -> Format:
     return "unknown"
 
 
-def _zip_format(data: memoryview) -> Format:
+def _zip_format(data: memoryview, path: Path) -> Format:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             names = archive.namelist()
-    except (zipfile.BadZipFile, ValueError, NotImplementedError, OSError, EOFError):
-        return "unknown"
+    except (zipfile.BadZipFile, ValueError, NotImplementedError, OSError, EOFError) as error:
+        raise ModelError(
+            "The model file is truncated or damaged.",
+            where=str(path),
+            why=f"it begins as a zip archive (.skops, .pt), and its table of contents cannot be "
+            f"read: {error}",
+            fix="save the model again, or copy the file again",
+        ) from None
     bare = {name.rpartition("/")[2] for name in names}
     if "schema.json" in names:
         return "skops"

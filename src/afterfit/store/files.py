@@ -204,7 +204,7 @@ def file_lock(path: Path, *, timeout_s: float = LOCK_TIMEOUT_S) -> Iterator[None
     The system drops it when the process ends, so a crash locks nobody out. The file stays.
     Raises UnavailableError after ``timeout_s`` seconds.
     """
-    with os_errors(path, "lock"):
+    with os_errors(path.parent, "lock"):
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     try:
@@ -266,7 +266,7 @@ def _wait_for_lock(descriptor: int, path: Path, timeout_s: float) -> None:
     while not _try_lock(descriptor):
         if time.monotonic() >= until:
             raise UnavailableError(
-                f"{path.name} is locked by another process",
+                f"{path.parent.name or path.parent} is locked by another process",
                 where=str(path),
                 why=f"it did not let go within {timeout_s:g} s",
                 fix="wait for the other command to end, then run this one again",

@@ -131,7 +131,7 @@ def ipc_reader(file: Any, kind: FileKind) -> Any:
 def _head(path: Path) -> bytes:
     if path.is_dir():
         raise InputError(
-            f"{path.name} is a folder",
+            f"{path.name or path} is a folder",
             where=str(path),
             why=_READABLE,
             fix="give one file of it",
