@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import pyarrow as pa
@@ -258,6 +259,29 @@ def test_a_segment_that_is_being_written_is_left_alone(tmp_path: Path) -> None:
     writer.write(batch_of(RICH))
     writer.close()
     assert with_pyarrow(writer._path).num_rows == 10
+
+
+def test_a_segment_is_locked_even_where_somebody_looks_at_it_when_it_begins(
+    tmp_path: Path,
+) -> None:
+    """Else a later look could take it for one that was left behind."""
+    from fcntl import LOCK_EX, LOCK_NB, flock
+
+    looking: list[BinaryIO] = []
+
+    def open_file(path: Path) -> BinaryIO:
+        file = path.open("xb", buffering=0)
+        looking.append(path.open("rb"))
+        flock(looking[0], LOCK_EX)
+        threading.Timer(0.2, looking[0].close).start()
+        return file
+
+    writer = SegmentWriter(tmp_path, "w", open_file=open_file)
+    writer.write(batch_of(RICH))
+    assert looking[0].closed
+    with writer._path.open("rb") as other, pytest.raises(BlockingIOError):
+        flock(other, LOCK_EX | LOCK_NB)
+    writer.close()
 
 
 def test_segments_end_by_size_and_by_age(tmp_path: Path) -> None:

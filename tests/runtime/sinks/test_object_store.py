@@ -136,6 +136,20 @@ os.kill(os.getpid(), signal.SIGKILL)
     assert list((tmp_path / "spool").iterdir()) == []
 
 
+def test_a_segment_that_another_process_uploaded_makes_room_too(tmp_path: Path, local: Any) -> None:
+    """Two workers that begin at once may both find what a third one left."""
+    left = SegmentWriter(tmp_path / "spool", "left")
+    left.write(batch_of(some(100)))
+    left.close()
+    store = Away(local)
+    sink = sink_of(store, tmp_path, first_delay=0.01)
+    assert sink._pending > 0
+    left._path.unlink()
+    until(lambda: sink._pending == 0)
+    sink.close()
+    assert list(read_segments(tmp_path / "store")) == []
+
+
 def test_a_segment_of_a_process_that_lives_is_not_taken(tmp_path: Path, local: Any) -> None:
     """Two workers may share a spool."""
     other = SegmentWriter(tmp_path / "spool", "other")

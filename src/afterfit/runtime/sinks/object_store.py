@@ -65,7 +65,7 @@ class ObjectStoreSink:
         )
         self._trouble = Trouble("upload of events", calm_seconds=0.0)
         self._changed = threading.Condition()
-        self._paths: deque[Path] = deque()
+        self._paths: deque[tuple[Path, int]] = deque()
         self._pending = 0
         self._closing = self._hurried = False
         self._take_over()
@@ -90,11 +90,13 @@ class ObjectStoreSink:
 
     def close(self) -> None:
         """End the segment and upload what waits, until that is done or ``hurry`` is called."""
-        self._writer.close()
-        with self._changed:
-            self._closing = True
-            self._changed.notify()
-        self._thread.join()
+        try:
+            self._writer.close()
+        finally:
+            with self._changed:
+                self._closing = True
+                self._changed.notify()
+            self._thread.join()
         if self._paths:
             log_line({"event": "events_left", "files": len(self._paths), "spool": str(self.spool)})
 
@@ -106,9 +108,10 @@ class ObjectStoreSink:
                     self._add(path)
 
     def _add(self, path: Path) -> None:
+        size = _size(path)
         with self._changed:
-            self._paths.append(path)
-            self._pending += _size(path)
+            self._paths.append((path, size))
+            self._pending += size
             self._changed.notify()
 
     def _run(self) -> None:
@@ -119,9 +122,12 @@ class ObjectStoreSink:
                     self._changed.wait()
                 if not self._paths or self._hurried:
                     return
-                path = self._paths[0]
+                path, size = self._paths[0]
             if self._upload(path):
                 delay = self.first_delay
+                with self._changed:
+                    self._paths.popleft()
+                    self._pending -= size
                 continue
             with self._changed:
                 if not self._hurried:
@@ -131,8 +137,7 @@ class ObjectStoreSink:
 
     def _upload(self, path: Path) -> bool:
         """Return whether a segment is in the store, or is gone from the spool."""
-        size = _size(path)
-        if size:
+        if _size(path):
             try:
                 day = datetime.fromtimestamp(path.stat().st_mtime, UTC).date()
                 folder = f"{self.root}/date={day}"
@@ -142,9 +147,6 @@ class ObjectStoreSink:
                 self._trouble.bad(f"{type(error).__name__}: {error}")
                 return False
         path.unlink(missing_ok=True)
-        with self._changed:
-            self._paths.popleft()
-            self._pending -= size
         self._trouble.good()
         return True
 

@@ -98,7 +98,7 @@ class SegmentWriter:
             raise
         finally:
             file.close()
-        self._closed(self._path)
+            self._closed(self._path)
 
     def _tend(self, file: BinaryIO) -> None:
         now = time.monotonic()
@@ -118,7 +118,8 @@ class SegmentWriter:
         self._path = self.folder / f"events-{self.worker}-{self._sequence:06d}{SUFFIX}"
         file = self._open_file(self._path)
         with suppress(OSError):  # where there are no locks, nothing will be mended
-            _lock(file)
+            # Waits for a process that is just looking whether this segment was left behind.
+            _lock(file, wait=True)
         try:
             _write_all(file, SCHEMA)
         except OSError:
@@ -161,7 +162,7 @@ def _mend(path: Path) -> bool:
         with path.open("r+b", buffering=0) as file:
             if _ended(file):
                 return False
-            _lock(file)
+            _lock(file, wait=False)
             # Between the look and the lock its writer may have ended it.
             if _ended(file):
                 return False
@@ -194,13 +195,13 @@ def _ended(file: BinaryIO) -> bool:
     return file.read(len(END)) == END
 
 
-def _lock(file: BinaryIO) -> None:
+def _lock(file: BinaryIO, *, wait: bool) -> None:
     """Lock a file until it is closed; raises OSError where somebody has it, or nobody can."""
     try:
         from fcntl import LOCK_EX, LOCK_NB, flock
     except ImportError:
         raise OSError("this system has no such locks") from None
-    flock(file.fileno(), LOCK_EX | LOCK_NB)
+    flock(file.fileno(), LOCK_EX if wait else LOCK_EX | LOCK_NB)
 
 
 def _write_all(file: BinaryIO, data: bytes) -> None:
