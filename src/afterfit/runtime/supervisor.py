@@ -268,6 +268,7 @@ class Supervisor:
                 seconds = hung_seconds(self.ledger.metrics, worker.slot)
                 if seconds > limit:
                     self.hangs += 1
+                    self.ledger.metrics.add("worker_hangs")
                     told = {"slot": worker.slot, "pid": worker.pid, "seconds": round(seconds, 1)}
                     log_line({"event": "worker_hung", **told})
                     worker.ready = False
@@ -279,6 +280,7 @@ class Supervisor:
             if self.stopping.is_set():
                 return
             self.restarts += 1
+            self.ledger.metrics.add("worker_restarts")
             try:
                 async with self._change:
                     await self._start(slot)
