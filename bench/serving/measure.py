@@ -7,7 +7,7 @@ import json
 import secrets
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -59,7 +59,7 @@ def measure(peer: Peer, site: Site, plan: Plan, folder: Path) -> dict[str, Any]:
         alone = _undisturbed(plan, lambda: _watched(server, wrk, url, path, single))
         return {
             **many,
-            **{f"single_{name}": alone[name] for name in ("p50_us", "p99_us", "others_core_share")},
+            **{f"single_{name}": alone[name] for name in ("p50_us", "p99_us", "disturbed_share")},
             "ready_s": round(ready_s, 2),
             "memory_mb": round(server.memory_mb(), 1),
             "load_average": machine.load_average(),
@@ -68,16 +68,16 @@ def measure(peer: Peer, site: Site, plan: Plan, folder: Path) -> dict[str, Any]:
 
 
 def _undisturbed(plan: Plan, once: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """The first measurement with no more than ``quiet`` of other work, or the least disturbed.
+    """The first measurement disturbed by no more than ``quiet``, or the least disturbed one.
 
     What decides is other work alone, never the number that was measured.
     """
     seen: list[dict[str, Any]] = []
     while len(seen) < plan.attempts:
         seen.append(once())
-        if seen[-1]["others_core_share"] <= plan.quiet:
+        if seen[-1]["disturbed_share"] <= plan.quiet:
             break
-    return {**min(seen, key=lambda one: one["others_core_share"]), "attempts": len(seen)}
+    return {**min(seen, key=lambda one: one["disturbed_share"]), "attempts": len(seen)}
 
 
 def _watched(server: Server, wrk: load.Wrk, url: str, bodies: Path, plan: Plan) -> dict[str, Any]:
@@ -87,11 +87,7 @@ def _watched(server: Server, wrk: load.Wrk, url: str, bodies: Path, plan: Plan) 
     seen = wrk.run(url, bodies, plan.connections, plan.seconds)
     wall = time.time() - started
     spent = server.cpu_seconds() - cpu
-    own = (spent, seen.wrk_cpu_s)
-    others = [
-        (after - before - mine) / wall
-        for before, after, mine in zip(busy, machine.busy_seconds(cores), own, strict=True)
-    ]
+    busy = [after - before for before, after in zip(busy, machine.busy_seconds(cores), strict=True)]
     return {
         "requests_per_second": round(seen.requests_per_second, 1),
         "p50_us": seen.p50_us,
@@ -100,8 +96,18 @@ def _watched(server: Server, wrk: load.Wrk, url: str, bodies: Path, plan: Plan) 
         "cpu_us_per_request": round(spent / seen.requests * 1e6, 2),
         "server_core_share": round(spent / wall, 3),
         "wrk_core_share": round(seen.wrk_cpu_s / wall, 3),
-        "others_core_share": round(max(0.0, *others), 3),
+        "disturbed_share": round(disturbed(wall, busy, (spent, seen.wrk_cpu_s)), 3),
     }
+
+
+def disturbed(wall: float, busy: Sequence[float], own: Sequence[float]) -> float:
+    """The share of the server's core that other work took, from seconds of server's and wrk's core.
+
+    Directly, and by holding up wrk: what the server's core idled while others ran on wrk's.
+    """
+    others = [max(0.0, all_of_it - mine) for all_of_it, mine in zip(busy, own, strict=True)]
+    idle = max(0.0, wall - busy[0])
+    return (others[0] + min(idle, others[1])) / wall
 
 
 def _wait_until_ready(server: Server, port: int, peer: Peer, body: bytes, started: float) -> float:

@@ -134,7 +134,7 @@ def _told(name: str, one: dict[str, Any]) -> str:
         f"{name:18} {one['requests_per_second']:8,.0f} requests/s  "
         f"{one['cpu_us_per_request']:7.1f} us CPU a request  "
         f"p50 at 1 connection {one['single_p50_us']:6.0f} us  "
-        f"core {one['server_core_share']:4.0%} (others {one['others_core_share']:4.0%})  "
+        f"core {one['server_core_share']:4.0%} (disturbed {one['disturbed_share']:4.0%})  "
         f"load {one['load_average'][0]:.1f}"
     )
 

@@ -74,8 +74,8 @@ def table(summary: Mapping[str, Any], titles: Mapping[str, str]) -> str:
 def caption(document: Mapping[str, Any]) -> str:
     """What the table was measured with, and how busy the machine was, in one paragraph."""
     machine, plan = document["machine"], document["plan"]
-    others = spread([one["others_core_share"] for one in document["measurements"]] or [0.0])
-    disturbed = sum(one["others_core_share"] > plan["quiet"] for one in document["measurements"])
+    others = spread([one["disturbed_share"] for one in document["measurements"]] or [0.0])
+    disturbed = sum(one["disturbed_share"] > plan["quiet"] for one in document["measurements"])
     commit = document["commit"]
     state = (commit["hash"] or "unknown")[:12] + (" with changes" if commit["dirty"] else "")
     loads = [machine[name][0] for name in ("load_average", "load_average_after")]
@@ -84,8 +84,9 @@ def caption(document: Mapping[str, Any]) -> str:
         f"{machine['cpu']}: {plan['rounds']} rounds, {plan['seconds']:g} s each at "
         f"{plan['connections']} connections, niceness {plan['niceness']}. Medians with least and "
         f"greatest. Load average {loads[0]:g} before and {loads[1]:g} after; other work took "
-        f"{others['median']:.0%} of a core ({others['low']:.0%} to {others['high']:.0%}), more "
-        f"than {plan['quiet']:.0%} in {disturbed} of {len(document['measurements'])} measurements."
+        f"{others['median']:.0%} of the server's core ({others['low']:.0%} to "
+        f"{others['high']:.0%}), more than {plan['quiet']:.0%} in {disturbed} of "
+        f"{len(document['measurements'])} measurements."
     )
 
 

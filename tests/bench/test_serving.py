@@ -100,8 +100,24 @@ def test_a_disturbed_measurement_is_taken_again(
     """The first quiet one counts, whatever it measured; after three the least disturbed one."""
     plan = bench["measure"].Plan(5, 5.0, 2.0, 2.0, 32, 0, 1, 0, quiet=0.1, attempts=3)
     coming = iter(others)
-    one = bench["measure"]._undisturbed(plan, lambda: {"others_core_share": next(coming)})
-    assert one == {"others_core_share": kept, "attempts": attempts}
+    one = bench["measure"]._undisturbed(plan, lambda: {"disturbed_share": next(coming)})
+    assert one == {"disturbed_share": kept, "attempts": attempts}
+
+
+@pytest.mark.parametrize(
+    ("busy", "own", "share"),
+    [
+        ((10.0, 10.0), (9.0, 2.0), 0.1),  # work beside wrk that holds nobody up
+        ((7.0, 10.0), (7.0, 5.0), 0.3),  # the server waits for a wrk that shares its core
+        ((7.0, 5.0), (7.0, 5.0), 0.0),  # the server waits by itself
+        ((8.0, 6.0), (7.0, 5.0), 0.2),
+    ],
+)
+def test_disturbed_is_what_the_server_could_not_have(
+    bench: dict[str, Any], busy: tuple[float, ...], own: tuple[float, ...], share: float
+) -> None:
+    """In ten seconds: others on the server's core, and its idle time while others kept wrk."""
+    assert bench["measure"].disturbed(10.0, busy, own) == pytest.approx(share)
 
 
 @pytest.mark.parametrize("kind", ["connect", "read", "write", "status", "timeout"])
