@@ -142,6 +142,7 @@ def _route(endpoint: Endpoint, name: str) -> ModelRoute:
         raise NotFoundError(
             f"the server has no model {name!r}",
             why=f"it serves {', '.join(endpoint.models)}",
+            fix="name one of those, or serve it: afterfit serve NAME@champion",
         )
     return route
 
