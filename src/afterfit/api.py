@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from afterfit.config import Effort, load_config
+from afterfit.config import load_config
+from afterfit.core.effort import Effort
 from afterfit.core.progress import SILENT, Progress
 from afterfit.core.signature import Label, Task
 from afterfit.runtime.embed import EmbeddedModel

@@ -17,13 +17,13 @@ from typing import Annotated, Any, Literal, NamedTuple, get_type_hints
 
 import msgspec
 
+from afterfit.core.effort import Effort
 from afterfit.core.gate import Gate, parse_gate
 from afterfit.core.metric_names import require_known
 from afterfit.core.signature import Label, Task
 from afterfit.errors import ConfigError, NotFoundError
 
 FILE_NAME = "afterfit.toml"
-Effort = Literal["quick", "standard", "full"]
 
 DEFAULT_GATES = ("baseline_lift > 0",)
 

@@ -21,6 +21,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "UnavailableError",
     "UntrustedError",
     "UsageError",
+    "error_from",
 ]
 
 RESTORE = "restore it from a copy of the workspace, or ship the model again"
@@ -181,3 +183,14 @@ class InternalError(AfterfitError):
 
     kind = "bug"
     exit_code = 101
+
+
+def error_from(told: Mapping[str, str], otherwise: type[AfterfitError]) -> AfterfitError:
+    """Return the error that another process told by ``as_dict``, of a kind of this tree.
+
+    One of no kind of it is taken for ``otherwise``.
+    """
+    kinds = {k.kind: k for k in AfterfitError.__subclasses__() if k.__module__ == __name__}
+    parts = {name: told.get(name, "") for name in ("where", "why", "fix", "code")}
+    kind = kinds.get(told.get("kind", ""), otherwise)
+    return kind(told.get("message") or "unknown error", **parts)

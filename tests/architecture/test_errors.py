@@ -5,8 +5,11 @@ from __future__ import annotations
 import ast
 from typing import TYPE_CHECKING
 
+import pytest
+
 from afterfit import errors
-from afterfit.errors import AfterfitError
+from afterfit.errors import AfterfitError, ModelError, UnavailableError, error_from
+from afterfit.runtime.columns import FieldError, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,3 +67,23 @@ def test_no_error_is_of_no_kind(project_root: Path) -> None:
         for line, kind, _ in raised(source)
         if kind == "AfterfitError"
     ] == []
+
+
+@pytest.mark.parametrize("name", sorted(KINDS - {"AfterfitError"}))
+def test_an_error_of_another_process_is_of_its_kind_again(name: str) -> None:
+    """What a model's process, a worker or an admin API told is raised as it was met there."""
+    kind = getattr(errors, name)
+    error = kind("what", where="here", why="because", fix="this", code="c1")
+    again = error_from(error.as_dict(), ModelError)
+    assert type(again) is kind
+    assert again.as_dict() == error.as_dict()
+
+
+def test_an_error_of_no_known_kind_is_what_the_asker_takes_it_for() -> None:
+    """A newer process may tell of kinds that this one has not."""
+    again = error_from({"kind": "weather", "message": "rain"}, UnavailableError)
+    assert (type(again), again.message) == (UnavailableError, "rain")
+    assert error_from({}, ModelError).message == "unknown error"
+    # FieldError is made of problems, not of a message: it comes back as its parent.
+    told = FieldError([Problem("$.a", "missing")]).as_dict()
+    assert type(error_from(told, ModelError)) is errors.InputError

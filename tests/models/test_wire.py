@@ -80,8 +80,7 @@ def test_what_is_no_value_is_refused() -> None:
 def test_frames_have_a_length_and_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     """Messages follow each other on one stream; a claimed length beyond the limit is refused."""
     stream = io.BytesIO()
-    wire.send(stream, {"n": 1})
-    wire.send(stream, {"n": 2})
+    stream.write(wire.framed({"n": 1}) + wire.framed({"n": 2}))
     stream.seek(0)
     assert [wire.receive(stream)["n"], wire.receive(stream)["n"]] == [1, 2]
     with pytest.raises(EOFError):

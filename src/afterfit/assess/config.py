@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import msgspec
+
+from afterfit.core.effort import Effort
 
 
 class AssessConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -16,7 +16,7 @@ class AssessConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     folds: int = 5
     seed: int = 0
-    effort: Literal["quick", "standard", "full"] = "standard"
+    effort: Effort = "standard"
     refit: str = ""
     code: str = ""
     level: float = 0.95

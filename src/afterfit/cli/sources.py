@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from afterfit.config import Effort
+from afterfit.core.effort import Effort
 from afterfit.core.signature import Label, Task
 
 

@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from afterfit.core.ranking import average_precision, binary_roc_auc, one_against_rest
+from afterfit.core.signature import Task
 from afterfit.errors import InputError, InternalError, NotFoundError
 
 __all__ = [
@@ -35,7 +36,6 @@ __all__ = [
     "row_losses",
 ]
 
-Task = Literal["binary", "multiclass", "regression"]
 Needs = Literal["labels", "probabilities", "values"]
 Array = NDArray[Any]
 FloatArray = NDArray[np.float64]

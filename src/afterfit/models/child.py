@@ -205,10 +205,10 @@ def serve(requests: BinaryIO, replies: BinaryIO, *, isolated: bool) -> None:
             return
         action = str(request.get("op", ""))
         try:
-            message = wire.encode({"ok": child.answer(request)})
+            message = wire.framed({"ok": child.answer(request)})
         except Exception as error:  # noqa: BLE001  # whatever a model raises is told to the parent
-            message = wire.encode({"error": explain(error, action).as_dict()})
-        replies.write(len(message).to_bytes(8, "little") + message)
+            message = wire.framed({"error": explain(error, action).as_dict()})
+        replies.write(message)
         replies.flush()
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
 
 from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
 
 from afterfit.core.bundle import Variant
 from afterfit.core.model import ModelDescription
@@ -141,7 +141,7 @@ def serving_requirements(description: ModelDescription) -> list[str]:
         waiting.append("pyarrow")
     found: dict[str, str] = {}
     while waiting:
-        name = _normal(waiting.pop())
+        name = canonicalize_name(waiting.pop())
         if name in _NOT_SERVED or name in found:
             continue
         package = _distribution(name)
@@ -149,7 +149,7 @@ def serving_requirements(description: ModelDescription) -> list[str]:
             if name in description.installed:
                 raise ModelError(f"{name} is not installed", fix=f"pip install {name}")
             continue
-        real = _normal(package.metadata["Name"])
+        real = canonicalize_name(package.metadata["Name"])
         found[name] = f"{real}=={package.version}"
         waiting += _needs(package)
     return sorted(set(found.values()))
@@ -172,7 +172,3 @@ def _needs(package: Distribution) -> Iterator[str]:
             continue
         if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
             yield requirement.name
-
-
-def _normal(name: str) -> str:
-    return re.sub(r"[-_.]+", "-", name).lower()

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import afterfit
-from afterfit.errors import AfterfitError, InternalError, ModelError
+from afterfit.errors import AfterfitError, InternalError, ModelError, error_from
 from afterfit.models import wire
 
 __all__ = ["Host", "end_all"]
@@ -159,9 +159,9 @@ class Host:
         process = self._process
         if process is None or process.stdin is None or process.stdout is None:
             raise InternalError("the model's process has no pipes")
-        body = wire.encode(request)
+        framed = wire.framed(request)
         try:
-            process.stdin.write(len(body).to_bytes(8, "little") + body)
+            process.stdin.write(framed)
             process.stdin.flush()
             reply = wire.receive(process.stdout)
         except (OSError, EOFError, ValueError):
@@ -170,7 +170,7 @@ class Host:
             self._end()
             raise
         if "error" in reply:
-            raise _error(reply["error"])
+            raise error_from(reply["error"], ModelError)
         return reply["ok"]
 
     def _death(self) -> ModelError:
@@ -241,23 +241,3 @@ def _reason(code: int | None) -> str:
         except ValueError:
             return f"killed by signal {-code}"
     return f"exit code {code}"
-
-
-def _error(told: dict[str, str]) -> AfterfitError:
-    kinds = {kind.kind: kind for kind in _subclasses(AfterfitError)}
-    kind = kinds.get(told.get("kind", ""), ModelError)
-    parts = {name: told.get(name, "") for name in ("where", "why", "fix", "code")}
-    try:
-        return kind(told.get("message", ""), **parts)
-    except TypeError:
-        # An error of a kind that is made of something else, such as FieldError of its problems.
-        parent = next(k for k in kind.__mro__ if k.__module__ == AfterfitError.__module__)
-        remade: AfterfitError = parent(told.get("message", ""), **parts)
-        return remade
-
-
-def _subclasses(kind: type[AfterfitError]) -> list[type[AfterfitError]]:
-    found = []
-    for each in kind.__subclasses__():
-        found += [each, *_subclasses(each)]
-    return found

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import shlex
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
 
 from afterfit.errors import IntegrityError, UsageError
+from afterfit.runtime.endpoint import write_atomic
 
 __all__ = ["Grant", "allow", "check_exact", "load_allow", "load_book"]
 
@@ -72,19 +71,6 @@ def allow(path: Path, digest: str, names: Iterable[str], who: str, when: str) ->
     book = load_book(path)
     before = book[digest].allow if digest in book else ()
     grant = Grant(allow=tuple(sorted({*before, *wanted})), who=who, when=when)
-    _replace(path, msgspec.json.encode({**book, digest: grant}, order="sorted"))
-    return grant
-
-
-def _replace(path: Path, data: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_atomic(path, msgspec.json.encode({**book, digest: grant}, order="sorted"))
+    return grant

@@ -16,7 +16,7 @@ import numpy as np
 
 from afterfit.errors import IntegrityError, ResourceError
 
-__all__ = ["MAX_BYTES", "decode", "encode", "receive", "send"]
+__all__ = ["MAX_BYTES", "decode", "encode", "framed", "receive"]
 
 MAX_BYTES = 2 << 30
 """The largest body, in bytes: more is a defect or an attack."""
@@ -50,12 +50,10 @@ def decode(body: bytes | bytearray) -> Any:
         ) from None
 
 
-def send(stream: IO[bytes], message: object) -> None:
-    """Write one message and flush it; raises OSError where the other side is gone."""
+def framed(message: object) -> bytes:
+    """Return one message as it goes over a stream: its length, then its body."""
     body = encode(message)
-    stream.write(len(body).to_bytes(_LENGTH_BYTES, "little"))
-    stream.write(body)
-    stream.flush()
+    return len(body).to_bytes(_LENGTH_BYTES, "little") + body
 
 
 def receive(stream: IO[bytes]) -> Any:

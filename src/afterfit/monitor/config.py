@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+from afterfit.core.effort import Effort
 from afterfit.errors import ConfigError
-from afterfit.stats.metric_interval import Effort
 
 
 class MonitorConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

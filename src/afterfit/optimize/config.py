@@ -6,6 +6,8 @@ from typing import Literal
 
 import msgspec
 
+from afterfit.core.effort import Effort
+
 __all__ = ["OptimizeConfig"]
 
 _ROWS = {"quick": 1000, "standard": 4000, "full": 20000}
@@ -23,7 +25,7 @@ class OptimizeConfig(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     seed: int = 0
-    effort: Literal["quick", "standard", "full"] = "standard"
+    effort: Effort = "standard"
     tolerance: float = 1e-5
     batches: tuple[int, ...] = (1, 256)
     goal: Literal["latency", "throughput"] = "latency"

@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterator, Mapping
 from importlib import resources
 
+from packaging.utils import canonicalize_name
+
 from afterfit.core.finding import Finding
 from afterfit.errors import InputError
 from afterfit.package import pip
@@ -53,7 +55,7 @@ def exact_pins(text: str) -> str:
         match = _PIN.fullmatch(_HASH.sub("", line).strip())
         if match is None:
             raise _no_pin(line, number)
-        name = canonical_name(match["name"]) + (match["extras"] or "").replace(" ", "")
+        name = canonicalize_name(match["name"]) + (match["extras"] or "").replace(" ", "")
         marker = f" ; {match['marker'].strip()}" if match["marker"] else ""
         pin = f"{name}=={match['version']}{marker}"
         if found.setdefault(pin.partition("==")[0] + marker, pin) != pin:
@@ -98,11 +100,6 @@ def resolve_hashes(requirements: str, config: PackageConfig) -> str:
                 )
             hashes.setdefault(f"{name}=={version}", set()).add(f"sha256:{digest}")
     return "".join(_entry(pin, sorted(hashes[pin])) for pin in sorted(hashes))
-
-
-def canonical_name(name: str) -> str:
-    """Return a distribution's name the standard way (PEP 503)."""
-    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def _entry(pin: str, hashes: list[str]) -> str:

@@ -14,6 +14,8 @@ from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
+from packaging.utils import canonicalize_name
+
 from afterfit.core.digest import sha256_file
 from afterfit.errors import (
     AfterfitError,
@@ -56,7 +58,7 @@ def report(
         _run("install", requirements, options, config, platform, Path(folder))
         document = json.loads(answer.read_bytes())
     for item in document["install"]:
-        name = re.sub(r"[-_.]+", "-", item["metadata"]["name"]).lower()
+        name = canonicalize_name(item["metadata"]["name"])
         yield name, item["metadata"]["version"], _digest(item["download_info"], name)
 
 

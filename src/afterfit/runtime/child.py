@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from afterfit.errors import AfterfitError, UnavailableError
+from afterfit.errors import UnavailableError, error_from
 from afterfit.runtime.endpoint import Endpoint
 from afterfit.runtime.settings import (
     Abort,
@@ -30,7 +30,7 @@ from afterfit.runtime.settings import (
 )
 from afterfit.runtime.slots import Slot
 
-__all__ = ["WorkerProcess", "error_from"]
+__all__ = ["WorkerProcess"]
 
 _requests = count(1)
 _decoder = msgspec.json.Decoder(Told)
@@ -147,7 +147,7 @@ class WorkerProcess:
         finally:
             self._replies.pop(message.request, None)
         if reply.error:
-            raise error_from(reply.error)
+            raise error_from(reply.error, UnavailableError)
         return reply
 
     def _forget(self, number: int) -> None:
@@ -187,15 +187,3 @@ class WorkerProcess:
                         f"worker {self.slot} has ended", fix="look at the server's own log"
                     )
                 )
-
-
-def error_from(fields: dict[str, str]) -> AfterfitError:
-    """Return the error that a worker or an admin API described."""
-    kinds: list[type[AfterfitError]] = [AfterfitError, *AfterfitError.__subclasses__()]
-    for kind in kinds:
-        if kind.kind == fields.get("kind"):
-            parts = {name: fields.get(name, "") for name in ("where", "why", "fix", "code")}
-            return kind(fields.get("message", "unknown error"), **parts)
-    return UnavailableError(
-        fields.get("message") or "unknown error", fix="look at the server's own log"
-    )

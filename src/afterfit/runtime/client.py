@@ -18,8 +18,8 @@ from afterfit.errors import (
     InputError,
     NotFoundError,
     UnavailableError,
+    error_from,
 )
-from afterfit.runtime.child import error_from
 from afterfit.runtime.endpoint import Endpoint
 from afterfit.runtime.ledger import Status
 
@@ -194,7 +194,9 @@ class AdminClient:
                 why=fields.get("why", ""),
                 fix="read the document again, and change that",
             )
-        raise error_from({"message": fields.get("error", f"status {reply.status}"), **fields})
+        raise error_from(
+            {"message": fields.get("error", f"status {reply.status}"), **fields}, UnavailableError
+        )
 
 
 class _UnixConnection(http.client.HTTPConnection):

@@ -14,8 +14,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from afterfit.errors import NotFoundError, UnavailableError
-from afterfit.runtime.child import error_from
+from afterfit.errors import NotFoundError, UnavailableError, error_from
 from afterfit.runtime.endpoint import MILLION, Endpoint, ModelRoute
 from afterfit.runtime.settings import Answer, Ask
 
@@ -51,7 +50,7 @@ class Desk:
         finally:
             self._waiting.pop(number, None)
         if answer.error:
-            raise error_from(answer.error)
+            raise error_from(answer.error, UnavailableError)
 
     def answered(self, answer: Answer) -> None:
         """Take the supervisor's answer."""

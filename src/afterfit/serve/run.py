@@ -15,8 +15,7 @@ from typing import IO, NamedTuple, Self
 import msgspec
 
 from afterfit.core.bundle import Bundle
-from afterfit.errors import RESTORE, IntegrityError, UnavailableError
-from afterfit.runtime.child import error_from
+from afterfit.errors import RESTORE, IntegrityError, UnavailableError, error_from
 from afterfit.runtime.client import AdminClient, Client
 from afterfit.runtime.endpoint import Endpoint, ModelRoute
 from afterfit.runtime.http import HttpLimits
@@ -226,7 +225,7 @@ def _spawn(
             why=why,
             fix="look at what it wrote to its log; serve fewer workers: --workers 1",
         )
-    raise error_from({key: str(value) for key, value in ready.items()})
+    raise error_from({key: str(value) for key, value in ready.items()}, UnavailableError)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from afterfit.core.effort import Effort
 from afterfit.core.formulae import (
     Options,
     check_rows,
@@ -25,7 +26,6 @@ from afterfit.stats.interval import Interval, mean_interval, undefined, wilson
 __all__ = ["REPLICATES", "Effort", "MetricInterval", "average_precision_of_counts",
            "metric_with_interval"]  # fmt: skip
 
-Effort = Literal["quick", "standard", "full"]
 FloatArray = NDArray[np.float64]
 
 REPLICATES: dict[Effort, int] = {"quick": 500, "standard": 1000, "full": 4000}

@@ -6,7 +6,8 @@ import time
 from dataclasses import dataclass
 
 from afterfit.assess.config import AssessConfig
-from afterfit.config import Config, Effort
+from afterfit.config import Config
+from afterfit.core.effort import Effort
 from afterfit.errors import ResourceError
 from afterfit.loadtest.config import LoadtestConfig
 from afterfit.optimize.config import OptimizeConfig
