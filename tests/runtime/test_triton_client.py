@@ -364,3 +364,23 @@ def test_many_requests_at_once_get_their_own_answers(address: str) -> None:
 
     for n, answer in enumerate(asyncio.run(tasks()), 1):
         np.testing.assert_allclose(answer.as_numpy("probabilities")[:, 1], expected(n))
+
+
+def test_configuration_statistics_and_index_are_read_by_both_clients(call: Call) -> None:
+    """Those of a wide model are large, and still come as the asyncio client can read them."""
+    config = call("get_model_config", "wide")
+    assert len(config["input"]) == len(WIDE) + 1
+    assert config == call("get_model_config", "wide", "1")
+    before = call("get_inference_statistics", "churn")["model_stats"][0]
+    call("infer", "churn", rows(7))
+    after = call("get_inference_statistics", "churn", "3")["model_stats"][0]
+    assert after["inference_count"] == before["inference_count"] + 7
+    assert {each["name"] for each in call("get_inference_statistics")["model_stats"]} == set(NAMES)
+    index = call("get_model_repository_index")
+    assert {(each["name"], each["version"]) for each in index} == {
+        (name, str(version)) for name, version in NAMES.items()
+    }
+    with pytest.raises(InferenceServerException, match="repository-control"):
+        call("unload_model", "churn")
+    with pytest.raises(InferenceServerException, match="nobody"):
+        call("get_model_config", "nobody")
