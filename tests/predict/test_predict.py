@@ -156,7 +156,7 @@ def test_the_kept_columns_can_be_chosen(
         (Tenth(classes=(0, 1)), ("label", "probability_0", "probability_1"), [0, 1, 0, 1]),
         (
             Tenth(classes=(False, True)),
-            ("label", "probability_False", "probability_True"),
+            ("label", "probability_false", "probability_true"),
             [False, True, False, True],
         ),
         (

@@ -11,7 +11,7 @@ from tests.report import samples
 
 from afterfit.report import ci, markdown, text
 from afterfit.report.build import monitor_page, record_page, release_page
-from afterfit.report.page import Page
+from afterfit.report.page import Details, FindingList, Page
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +40,23 @@ def test_text_says_the_verdict_first(release: Page) -> None:
     lines = text.render(release).splitlines()
     assert lines[0] == "census-income"
     assert lines[3].startswith("PROMOTED: ")
+
+
+def test_text_has_no_heading_without_anything_below_it(release: Page) -> None:
+    """Tables that a screen folds are in the page; here their headings alone would be left."""
+    lines = text.render(release).splitlines()
+    assert any(isinstance(b, Details) for s in release.sections for b in s.blocks)
+    for section in release.sections:
+        for block in section.blocks:
+            if isinstance(block, Details) and not _findings_in(block):
+                assert block.summary not in lines
+    for above, line, below in zip(lines[:-1], lines[1:], [*lines[2:], ""], strict=True):
+        if line and set(line) == {"-"} and len(line) == len(above):
+            assert below.strip(), above
+
+
+def _findings_in(block: Details) -> bool:
+    return any(isinstance(part, FindingList) and part.items for part in block.blocks)
 
 
 def test_text_tells_not_run_from_passed() -> None:

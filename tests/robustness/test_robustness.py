@@ -22,8 +22,10 @@ from afterfit.core.signature import Column, Signature
 from afterfit.errors import InputError, ModelError
 from afterfit.models.loaded import Hints, open_model
 from afterfit.models.sklearn import SklearnModel
-from afterfit.robustness.cases import planned_cases
+from afterfit.records.robustness import Case
+from afterfit.robustness.cases import ROUNDED, Spoiled, planned_cases
 from afterfit.robustness.config import RobustnessConfig
+from afterfit.robustness.judge import judged
 from afterfit.robustness.probe import same
 from afterfit.robustness.run import robustness
 from afterfit.testing.samples import frame_of, labels, pipeline, table
@@ -165,6 +167,17 @@ def test_spelling_that_changes_decisions_is_an_issue_of_low_severity() -> None:
     (spelling,) = issues(record)["R003"]
     assert (spelling.severity, spelling.where) == ("low", "column 'city'")
     assert set(spelling.evidence["cases"]) == {"stray space", "other case"}
+    assert "normalise words" in spelling.fix
+
+
+def test_the_fix_of_rounding_speaks_of_numbers() -> None:
+    """Words have no part in it."""
+    case = Case(case=ROUNDED, column="age", n=10, outcome="answered", changed=3)
+    planned = [Spoiled(ROUNDED, "age", lambda values: values, alike=True)]
+    (finding,) = [f for f in judged([case], planned, 0) if f.outcome == "issue"]
+    assert (finding.code, finding.where) == ("R003", "column 'age'")
+    assert "round the column" in finding.fix
+    assert "words" not in finding.fix
 
 
 def test_labels_alone_have_decisions_but_no_shift() -> None:

@@ -35,12 +35,16 @@ def test_a_server_starts_in_a_deep_folder_and_stops_with_code_0(
 
 
 def test_a_taken_port_is_a_conflict(bundle: ServedBundle, tmp_path: Path) -> None:
-    """With the way out."""
-    with start_server({"churn": bundle}, ServeConfig(port=0), tmp_path / "a") as handle:
+    """With the way out, told by who started it and not a second time in the server's log."""
+    with (
+        start_server({"churn": bundle}, ServeConfig(port=0), tmp_path / "a") as handle,
+        (tmp_path / "log").open("wb") as log,
+    ):
         port = int(handle.url.rsplit(":", 1)[1])
         with pytest.raises(ConflictError, match=str(port)) as caught:
-            start_server({"churn": bundle}, ServeConfig(port=port), tmp_path / "b")
+            start_server({"churn": bundle}, ServeConfig(port=port), tmp_path / "b", log=log)
     assert "--port 0" in caught.value.fix
+    assert "failed" not in (tmp_path / "log").read_text()
 
 
 def test_a_changed_bundle_does_not_start(bundle: ServedBundle, tmp_path: Path) -> None:

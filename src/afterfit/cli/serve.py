@@ -32,10 +32,10 @@ class Control:
 
 def serve(
     *refs: str,
-    host: str | None = None,
-    port: Annotated[int | None, Parameter(help="0 takes any that is free.")] = None,
-    workers: int | None = None,
-    threads: int | None = None,
+    host: Annotated[str | None, Parameter(help="Address; this machine alone if not given.")] = None,
+    port: Annotated[int | None, Parameter(help="8080 if not given; 0 takes a free one.")] = None,
+    workers: Annotated[int | None, Parameter(help="Processes; by the processors.")] = None,
+    threads: Annotated[int | None, Parameter(help="Inside of one call, a worker.")] = None,
     capture: Annotated[
         list[str] | None,
         Parameter(

@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from afterfit.core.frame import Predictions
 from afterfit.core.signature import Label, Signature
+from afterfit.runtime.answers import word
 
 __all__ = ["score_columns", "score_names"]
 
@@ -23,7 +24,7 @@ def score_names(signature: Signature) -> tuple[str, ...]:
         return ("value",)
     if not signature.probabilities:
         return ("label",)
-    return ("label", *(f"probability_{_word(label)}" for label in signature.classes))
+    return ("label", *(f"probability_{word(label)}" for label in signature.classes))
 
 
 def score_columns(predictions: Predictions, signature: Signature) -> list[Any]:
@@ -42,8 +43,4 @@ def label_array(classes: tuple[Label, ...]) -> Any:
     kinds = {type(label) for label in classes}
     if len(kinds) == 1:
         return pa.array(list(classes))
-    return pa.array([_word(label) for label in classes])
-
-
-def _word(label: Label) -> str:
-    return str(label)
+    return pa.array([word(label) for label in classes])

@@ -91,13 +91,13 @@ def _cut(text: str, width: int) -> str:
 def _section(section: Section, width: int) -> list[str]:
     state = "" if section.state in ("ran", "reused") else f" ({STATE_WORDS[section.state]})"
     title = printable(section.title) + state
-    lines = [title, "-" * min(len(title), width)]
+    lines = []
     if section.why:
         prefix = "not run: " if section.state == "not_run" else ""
         lines += _wrapped(prefix + section.why, width)
     for block in section.blocks:
         lines += _block(block, width)
-    return lines
+    return [title, "-" * min(len(title), width), *lines] if lines else []
 
 
 def _block(block: Block, width: int) -> list[str]:
@@ -138,15 +138,15 @@ def _chart(block: Chart, width: int) -> list[str]:
 
 
 def _details(block: Details, width: int) -> list[str]:
-    """Return what is folded on a screen: findings in one line each, of tables only the heading."""
-    lines = [printable(block.summary)]
+    """Return what is folded on a screen: findings in one line each, and no tables."""
+    lines = []
     for part in block.blocks:
         if isinstance(part, FindingList):
             for _, finding in part.items:
                 lines.append(
                     _cut(f"  {finding.code} {printable(finding.message)}{_where(finding)}", width)
                 )
-    return lines
+    return [printable(block.summary), *lines] if lines else []
 
 
 def _where(finding: Finding) -> str:
@@ -160,13 +160,16 @@ def _findings(block: FindingList, width: int) -> list[str]:
     for step, finding in block.items:
         word = finding.severity if finding.outcome == "issue" else OUTCOME_WORDS[finding.outcome]
         head = f"{word.upper():<7} {finding.code} {finding.message}{_where(finding)} ({step})"
-        lines += textwrap.wrap(printable(head), width, subsequent_indent=" " * 8)
+        lines += textwrap.wrap(
+            printable(head), width, subsequent_indent=" " * 8, break_on_hyphens=False
+        )
         if finding.fix:
             lines += textwrap.wrap(
                 f"fix: {printable(finding.fix)}",
                 width,
                 initial_indent=" " * 8,
                 subsequent_indent=" " * 13,
+                break_on_hyphens=False,
             )
     if block.left_out:
         lines.append(f"{block.left_out} more in the records.")

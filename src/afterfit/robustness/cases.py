@@ -18,6 +18,7 @@ UNSEEN = "afterfit-unseen-category"
 LONG_CHARACTERS = 10_000
 DENORMAL = 5e-324
 BEYOND_FLOAT32 = 1e39
+ROUNDED = "rounded to float32"
 LARGEST = float(np.finfo(np.float64).max)
 INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
 NO_RANGE = "the reference data had no value in this column, so it has no range"
@@ -63,7 +64,7 @@ def _by_kind(column: Column) -> Iterator[Spoiled]:
         yield Spoiled("negative zero", name, partial(_filled, value=-0.0))
         yield Spoiled("denormal", name, partial(_filled, value=DENORMAL))
         yield Spoiled("beyond float32", name, partial(_filled, value=BEYOND_FLOAT32))
-        yield Spoiled("rounded to float32", name, _rounded, alike=True)
+        yield Spoiled(ROUNDED, name, _rounded, alike=True)
     elif column.kind == "integer":
         yield from _in_range(column, _integer_range)
         yield Spoiled("largest 64-bit integer", name, partial(_whole, value=INT64_MAX))

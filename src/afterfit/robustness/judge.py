@@ -7,7 +7,7 @@ from collections.abc import Callable
 from afterfit.core.finding import Check, Finding
 from afterfit.records.robustness import Case, CaseOutcome
 from afterfit.robustness import findings
-from afterfit.robustness.cases import Spoiled
+from afterfit.robustness.cases import ROUNDED, Spoiled
 from afterfit.robustness.probe import BATCHES, ZERO_ROWS
 
 BAD: frozenset[CaseOutcome] = frozenset({"crashed", "not_finite"})
@@ -77,7 +77,7 @@ def _issue(check: type[Check], column: str, hits: list[Case]) -> Finding:
     return check.issue(
         f"{listed}: {text}",
         where=f"column {column!r}" if column else "whole rows",
-        fix=_fix(check),
+        fix=_fix(check, names),
         cases=names,
         column=column,
     )
@@ -91,6 +91,8 @@ def _about_time(skipped: int, planned: int) -> Finding:
     return check.skipped(text, fix="--effort full")
 
 
-def _fix(check: type[Check]) -> str:
+def _fix(check: type[Check], names: list[str]) -> str:
     """Return the part of the check's page that says how to mend it, in one line."""
+    if set(names) == {ROUNDED}:
+        return "round the column in the pipeline, in training too, as coarsely as callers send it"
     return check.page().get("Fix", "")

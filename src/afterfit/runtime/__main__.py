@@ -44,7 +44,9 @@ def main(arguments: list[str] | None = None) -> int:
         asyncio.run(_serve(settings, options.ready_fd))
     except AfterfitError as error:
         line = {"event": "failed", **error.as_dict()}
-        log_line(line)
+        # Whoever started it tells the person; a second telling would only look like another error.
+        if options.ready_fd is None:
+            log_line(line)
         _tell(options.ready_fd, line)
         return error.exit_code
     return 0
