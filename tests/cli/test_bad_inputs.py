@@ -219,6 +219,18 @@ def test_the_fix_of_an_unknown_name_can_be_pasted(
     assert allowed == {"coder_of_mine.Coder"}
 
 
+def test_a_file_can_be_looked_at_before_there_is_a_workspace(
+    refuse: Refuse, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """``afterfit trust FILE`` shows what a file holds anywhere, and makes nothing."""
+    assert run(["trust", str(model)]) == 0
+    assert "verdict: clean" in capsys.readouterr().out
+    assert run(["trust", str(_hostile(tmp_path / "hostile", "system"))]) == 0
+    assert "hostile: posix.system (" in capsys.readouterr().out
+    assert not (tmp_path / ".afterfit").exists()
+    refuse("trust", "nowhere.joblib")
+
+
 def test_truncated_onnx(refuse: Refuse, tmp_path: Path) -> None:
     """Half an ONNX file is called what it is."""
     from skl2onnx import to_onnx

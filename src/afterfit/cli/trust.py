@@ -10,6 +10,7 @@ from cyclopts import Parameter
 
 from afterfit.cli.common import Common, opened
 from afterfit.cli.output import Answer
+from afterfit.models.audit import audit as look
 
 
 def trust(
@@ -33,13 +34,18 @@ def trust(
         Let in names, too, that are known to be dangerous, such as posix.system.
 
     """
-    with opened(common, create=bool(allow)) as space:
-        audit, allowed = space.trust(file, tuple(allow or ()), hostile=i_know_it_runs_code)
+    allowed: frozenset[str] = frozenset()
+    if allow or common.workspace.is_dir():
+        with opened(common, create=bool(allow)) as space:
+            audit, allowed = space.trust(file, tuple(allow or ()), hostile=i_know_it_runs_code)
+    else:
+        # To look comes first, before there is a workspace; nothing is let in by looking.
+        audit = look(file)
     clean = audit.verdict == "clean" and not audit.let_in
     verdict = audit.verdict if clean or audit.verdict != "clean" else "hostile, let in by you"
     lines = [f"{file}: {audit.format}, sha256 {audit.digest}", f"verdict: {verdict}"]
     lines += [f"  let in, though it {reason}: {name}" for name, reason in audit.let_in]
-    lines += [f"  hostile: {name}" for name in audit.dangerous]
+    lines += [f"  hostile: {name} ({reason})" for name, reason in audit.dangerous]
     lines += [f"  unknown: {name}" for name in audit.unknown]
     lines += [f"  note: {note}" for note in audit.notes]
     lines += [f"  allowed for this file: {name}" for name in sorted(allowed)]
