@@ -53,5 +53,5 @@ lock: $(STAMP) ## the locks anew, from pyproject.toml and requirements/serving.i
 	$(PIP_COMPILE) --output-file=src/afterfit/package/data/serving.lock requirements/serving.in
 
 clean: ## caches and build outputs; keeps .venv and .afterfit
-	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache demo-output
+	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache afterfit-demo
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
+
+from afterfit.cli.demo import demo
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -57,6 +60,15 @@ def test_the_pattern_sees_a_machine_path(text: str) -> None:
 def test_the_pattern_leaves_other_paths_alone(text: str) -> None:
     """A word inside of a longer path is no folder of a machine."""
     assert not MACHINE_PATH.search(text)
+
+
+def test_the_folder_of_the_demo_is_no_part_of_the_repository(project_root: Path) -> None:
+    """`make demo` leaves the checkout clean, and `make clean` takes its folder away."""
+    folder = inspect.signature(demo).parameters["folder"].default.name
+    ignored = (project_root / ".gitignore").read_text("utf-8").splitlines()
+    makefile = (project_root / "Makefile").read_text("utf-8")
+    assert f"/{folder}/" in ignored
+    assert re.search(rf"^\trm -rf .*\b{folder}$", makefile, re.MULTILINE)
 
 
 @pytest.mark.parametrize("lock", LOCKS)

@@ -75,8 +75,9 @@ class TerminalProgress:
             self._bar.advance(self._task, units)
 
     def say(self, text: str) -> None:
-        """Tell one line worth reading. Raises a lost ctrl-C."""
+        """Tell one line worth reading, after the work before it. Raises a lost ctrl-C."""
         interrupt.check()
+        self._finish()
         self._console.print(text, markup=False)
 
     def _finish(self, *, failed: bool = False) -> None:

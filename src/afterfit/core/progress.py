@@ -17,7 +17,7 @@ class Progress(Protocol):
         ...
 
     def say(self, text: str) -> None:
-        """Tell one line worth reading."""
+        """Tell one line worth reading; the piece of work before it is done."""
         ...
 
 
