@@ -65,6 +65,10 @@ def test_a_step_alone_runs_what_it_needs_and_reuses_it(space: Workspace) -> None
     space.assess(model, ROWS, TARGET, train=(ROWS, TARGET), fresh=True)
     assert space.reused == []
     assert space.robustness(model, ROWS, TARGET, positive="no").body.step == "robustness"
+    drafted = space.records.latest("package")
+    assert drafted is not None
+    told = {finding.code: finding.outcome for finding in drafted.body.findings}
+    assert told["K007"] == "skipped"  # no row is scored as a whole: see decision 0020
 
 
 def test_the_command_line_keeps_the_same_record(

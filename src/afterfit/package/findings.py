@@ -103,3 +103,18 @@ class GoldenRows(Check):
     code = "K006"
     title = "The bundle can be checked wherever it is loaded"
     severity: ClassVar[Severity] = "low"
+
+
+class NoScorer(Check):
+    """Rows are compared with the reference one column at a time, and not as a whole.
+
+    What it looks for: a score in the bundle of how unlike the reference a row is.
+    Why it matters: a row whose values are usual alone and strange together gets no flag.
+    Example: a customer of 19 years with 40 years of employment: both numbers are in range.
+    Fix: refuse what cannot be before you ask the model; read the flags ``range``, ``new_category``
+    and ``missing`` for what they are.
+    """
+
+    code = "K007"
+    title = "Rows unlike the reference as a whole are flagged"
+    severity: ClassVar[Severity] = "low"

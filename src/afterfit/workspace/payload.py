@@ -20,6 +20,7 @@ from afterfit.models.draft import serving_requirements
 from afterfit.models.hosted import HostedVariant
 from afterfit.models.loaded import LoadedModel
 from afterfit.package.draft import code_finding, draft_bundle
+from afterfit.package.findings import NoScorer
 from afterfit.package.golden import golden_finding, golden_rows, make_golden
 from afterfit.package.lock import pins, serving_pins
 from afterfit.package.run import record_draft
@@ -31,6 +32,7 @@ from afterfit.workspace.sources import sample
 if TYPE_CHECKING:
     from afterfit.workspace.space import Workspace
 
+ONE_BY_ONE = "rows are flagged by each column alone (range, new category, missing), none as a whole"
 REFERENCE_ROWS = 200_000
 """A fingerprint of more rows than this is drawn from a sample of them."""
 BATCH_ROWS = 20_000
@@ -85,7 +87,11 @@ def draft(
             bundle,
             subject=model.digest,
             inputs={"reference": reference.digest},
-            findings=(code_finding(model.code), golden_finding(golden)),
+            findings=(
+                code_finding(model.code),
+                golden_finding(golden),
+                NoScorer.skipped(ONE_BY_ONE),
+            ),
         )
     finally:
         shutil.rmtree(folder, ignore_errors=True)
