@@ -9,12 +9,16 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.runtime.bundles import people_bundle
 from tests.runtime.waiting import until
 
 from afterfit.runtime.client import Client
+from afterfit.serve.config import ServeConfig
+from afterfit.serve.run import ServedBundle, start_server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from afterfit.runtime.client import HttpReply
     from afterfit.serve.run import ServerHandle
@@ -294,13 +298,10 @@ def test_version_tells_the_digest_of_each_model(client: Client) -> None:
     assert models["churn"]["golden"]["outcome"] == "passed"
 
 
-def test_metrics_count_requests_rows_and_flags(client: Client) -> None:
-    """Prometheus text whose counters grow by what was sent."""
-
-    def sample(name: str) -> float:
-        lines = client.get("/metrics").body.decode().splitlines()
-        return next((float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(name)), 0)
-
+def test_metrics_count_requests_rows_and_flags(tmp_path: Path) -> None:
+    """Prometheus text whose counters grow by what was sent, on a server of its own."""
+    bundles = {"churn": ServedBundle(3, people_bundle(tmp_path / "b"), tmp_path / "b")}
+    config = ServeConfig(port=0, events=str(tmp_path / "events"))
     names = (
         'afterfit_requests_total{route="predict",status="200"}',
         'afterfit_requests_total{route="predict",status="422"}',
@@ -308,9 +309,15 @@ def test_metrics_count_requests_rows_and_flags(client: Client) -> None:
         'afterfit_rows_flagged_total{flag="missing"}',
         'afterfit_request_seconds_count{route="predict"}',
     )
-    before = {name: sample(name) for name in names}
-    send(client, json.dumps({"rows": [GOOD, {**GOOD, "age": None}]}))
-    send(client, "{}")
-    # Flags are counted off the request path, so they come a moment later.
-    until(lambda: [sample(name) - old for name, old in before.items()] == [1, 1, 2, 1, 2])
-    assert sample("afterfit_model_info{") == 1
+    with start_server(bundles, config, tmp_path / "s") as server, server.client() as client:
+
+        def sample(name: str) -> float:
+            lines = client.get("/metrics").body.decode().splitlines()
+            found = (line.rsplit(" ", 1)[1] for line in lines if line.startswith(name))
+            return float(next(found, 0))
+
+        send(client, json.dumps({"rows": [GOOD, {**GOOD, "age": None}]}))
+        send(client, "{}")
+        # Flags are counted off the request path, so they come a moment later.
+        until(lambda: [sample(name) for name in names] == [1, 1, 2, 1, 2])
+        assert sample("afterfit_model_info{") == 1

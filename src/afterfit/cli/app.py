@@ -55,6 +55,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     ),
 }
 GROUPS: dict[str, tuple[str, dict[str, tuple[str, str]]]] = {
+    "labels": (
+        "Add what turned out to be true.",
+        {"add": ("afterfit.cli.labels:add", "Labels of a CSV, Parquet or Arrow file.")},
+    ),
     "version": (
         "List, show, compare, promote, roll back and verify versions.",
         {

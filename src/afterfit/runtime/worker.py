@@ -22,7 +22,6 @@ import msgspec
 from afterfit.errors import AfterfitError, InternalError
 from afterfit.runtime.access import observer
 from afterfit.runtime.app import App
-from afterfit.runtime.events import EventSink, SegmentWriter, StdoutSink
 from afterfit.runtime.http import Server
 from afterfit.runtime.journal import Journal
 from afterfit.runtime.keys import KeyRing
@@ -46,6 +45,7 @@ from afterfit.runtime.settings import (
     WorkerSettings,
 )
 from afterfit.runtime.shadow import ShadowLink
+from afterfit.runtime.sinks import open_sink
 from afterfit.runtime.tls import Tls
 from afterfit.runtime.tracing import tracer_from
 from afterfit.runtime.watchdog import Lifeline
@@ -262,11 +262,7 @@ class Worker:
 
 def make_journal(settings: WorkerSettings, worker_id: str, metrics: Metrics) -> Journal:
     """Return the journal that the settings ask for."""
-    sink: EventSink | None = None
-    if settings.events == "-":
-        sink = StdoutSink()
-    elif settings.events:
-        sink = SegmentWriter(Path(settings.events), worker_id)
+    sink = open_sink(settings.events, worker_id) if settings.events else None
     return Journal(
         metrics,
         endpoint=settings.endpoint,

@@ -60,7 +60,7 @@ def report_on_events(
     events = (
         event
         for event in read_segments(place)
-        if event.kind == "label" or event.model == version.name
+        if event.model == version.name or (event.kind == "label" and not event.model)
     )
     wanted = MonitorConfig(gates=config.gates, since=config.since, until=config.until,
                            digest=version.digest, seed=config.seed)  # fmt: skip
