@@ -23,6 +23,7 @@ from afterfit.runtime.options import parser
 from afterfit.runtime.platform import Platform, detect, find_bundle
 from afterfit.runtime.running import Running, remove_running, write_running
 from afterfit.runtime.settings import ServerSettings, WorkerSettings
+from afterfit.runtime.sinks import folder_of
 from afterfit.runtime.supervisor import Supervisor
 
 TRUST = "AFTERFIT_TRUST"
@@ -128,8 +129,9 @@ def _server_settings(
             hang_seconds=options.hang_seconds,
             threads=division.threads,
             events=events,
-            counts="" if events == "-" else events,
+            counts=str(folder_of(events) or ""),
             grace_seconds=options.grace_seconds,
+            routes=dict(platform.routes),
         ),
     )
 

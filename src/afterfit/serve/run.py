@@ -20,6 +20,7 @@ from afterfit.runtime.client import AdminClient, Client
 from afterfit.runtime.endpoint import Endpoint, ModelRoute
 from afterfit.runtime.http import HttpLimits
 from afterfit.runtime.settings import ServerSettings, WorkerSettings, check_bind
+from afterfit.runtime.sinks import folder_of
 from afterfit.serve.config import ServeConfig
 from afterfit.serve.rollout import primary_changed
 
@@ -173,7 +174,7 @@ def _settings(
             endpoint=config.name,
             threads=config.threads,
             events=config.events,
-            counts="" if config.events == "-" else config.events,
+            counts=str(folder_of(config.events) or ""),
             capture=config.capture,
             limits=config.limits,
             batching=config.batching,
