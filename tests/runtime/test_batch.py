@@ -18,7 +18,7 @@ from afterfit.runtime.batch import NEVER, Batcher, BatchSettings, Outcome, Work
 from afterfit.runtime.live import LiveModel, Service
 from afterfit.runtime.messages import Request, Response
 from afterfit.runtime.metrics import Metrics
-from afterfit.runtime.predict import load_bundle
+from afterfit.runtime.predict import Predictor, load_bundle
 from afterfit.runtime.problems import BusyError, LateError
 from afterfit.runtime.rows import Parsed
 
@@ -250,9 +250,11 @@ def test_a_bad_row_fails_alone(tmp_path: Path) -> None:
     """The others of its batch are answered as if it had not been there, in a few more calls."""
     people_bundle(tmp_path / "bundle")
     model = LiveModel("churn", 1, load_bundle(tmp_path / "bundle"))
-    expected = model.predictor.predict(people(16, 3)).main
-    poisoned = Poisoned(model.predictor.model)
-    model.predictor.model = poisoned
+    predictor = model.predictor
+    assert isinstance(predictor, Predictor)
+    expected = predictor.predict(people(16, 3)).main
+    poisoned = Poisoned(predictor.model)
+    predictor.model = poisoned
     frame = people(16, 3)
     frame["age"][5] = 200.0
     got: dict[int, np.ndarray] = {}
