@@ -42,3 +42,9 @@ class Message:
         if type(self.body) is bytes:
             self.body = bytearray(self.body)
         self.body += piece
+
+    def head(self, method: bytes, version: str) -> bytes:
+        """Return the request line and the headers, without the one that asks for an upgrade."""
+        first = b"%b %b HTTP/%b" % (method, self.url, version.encode())
+        kept = [b"%b: %b" % (n, v) for n, v in self.headers.items() if n != b"upgrade"]
+        return b"\r\n".join((first, *kept, b"", b""))

@@ -89,14 +89,16 @@ class Connection(asyncio.Protocol):
         if self.last or self.unread:
             self.unread += b"" if self.last else data
             return
+        self.chunk = b""
         if self.active_since is None and not self.server.closing:
-            known = self.server.heads.find(data)
-            if known is not None:
-                self._known(*known)
-                return
-            self.chunk = data
-        else:
-            self.chunk = b""
+            known, at = self.server.heads.find(data), 0
+            while known is not None:
+                head, body, at = known
+                self._known(head, body)
+                if at == len(data):
+                    return
+                known = None if self._full() else self.server.heads.find(data, at)
+            self.chunk = data = data[at:]
         self._parse(data)
 
     def _parse(self, data: bytes) -> None:
@@ -127,14 +129,14 @@ class Connection(asyncio.Protocol):
                 self._refuse(*self.refusal)
 
     def _full(self) -> bool:
-        return self.blocked_since is not None or len(self.pending) >= MAX_PIPELINED
+        return self.last or self.blocked_since is not None or len(self.pending) >= MAX_PIPELINED
 
     def _read_on(self) -> None:
         """Go on with what was read already, then with what the client sends."""
-        if self.last or self._full():
+        if self._full():
             return
         if self.unread:
-            data, self.unread = self.unread, b""
+            data, self.unread, self.chunk = self.unread, b"", b""
             self._parse(data)
         if not self.unread and not self.last:
             self.transport.resume_reading()
@@ -234,11 +236,9 @@ class Connection(asyncio.Protocol):
             self.last = True
             self._flush()
             return
-        message, version = self.message, self.parser.get_http_version()
-        first = b"%b %b HTTP/%b" % (self.parser.get_method(), message.url, version.encode())
-        kept = [b"%b: %b" % (n, v) for n, v in message.headers.items() if n != b"upgrade"]
+        head = self.message.head(self.parser.get_method(), self.parser.get_http_version())
         self.parser = httptools.HttpRequestParser(self)
-        self._parse(b"\r\n".join((first, *kept, b"", rest)))
+        self._parse(head + rest)
 
     # Answers.
 

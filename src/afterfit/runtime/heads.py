@@ -32,13 +32,14 @@ class HeadMemo:
     def __init__(self) -> None:
         self._heads: dict[bytes, Head] = {}
 
-    def find(self, data: bytes) -> tuple[Head, bytes] | None:
-        """Return the head and body of ``data`` where it is one whole request with a known head."""
-        end = data.find(END) + 4
-        head = self._heads.get(data[:end])
-        if head is None or len(data) - end != head.length:
+    def find(self, data: bytes, at: int = 0) -> tuple[Head, bytes, int] | None:
+        """Return head, body and end of the request at ``at``, if it is whole and its head known."""
+        end = data.find(END, at) + 4
+        head = self._heads.get(data[at:end])
+        if head is None:
             return None
-        return head, data[end:]
+        stop = end + head.length
+        return (head, data[end:stop], stop) if stop <= len(data) else None
 
     def learn(self, data: bytes, head: Head) -> None:
         """Keep the head of ``data``, which the parser took as exactly one request."""

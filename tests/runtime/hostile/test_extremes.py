@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
 import warnings
 
 import numpy as np
 import pytest
+from tests.runtime.test_heads import Wire
 
 from afterfit.runtime.columns import FieldError
 from afterfit.runtime.decode import parse_json
+from afterfit.runtime.http import Request, Response, Server
 from afterfit.runtime.tally import ModelTally, PairTally
 
 
@@ -34,3 +37,28 @@ def test_sums_over_answers_stay_finite() -> None:
         pair.compared(0, extremes, 4)
     assert all(math.isfinite(value) for value in room)
     assert max(room) == pytest.approx(3e300)
+
+
+def test_requests_that_are_put_off_are_not_mixed_up_with_later_ones() -> None:
+    """What is remembered of a head is what that head said."""
+    paths: list[str] = []
+
+    def handler(request: Request) -> Response:
+        paths.append(request.path)
+        return Response(200, b"ok")
+
+    async def scenario() -> None:
+        server = Server(handler)
+        connection = server.connection()
+        connection.connection_made(Wire())
+        first, second = (b"GET /%b HTTP/1.1\r\nhost: h\r\n\r\n" % name for name in (b"a", b"b"))
+        connection.pause_writing()
+        connection.data_received(first)
+        connection.data_received(second)
+        connection.resume_writing()
+        for data in (first, second, second + first + second, first):
+            connection.data_received(data)
+        server._sweeper.cancel()
+
+    asyncio.run(scenario())
+    assert paths == ["/a", "/b", "/a", "/b", "/b", "/a", "/b", "/a"]

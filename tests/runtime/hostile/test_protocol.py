@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import re
 import statistics
 import time
@@ -357,6 +358,35 @@ def test_many_small_requests_for_large_answers_wait_until_the_answers_are_read(
     used, read = asyncio.run(burst())
     assert used - before < 30
     assert read == 500
+
+
+def test_a_head_is_never_taken_for_another_however_the_bytes_come(server: Hosted) -> None:
+    """Requests for several paths, in bursts that the server has to put off."""
+    paths = ["/metrics", "/v2/health/live", "/openapi.json", "/version"]
+    messages = [
+        f"GET {path} HTTP/1.1\r\nx-request-id: {n}\r\n\r\n".encode() for n, path in enumerate(paths)
+    ]
+    begins = {b"0": b"# HELP", b"1": b'{"live"', b"2": b'{"openapi"', b"3": b'{"endpoint"'}
+
+    async def exchange(seed: int) -> None:
+        rng = random.Random(seed)
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port, limit=1 << 20)
+        asked = [rng.randrange(4) for _ in range(400)]
+        data = b"".join(messages[n] for n in asked)
+        at = 0
+        while at < len(data):
+            size = rng.choice((40, 100, 5_000, 20_000))
+            writer.write(data[at : at + size])
+            at += size
+            await asyncio.sleep(rng.choice((0, 0.001)))
+        for n in asked:
+            answer = await read_answer(reader)
+            assert answer.headers[b"x-request-id"] == str(n).encode()
+            assert answer.body.startswith(begins[str(n).encode()])
+        writer.close()
+
+    for seed in range(8):
+        asyncio.run(exchange(seed))
 
 
 class Deaf(asyncio.Protocol):
