@@ -12,6 +12,7 @@ import pytest
 import tritonclient.http as triton
 from tests.runtime.bundles import numbers_bundle
 from tests.runtime.traffic import ROW, divide, infer_body, versions
+from tests.runtime.waiting import until
 from tritonclient.utils import InferenceServerException
 
 from afterfit.errors import NotFoundError
@@ -143,6 +144,12 @@ def test_statistics_are_real_counts_of_all_workers(
                 {"name": "input", "datatype": "FP64", "shape": [3, 2], "data": [1.0] * 6}
             ]})  # fmt: skip
             raw.post("/v2/models/churn/versions/2/infer", infer_body(ROW))
+
+    def counted() -> int:
+        told = client.get_inference_statistics()["model_stats"]
+        return sum(int(each["inference_count"]) for each in told)
+
+    until(lambda: counted() == 24)
     (found,) = client.get_inference_statistics("numbers")["model_stats"]
     assert (found["name"], found["version"]) == ("numbers", "7")
     assert (found["inference_count"], found["execution_count"]) == (18, 6)

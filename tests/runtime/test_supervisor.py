@@ -113,6 +113,8 @@ def test_a_killed_worker_is_replaced_and_the_other_answers_meanwhile(
     server.replace("churn", bundles[1])
     with server.client() as client:
         client.predict([ROW])
+        # An answer is counted after it is on its way, and a killed process counts no more.
+        until(lambda: "afterfit_rows_total 1" in client.get("/metrics").body.decode())
     killed = server.admin.workers()["workers"][0]["pid"]
     os.kill(killed, signal.SIGKILL)
     with server.client() as client:
@@ -130,7 +132,7 @@ def test_a_killed_worker_is_replaced_and_the_other_answers_meanwhile(
             versions.add(client.predict([ROW])["version"])
     assert versions == {2}
     with server.client() as client:
-        assert "afterfit_rows_total 22" in client.get("/metrics").body.decode()
+        until(lambda: "afterfit_rows_total 22" in client.get("/metrics").body.decode())
 
 
 def test_all_workers_killed_at_once_come_back(server: ServerHandle) -> None:

@@ -229,6 +229,7 @@ def test_a_canary_gets_its_share_and_everybody_can_tell_who_answered(
     assert low <= 0.3 <= high
     assert seen == {"1", "2"}
     assert (told["version"], told["canary"]["version"], told["canary"]["share"]) == (1, 2, 0.3)
+    until(lambda: sum(r.since.requests for r in server.admin.status().models["churn"].roles) == 360)
     roles = {role.role: role for role in server.admin.status().models["churn"].roles}
     routed = roles["primary"].since.routed + roles["canary"].since.routed
     assert routed == roles["primary"].since.requests + roles["canary"].since.requests == 360

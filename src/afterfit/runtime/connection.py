@@ -208,7 +208,7 @@ class Connection(asyncio.Protocol):
             return
         message = self.message
         self.active_since = None
-        keep = bool(self.parser.should_keep_alive()) and not self.server.closing
+        keep = bool(self.parser.should_keep_alive())
         method = self.parser.get_method().decode("ascii", "replace")
         path, query = target_of(message.url)
         body = bytes(message.body)
@@ -252,12 +252,9 @@ class Connection(asyncio.Protocol):
 
     def _take(self, request: Request, response: Promise, *, keep_alive: bool) -> None:
         """Write the response where it is there and due; otherwise keep its place in the order."""
-        if type(response) is Response and not self.pending and keep_alive:
-            self._write(response, request, keep=not self.server.closing)
+        if type(response) is Response and keep_alive and not (self.pending or self.server.closing):
+            self._write(response, request, keep=True)
             self.idle_since = time.monotonic()
-            if self.server.closing:
-                self.last = True
-                self.transport.close()
             return
         self.pending.append(Due(request, response, keep_alive=keep_alive))
         if len(self.pending) >= MAX_PIPELINED:
@@ -266,7 +263,10 @@ class Connection(asyncio.Protocol):
             response.notify = self._flush
             if response.response is None:
                 return
-        self._flush()
+        if not self.server.closing:
+            self._flush()
+        else:  # what stands behind it in the same piece is answered as well, before the end
+            asyncio.get_running_loop().call_soon(self._flush)
 
     def close_when_idle(self) -> None:
         """Close now, or after the answers that are due."""

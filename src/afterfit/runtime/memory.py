@@ -44,9 +44,13 @@ def available_bytes(
 
 
 def model_bytes(folder: Path, measured: int = 0) -> int:
-    """Return what a bundle takes in memory: as measured, or some copies of its files."""
-    files = Bundle(folder).manifest.files.values()
-    return measured or COPIES * sum(file.size for file in files)
+    """Return what a bundle takes in memory: as measured, or some copies of its files.
+
+    A process that had memory left from others grows by less than a model takes, so the files are
+    the least that is believed.
+    """
+    files = sum(file.size for file in Bundle(folder).manifest.files.values())
+    return max(measured, files) if measured else COPIES * files
 
 
 def check_memory(needs: Iterable[Need], available: float) -> None:

@@ -12,7 +12,7 @@ from typing import TypeVar
 __all__ = ["gently"]
 
 T = TypeVar("T")
-NICENESS = 10
+NICENESS, LOWEST = 10, 19
 
 
 async def gently(work: Callable[[], T]) -> T:
@@ -40,7 +40,9 @@ async def gently(work: Callable[[], T]) -> T:
 def _give_way() -> None:
     if hasattr(os, "setpriority") and os.name == "posix":
         with suppress(OSError, AttributeError):
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
+            own = threading.get_native_id()
+            lower = min(LOWEST, os.getpriority(os.PRIO_PROCESS, own) + NICENESS)
+            os.setpriority(os.PRIO_PROCESS, own, lower)
 
 
 def _set_result(future: asyncio.Future[T], result: T) -> None:

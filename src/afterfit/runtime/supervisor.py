@@ -46,6 +46,7 @@ BACKLOG = 1024
 QUICK_DEATH_SECONDS = 5.0
 MAX_BACKOFF_SECONDS = 10.0
 SHADOW_SECONDS = 5.0
+STOP_SECONDS = 0.05
 
 
 class Supervisor:
@@ -304,6 +305,10 @@ class Supervisor:
                 worker.stop()
             except (AfterfitError, AttributeError):
                 continue  # it has ended, or never began
+        # By now the workers have accepted who was waiting; whoever comes later is told at once.
+        await asyncio.sleep(STOP_SECONDS)
+        with suppress(OSError):
+            self.listener.shutdown(socket.SHUT_RDWR)
         if self._watchers:
             grace = self.settings.worker.grace_seconds + 5.0
             _, late = await asyncio.wait(set(self._watchers), timeout=grace)

@@ -18,6 +18,7 @@ import numpy as np
 from afterfit.core.bundle import Variant
 from afterfit.core.fingerprint import Fingerprint
 from afterfit.core.frame import Frame, Predictions, is_missing, row_count
+from afterfit.core.model import Model
 from afterfit.core.signature import Label, Signature
 from afterfit.errors import InputError, UsageError
 from afterfit.runtime.batch import NEVER, Outcome, Work
@@ -189,12 +190,8 @@ class Constant:
         self.fingerprint = fingerprint
         self.variant = Variant(name="constant", runtime="constant", framework="afterfit", file="")
         self.golden = GoldenReport(outcome="skipped", why="a constant has none")
+        self.model: Model = self
         self._row = _constant_row(constant, signature)
-
-    @property
-    def model(self) -> Constant:
-        """What answers: nothing else."""
-        return self
 
     def predict(self, frame: Frame) -> Predictions:
         """Return the constant for each of n rows."""

@@ -8,12 +8,14 @@ to the process of the shadows.
 from __future__ import annotations
 
 import asyncio
+import errno
 import gc
 import os
 import signal
 import socket
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +101,7 @@ class Worker:
         self.prepared: dict[int, Prepared] = {}
         self.stopped = asyncio.Event()
         self.accepting = False
+        self.arriving: set[asyncio.Task[None]] = set()
         self._tasks: set[asyncio.Task[Any]] = set()
 
     async def run(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -112,7 +115,7 @@ class Worker:
         lifeline.last(self.settings.grace_seconds)
         self.app.ready = False
         self.metrics.set("ready", 0)
-        await self._finish()
+        await self._finish(whole=orders.done())
         self.link.close()
         self.journal.close()
         if self.service.tracer is not None:
@@ -121,16 +124,19 @@ class Worker:
         orders.cancel()
         stop.cancel()
 
-    async def _finish(self) -> None:
+    async def _finish(self, *, whole: bool) -> None:
         """Answer what comes in for a moment longer, each with ``connection: close``, then end.
 
-        A client that has just sent a request on a kept connection would lose it otherwise.
+        A client that has just sent a request on a kept connection would lose it otherwise. Where
+        the ``whole`` server stops, who waits to be accepted is, and then nobody can connect.
         """
         self.server.closing = True
-        until = time.monotonic() + min(LAME_SECONDS, self.settings.grace_seconds / 4)
-        while self.server.connections and time.monotonic() < until:  # noqa: ASYNC110 - at the end
-            await asyncio.sleep(DRAIN_POLL_SECONDS)
+        if whole:
+            self._accept_the_last()
         self._accept(accepting=False)
+        until = time.monotonic() + min(LAME_SECONDS, self.settings.grace_seconds / 4)
+        while self._connected() and time.monotonic() < until:  # noqa: ASYNC110 - at the end
+            await asyncio.sleep(DRAIN_POLL_SECONDS)
         await self.server.close(self.settings.grace_seconds)
 
     async def _orders(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -220,13 +226,31 @@ class Worker:
         except (BlockingIOError, InterruptedError, ConnectionAbortedError):
             return
         except OSError as error:
+            if error.errno == errno.EINVAL:  # the listener was shut down: the server stops
+                self._accept(accepting=False)
+                return
             # Out of descriptors, most likely: the client waits in the backlog meanwhile.
             log_line({"event": "accept_failed", "error": str(error)})
             self._accept(accepting=False)
             asyncio.get_running_loop().call_later(0.1, self._accept_again)
             return
+        self._take(client)
+
+    def _connected(self) -> bool:
+        return bool(self.arriving or self.server.connections)
+
+    def _take(self, client: socket.socket) -> None:
         client.setblocking(False)
-        self._spawn(self._adopt(client))
+        task = asyncio.ensure_future(self._adopt(client))
+        self.arriving.add(task)
+        task.add_done_callback(self.arriving.discard)
+
+    def _accept_the_last(self) -> None:
+        with suppress(OSError):
+            while True:
+                self._take(self.listener.accept()[0])
+        with suppress(OSError):  # another worker has done it, or this system refuses
+            self.listener.shutdown(socket.SHUT_RDWR)
 
     def _accept_again(self) -> None:
         if not self.server.closing:
