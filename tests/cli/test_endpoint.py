@@ -67,7 +67,7 @@ def test_a_change_from_the_command_line_and_what_became_of_it(
     canary = versions.count(2)
     primary = 240 - canary
     assert canary > 0
-    until(lambda: server.admin.status().models["churn"].pairs[0].total.rows == primary)
+    until(lambda: server.admin.status().models["churn"].pairs[0].total.rows == primary, 90)
     (model,) = said("endpoint", "status")["models"]
     roles = {role["role"]: role for role in model["roles"]}
     observed = roles["canary"]["observed"]

@@ -24,6 +24,7 @@ from afterfit.runtime.endpoint import Canary, Endpoint, ModelRoute, StandIn, che
 from afterfit.runtime.events import read_segments
 from afterfit.runtime.messages import Request, Response
 from afterfit.runtime.rows import Parsed
+from afterfit.runtime.tally import PairTotals
 from afterfit.runtime.traffic import CanaryRule, Share
 from afterfit.serve.config import ServeConfig
 from afterfit.serve.run import ServedBundle, ServerHandle, start_server
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from afterfit.core.event import Event
 
 DIGEST = "ab" * 32
+IDLE_SECONDS = 90.0
+"""A shadow gets what others leave of the processors, which may be little for a while."""
 
 
 @pytest.fixture(scope="module")
@@ -287,7 +290,11 @@ def test_a_shadow_sees_what_the_primary_answered_and_its_differences_are_counted
         for start in range(0, 120, 3):
             reply = client.predict(asked[start : start + 3])
             assert reply["version"] == 1
-    until(lambda: all(p.total.rows == 120 for p in server.admin.status().models["churn"].pairs))
+
+    def compared() -> set[float]:
+        return {pair.total.rows for pair in server.admin.status().models["churn"].pairs}
+
+    until(lambda: compared() == {120}, IDLE_SECONDS)
     primary = np.array([chance(row, BIASES[0]) for row in asked])
     for pair, version in zip(server.admin.status().models["churn"].pairs, (2, 4), strict=True):
         shadow = np.array([chance(row, BIASES[version - 1]) for row in asked])
@@ -312,6 +319,11 @@ def test_a_shadow_sees_what_the_primary_answered_and_its_differences_are_counted
     assert {event.parent for event in shadows} == own
 
 
+def shadowed(server: ServerHandle) -> PairTotals:
+    """How the first shadow differs."""
+    return server.admin.status().models["churn"].pairs[0].total
+
+
 def shadow_pid(server: ServerHandle) -> int:
     """The process that runs the shadows; 0 where none is ready."""
     found = [w.pid for w in server.admin.status().workers if w.kind == "shadow" and w.ready]
@@ -327,18 +339,16 @@ def test_a_shadow_that_stands_still_costs_copies_and_no_answer(
     os.kill(stopped, signal.SIGSTOP)
     asked, sent = rows(50), 0
     with server.client() as client:
-        pair = server.admin.status().models["churn"].pairs[0].total
-        while not pair.dropped and sent < 200_000:
+        while not shadowed(server).dropped and sent < 200_000:
             for _ in range(50):
                 assert len(client.predict(asked)["predictions"]) == 50
                 sent += 50
-            pair = server.admin.status().models["churn"].pairs[0].total
-        assert 0 < pair.dropped <= sent
+        assert 0 < shadowed(server).dropped <= sent
         os.kill(stopped, signal.SIGKILL)
-        until(lambda: shadow_pid(server) not in {0, stopped})
-        before = server.admin.status().models["churn"].pairs[0].total.rows
+        until(lambda: shadow_pid(server) not in {0, stopped}, IDLE_SECONDS)
+        before = shadowed(server).rows
         client.predict(asked)
-        until(lambda: server.admin.status().models["churn"].pairs[0].total.rows > before)
+        until(lambda: shadowed(server).rows > before, IDLE_SECONDS)
     assert {w.kind for w in server.admin.status().workers} == {"worker", "shadow"}
     divide(server, bundles)
     until(lambda: all(w.kind == "worker" for w in server.admin.status().workers))

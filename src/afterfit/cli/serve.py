@@ -108,6 +108,7 @@ def _tell(server: ServerHandle, bundles: dict[str, ServedBundle], *, as_json: bo
     if as_json:
         models = {name: {"version": b.version, "digest": b.digest} for name, b in bundles.items()}
         line = {"event": "ready", "url": server.url, "pid": server.pid, "models": models}
+        line["admin"] = server.admin.address
         print(msgspec.json.encode(line).decode(), flush=True)
         return
     for name, bundle in bundles.items():
