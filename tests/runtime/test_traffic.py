@@ -406,6 +406,10 @@ def test_a_restart_keeps_the_division_of_the_same_primary(
     with start_server({"churn": bundles[2]}, config, state) as server:
         assert server.admin.get().models["churn"].canary is None
         divide(server, bundles, canary=canary)
-    (state / "bundles" / bundles[1].digest).unlink()
+        # What serves goes on without its files, and its status as well.
+        (state / "bundles" / bundles[1].digest).unlink()
+        (state / "bundles" / bundles[2].digest).unlink()
+        status = server.admin.status().models["churn"]
+        assert (status.classes, status.route.canary) == ((), canary)
     with start_server({"churn": bundles[0]}, config, state) as server:
         assert server.admin.get().models["churn"].canary is None

@@ -321,9 +321,14 @@ class Supervisor:
         return self.endpoint, self._folders(self.endpoint), self.ledger.book.slots
 
     def _classes(self) -> dict[str, tuple[Label, ...]]:
-        folders = self._folders(self.endpoint)
+        """Return the classes of each primary whose bundle is still on this machine."""
         primaries = [route.primary for route in self.endpoint.models.values() if route.loaded]
-        return {digest: Bundle(Path(folders[digest])).signature.classes for digest in primaries}
+        folders = {digest: bundle_folder(self.settings, digest) for digest in primaries}
+        return {
+            digest: Bundle(folder).signature.classes
+            for digest, folder in folders.items()
+            if folder is not None
+        }
 
     def _folders(self, endpoint: Endpoint) -> dict[str, str]:
         digests = [
