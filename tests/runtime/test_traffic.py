@@ -408,7 +408,7 @@ def test_a_restart_keeps_the_division_of_the_same_primary(
         divide(server, bundles, canary=canary)
         # What serves goes on without its files, and its status as well.
         (state / "bundles" / bundles[1].digest).unlink()
-        (state / "bundles" / bundles[2].digest).unlink()
+        (state / "bundles" / bundles[0].digest).unlink()
         status = server.admin.status().models["churn"]
         assert (status.classes, status.route.canary) == ((), canary)
     with start_server({"churn": bundles[0]}, config, state) as server:
