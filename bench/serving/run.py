@@ -126,7 +126,7 @@ def _write(document: dict[str, Any], titles: dict[str, str], arguments: argparse
     if arguments.docs:
         before, _, rest = PAGE.read_text().partition(MARKS[0])
         _, _, after = rest.partition(MARKS[1])
-        PAGE.write_text(f"{before}{MARKS[0]}\n{shown}\n{MARKS[1]}{after}")
+        PAGE.write_text(f"{before}{MARKS[0]}\n\n{shown}\n\n{MARKS[1]}{after}")
 
 
 def _told(name: str, one: dict[str, Any]) -> str:
