@@ -1,4 +1,4 @@
-"""Answers compressed for the clients that ask for it (RFC 9110, 12.5.3)."""
+"""Answers compressed for the clients that ask for it (RFC 9110, 12.5.3), and bodies inflated."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from functools import lru_cache
 
 from afterfit.runtime.messages import Request, Response
 
-__all__ = ["LEAST_BYTES", "compressed"]
+__all__ = ["LEAST_BYTES", "compressed", "inflate"]
 
 LEAST_BYTES = 1400
 """What fits into one packet gains nothing."""
@@ -38,6 +38,23 @@ def compressed(request: Request, response: Response) -> Response:
     packer = zlib.compressobj(_LEVEL, zlib.DEFLATED, _WINDOW[coding])
     packed = packer.compress(body) + packer.flush()
     return Response(status, packed, content_type, (*varies, ("content-encoding", coding)))
+
+
+def inflate(request: Request, limit: int) -> tuple[int, str] | None:
+    """Decompress a body in bounded memory; return status and reason for one that cannot be."""
+    coding = request.headers.get(b"content-encoding", b"identity").strip().lower()
+    if coding == b"identity":
+        return None
+    if coding not in {b"gzip", b"deflate"}:
+        return 415, "content-encoding: gzip, deflate or identity"
+    inflater = zlib.decompressobj(wbits=47)
+    try:
+        request.body = inflater.decompress(request.body, limit + 1)
+    except zlib.error:
+        return 400, f"the body is not {coding.decode()}"
+    if len(request.body) > limit:
+        return 413, f"the body is larger than {limit} bytes"
+    return None if inflater.eof else (400, "the compressed body ends too early")
 
 
 @lru_cache(maxsize=64)

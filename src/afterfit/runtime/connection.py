@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-import zlib
 from collections import deque
 from collections.abc import Callable
 from http import HTTPStatus
@@ -13,7 +12,7 @@ from typing import Any, Protocol
 import httptools
 
 from afterfit.runtime.arriving import Message
-from afterfit.runtime.compress import LEAST_BYTES, compressed
+from afterfit.runtime.compress import LEAST_BYTES, compressed, inflate
 from afterfit.runtime.due import Due, Promise, failed, target_of
 from afterfit.runtime.heads import Head, HeadMemo
 from afterfit.runtime.messages import Handler, HttpLimits, Reply, Request, Response, json_response
@@ -61,6 +60,7 @@ class Connection(asyncio.Protocol):
         self.message = Message()
         self.refusal: tuple[int, str] | None = None
         self.pending: deque[Due] = deque()
+        self.waiting: deque[tuple[Request, bool]] = deque()
         self.last = False
         self.begun = 0
         self.active_since: float | None = None
@@ -86,7 +86,7 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse some bytes and answer each request that they complete."""
-        if self.last or self.unread:
+        if self.last or self.unread or self.waiting:
             self.unread += b"" if self.last else data
             return
         self.chunk = b""
@@ -133,6 +133,8 @@ class Connection(asyncio.Protocol):
 
     def _read_on(self) -> None:
         """Go on with what was read already, then with what the client sends."""
+        while self.waiting and not self._full():
+            self._handle(*self.waiting.popleft())
         if self._full():
             return
         if self.unread:
@@ -218,7 +220,10 @@ class Connection(asyncio.Protocol):
                 self.chunk, Head(method, path, query, message.headers, len(body))
             )
         request = Request(method, path, message.headers, body, query)
-        self._take(request, self._inflate(request) or self._call(request), keep_alive=keep)
+        if self._full():
+            self.waiting.append((request, keep))
+        else:
+            self._handle(request, keep)
 
     def _wants_upgrade(self) -> bool:
         return bool(self.parser.should_upgrade()) and self.parser.get_method() != b"CONNECT"
@@ -241,6 +246,11 @@ class Connection(asyncio.Protocol):
         self._parse(head + rest)
 
     # Answers.
+
+    def _handle(self, request: Request, keep: bool) -> None:  # noqa: FBT001 - as it was kept
+        refused = inflate(request, self.server.limits.body_bytes)
+        answer = self._refusal(*refused) if refused else self._call(request)
+        self._take(request, answer, keep_alive=keep)
 
     def _known(self, head: Head, body: bytes) -> None:
         """Hand on a request whose head was parsed before."""
@@ -270,7 +280,7 @@ class Connection(asyncio.Protocol):
 
     def close_when_idle(self) -> None:
         """Close now, or after the answers that are due."""
-        busy = self.pending or self.unread or self.active_since is not None
+        busy = self.pending or self.waiting or self.unread or self.active_since is not None
         if busy or self.lingers_since is not None:
             return
         self.last = True
@@ -317,25 +327,6 @@ class Connection(asyncio.Protocol):
         task.add_done_callback(lambda _: self._flush())
         return task
 
-    def _inflate(self, request: Request) -> Response | None:
-        """Decompress a body in bounded memory; return the refusal of one that cannot be."""
-        encoding = request.headers.get(b"content-encoding", b"identity").strip().lower()
-        if encoding == b"identity":
-            return None
-        if encoding not in {b"gzip", b"deflate"}:
-            return self._refusal(415, "content-encoding: gzip, deflate or identity")
-        limit = self.server.limits.body_bytes
-        inflater = zlib.decompressobj(wbits=47)
-        try:
-            request.body = inflater.decompress(request.body, limit + 1)
-        except zlib.error:
-            return self._refusal(400, f"the body is not {encoding.decode()}")
-        if len(request.body) > limit:
-            return self._refusal(413, self._too_large())
-        if not inflater.eof:
-            return self._refusal(400, "the compressed body ends too early")
-        return None
-
     def _refusal(self, status: int, message: str) -> Response:
         self.server.refused(status)
         later = (("retry-after", "1"),) if status == 429 else ()
@@ -345,7 +336,7 @@ class Connection(asyncio.Protocol):
         while self.pending and (response := self.pending[0].ready()) is not None:
             answer = self.pending.popleft()
             # Requests that came in before the end are all answered, however they were sent.
-            behind = bool(self.pending or self.unread)
+            behind = bool(self.pending or self.waiting or self.unread)
             keep = answer.keep_alive and (not self.server.closing or behind)
             self._write(response, answer.request, keep=keep)
             if not keep:
@@ -355,7 +346,7 @@ class Connection(asyncio.Protocol):
                 return
         if self.last and not self.pending:
             self._end()
-        elif self.unread:
+        elif self.unread or self.waiting:
             asyncio.get_running_loop().call_soon(self._read_on)
         elif not self._full():
             self.transport.resume_reading()
@@ -384,7 +375,8 @@ class Connection(asyncio.Protocol):
             return
         self.last = True
         self.active_since = None
-        self.refusal = (status, message)
+        # The answer to a request behind others that were put off would be taken for one of theirs.
+        self.refusal = None if self.waiting else (status, message)
         if not self.pending:
             self._end()
 

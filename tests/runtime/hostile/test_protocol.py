@@ -334,7 +334,7 @@ def test_clients_that_never_read_are_cut_off_and_others_are_served(server: Hoste
         return used
 
     before = server.memory_mb()
-    assert asyncio.run(attack()) - before < 60
+    assert asyncio.run(attack()) - before < 20
 
 
 def test_many_small_requests_for_large_answers_wait_until_the_answers_are_read(
@@ -356,7 +356,7 @@ def test_many_small_requests_for_large_answers_wait_until_the_answers_are_read(
 
     before = server.memory_mb()
     used, read = asyncio.run(burst())
-    assert used - before < 30
+    assert used - before < 15
     assert read == 500
 
 
