@@ -16,6 +16,7 @@ from tests.runtime.bundles import (
     people_bundle,
     write_bundle,
 )
+from tests.runtime.waiting import until
 from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 
 from afterfit.core.bundle import GraphOutput, TensorInput, Variant
@@ -373,8 +374,13 @@ def test_configuration_statistics_and_index_are_read_by_both_clients(call: Call)
     assert config == call("get_model_config", "wide", "1")
     before = call("get_inference_statistics", "churn")["model_stats"][0]
     call("infer", "churn", rows(7))
-    after = call("get_inference_statistics", "churn", "3")["model_stats"][0]
-    assert after["inference_count"] == before["inference_count"] + 7
+
+    def counted() -> bool:
+        after = call("get_inference_statistics", "churn", "3")["model_stats"][0]
+        return bool(after["inference_count"] == before["inference_count"] + 7)
+
+    # An answer is on its way before it is counted.
+    until(counted, 5)
     assert {each["name"] for each in call("get_inference_statistics")["model_stats"]} == set(NAMES)
     index = call("get_model_repository_index")
     assert {(each["name"], each["version"]) for each in index} == {

@@ -79,6 +79,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         """Cancel what nobody waits for any more."""
         self.last, self.unread = True, b""
+        self.parser = None  # it knows the connection: together they would wait for the collector
         for answer in self.pending:
             answer.abandon()
         self.pending.clear()

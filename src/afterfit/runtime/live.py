@@ -96,6 +96,9 @@ class Service:
             self._answer(model, part, outcome)
         for work, error in outcome.failed:
             self._fail(model, work, error)
+        # An error leads to the frames it passed, and those to this outcome: such a ring would keep
+        # the bodies of the requests until the collector comes by.
+        outcome.failed.clear()
 
     def _answer(self, model: LiveModel, part: Part, outcome: Outcome) -> None:
         """Answer the requests; what is to be kept of them is seen to in the loop's next turn."""
