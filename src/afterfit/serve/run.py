@@ -154,10 +154,10 @@ def _settings(
         name: ModelRoute(primary=bundle.digest, versions={bundle.digest: bundle.version})
         for name, bundle in bundles.items()
     }
-    socket_path = state / "admin.sock"
-    if len(str(socket_path)) > LONGEST_SOCKET_PATH:
-        socket_path = scratch / "admin.sock"
-    on_port = config.admin_port is not None
+    # The kernel takes socket paths of about 100 bytes; where none is short enough there is a port.
+    places = [folder / "admin.sock" for folder in (state, scratch)]
+    short = [path for path in places if len(os.fsencode(path)) <= LONGEST_SOCKET_PATH]
+    on_port = config.admin_port is not None or not short
     return ServerSettings(
         host=config.host,
         port=config.port,
@@ -166,7 +166,7 @@ def _settings(
         bundles=str(state / "bundles"),
         state=str(state),
         admin="port" if on_port else "socket",
-        admin_socket="" if on_port else str(socket_path),
+        admin_socket="" if on_port else str(short[0]),
         admin_port=config.admin_port or 0,
         admin_token=secrets.token_urlsafe(32) if on_port else "",
         allow_unauthenticated=config.allow_unauthenticated,

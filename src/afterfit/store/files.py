@@ -57,10 +57,11 @@ _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, errno.E
 
 def os_error(error: OSError, path: Path, doing: str) -> AfterfitError:
     """Return what ``error`` means to a person who was ``doing`` something with ``path``."""
+    name = path.name or str(path)
     where = str(path)
     if error.errno in _FULL:
         return ResourceError(
-            f"the disk is full: cannot {doing} {path.name}",
+            f"the disk is full: cannot {doing} {name}",
             where=where,
             why=f"{error.strerror}; {_free_space(path)}; nothing half-written was left",
             fix=f"free some space (see: df -h {shell_word(_existing(path))}) "
@@ -68,28 +69,28 @@ def os_error(error: OSError, path: Path, doing: str) -> AfterfitError:
         )
     if error.errno == errno.EROFS:
         return ForbiddenError(
-            f"cannot {doing} {path.name}: the file system is read-only",
+            f"cannot {doing} {name}: the file system is read-only",
             where=where,
             why=str(error.strerror),
             fix="choose a folder that can be written, or mount this one read-write",
         )
     if error.errno in _FORBIDDEN:
         return ForbiddenError(
-            f"not allowed to {doing} {path.name}",
+            f"not allowed to {doing} {name}",
             where=where,
             why=str(error.strerror),
             fix=f"look at the owner and the mode: ls -ld {shell_word(_existing(path))}",
         )
     if isinstance(error, FileNotFoundError):
         return NotFoundError(
-            f"{path.name} is not there",
+            f"{name} is not there",
             where=where,
             why=str(error.strerror),
             fix=f"look at the path: ls {shell_word(_existing(path))}",
         )
     why = f"{error.strerror or error} ({errno.errorcode.get(error.errno or 0, 'no code')})"
     return ResourceError(
-        f"cannot {doing} {path.name}",
+        f"cannot {doing} {name}",
         where=where,
         why=why,
         fix=f"look at the place: ls -ld {shell_word(_existing(path))}",

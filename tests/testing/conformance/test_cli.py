@@ -111,7 +111,7 @@ def test_rows_and_headers_come_from_the_command_line(tmp_path: Path, capsys: Sho
         (["--header", "a: b\r\nc: d"], "not a header"),
         (["--header", "a: ü"], "not a header"),
         (["--input", "no-such-file.json"], "no such file"),
-        (["--input", "."], "cannot be read"),
+        (["--input", "."], "cannot read ."),
         (["--timeout", "0"], "no time for an answer"),
         (["--timeout", "nan"], "no time for an answer"),
         (["--seed", "-1"], "negative"),

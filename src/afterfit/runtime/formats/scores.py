@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from afterfit.core.signature import Label, Signature
-from afterfit.runtime.answers import Answer
+from afterfit.runtime.answers import Answer, word
 
 __all__ = ["label_type", "predictions", "score_columns", "score_names"]
 
@@ -32,7 +32,7 @@ def score_names(signature: Signature) -> list[str]:
         return ["value"]
     if not signature.probabilities:
         return ["label"]
-    return ["label", *(f"probability_{label}" for label in signature.classes)]
+    return ["label", *(f"probability_{word(label)}" for label in signature.classes)]
 
 
 def score_columns(answer: Answer) -> dict[str, list[Any] | np.ndarray]:
@@ -61,5 +61,5 @@ def label_type(classes: tuple[Label, ...]) -> type:
 def _labels(answer: Answer) -> list[Any] | np.ndarray:
     kind = label_type(answer.model.signature.classes)
     if kind is str:
-        return [str(label) for label in answer.labels]
+        return [word(label) for label in answer.labels]
     return np.array(answer.labels, dtype=kind)
