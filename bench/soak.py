@@ -4,7 +4,7 @@ First the capacity is measured by a closed loop on the same connections. Then an
 120 % of it, at the times that the clock says and not when answers come. The server runs on one core
 and the client on another, with events, live counts, batching and validation on.
 
-    python bench/soak.py [MINUTES] [--load 1.2] [--connections 200]
+    python bench/soak.py [MINUTES] [--load 1.2] [--connections 400] [--in-flight 256]
 
 The result is bench/results/soak.json. Run it on a machine that has nothing else to do.
 """
@@ -41,7 +41,7 @@ from afterfit.workspace import Workspace  # noqa: E402 - as above
 RESULT = ROOT / "bench" / "results" / "soak.json"
 STATUS = re.compile(rb"HTTP/1\.1 (\d\d\d) ")
 LONGEST = len(b"HTTP/1.1 200 ") - 1
-CLOSED_IN_FLIGHT, CLOSED_SECONDS, CLOSED_ROUNDS = 256, 5.0, 3
+CLOSED_SECONDS, CLOSED_ROUNDS = 5.0, 3
 MOST_IN_FLIGHT = 20_000
 TICK_SECONDS = 0.001
 SAMPLE_SECONDS = 1.0
@@ -244,9 +244,9 @@ async def soak(server: ServerHandle, events: Path, options: Options) -> dict[str
     (worker,) = server.admin.workers()["workers"]
     client = Client(port, messages_of(options.rows))
     await client.connect(options.connections)
-    await client.closed(CLOSED_SECONDS, CLOSED_IN_FLIGHT)
+    await capacity_of(client, options)
     began, busy = time.monotonic(), cpu_seconds(worker["pid"])
-    rounds = [await capacity_of(client) for _ in range(CLOSED_ROUNDS)]
+    rounds = [await capacity_of(client, options) for _ in range(CLOSED_ROUNDS)]
     busy = cpu_seconds(worker["pid"]) - busy
     share = busy / (time.monotonic() - began)
     capacity = float(np.median(rounds))
@@ -261,7 +261,7 @@ async def soak(server: ServerHandle, events: Path, options: Options) -> dict[str
     return {
         "capacity_per_second": round(capacity),
         "capacity_rounds": [round(each) for each in rounds],
-        "capacity_afterwards": round(await capacity_of(client)),
+        "capacity_afterwards": round(await capacity_of(client, options)),
         "capacity_per_cpu_second": round(sum(rounds) * CLOSED_SECONDS / busy),
         "capacity_core_share": round(share, 3),
         **summary(tally, capacity, options),
@@ -273,9 +273,9 @@ async def soak(server: ServerHandle, events: Path, options: Options) -> dict[str
     }
 
 
-async def capacity_of(client: Client) -> float:
+async def capacity_of(client: Client, options: Options) -> float:
     """Good answers a second in a closed loop."""
-    tally = await client.closed(CLOSED_SECONDS, CLOSED_IN_FLIGHT)
+    tally = await client.closed(CLOSED_SECONDS, options.in_flight)
     return tally.statuses[200] / CLOSED_SECONDS
 
 
@@ -305,6 +305,7 @@ class Options:
     minutes: float
     load: float
     connections: int
+    in_flight: int
     rows: list[list[float]]
 
 
@@ -313,14 +314,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("minutes", nargs="?", type=float, default=10.0)
     parser.add_argument("--load", type=float, default=1.2, help="of the measured capacity")
-    parser.add_argument("--connections", type=int, default=200)
+    parser.add_argument("--connections", type=int, default=400)
+    parser.add_argument("--in-flight", type=int, default=256, help="when measuring capacity")
     arguments = parser.parse_args()
     described = machine.describe()
     with tempfile.TemporaryDirectory(prefix="afterfit-soak-") as name:
         folder = Path(name)
         print("making the model and shipping it ...", flush=True)
         made = subject.make(folder)
-        options = Options(arguments.minutes, arguments.load, arguments.connections, made.rows)
+        asked = vars(arguments)
+        options = Options(**asked, rows=made.rows)
         found = _on_two_cores(made.workspace, folder, options)
     document = {
         "machine": described,
@@ -328,9 +331,7 @@ def main() -> int:
         "commit": machine.commit(ROOT / "bench" / "serving"),
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "model": made.description,
-        "minutes": arguments.minutes,
-        "load": arguments.load,
-        "connections": arguments.connections,
+        **asked,
         "result": found,
     }
     RESULT.write_text(json.dumps(document, indent=2) + "\n")

@@ -19,7 +19,7 @@ from afterfit.runtime.live import LiveModel, Service
 from afterfit.runtime.messages import Request, Response
 from afterfit.runtime.metrics import Metrics
 from afterfit.runtime.predict import Predictor, load_bundle
-from afterfit.runtime.problems import BusyError, LateError
+from afterfit.runtime.problems import LateError
 from afterfit.runtime.rows import Parsed
 
 if TYPE_CHECKING:
@@ -168,15 +168,15 @@ def test_a_full_queue_refuses_at_once_and_tells_when_to_come_again() -> None:
         batcher.learn(1, 0.4)
         taken = [work() for _ in range(10)]
         for each in taken:
-            batcher.admit()
+            assert not batcher.turns_away()
             batcher.submit(each)
-        with pytest.raises(BusyError) as busy:
-            batcher.admit()
-        assert busy.value.status == 429
+        assert batcher.turns_away()
+        busy = batcher.busy()
+        assert busy.status == 429
         await answered(taken)
-        batcher.admit()
+        assert not batcher.turns_away()
         batcher.close()
-        return int(dict(busy.value.headers)["retry-after"])
+        return int(dict(busy.headers)["retry-after"])
 
     assert asyncio.run(scenario()) >= 1
 

@@ -23,7 +23,7 @@ from afterfit.core.frame import Frame, Predictions
 from afterfit.runtime.answers import Answer
 from afterfit.runtime.costs import CpuPerRow, LatencyFit
 from afterfit.runtime.messages import Reply, Request, Response
-from afterfit.runtime.problems import BusyError, LateError
+from afterfit.runtime.problems import BUSY, BusyError, LateError
 from afterfit.runtime.rows import Parsed
 
 __all__ = ["BatchSettings", "Batcher", "Finish", "Outcome", "Part", "Work"]
@@ -162,15 +162,18 @@ class Batcher:
         """Whether no more rows are let in."""
         return self.rows >= self.limit
 
-    def admit(self) -> None:
-        """Raise BusyError where nobody can take more; costs next to nothing, so it comes first."""
-        if self.rows >= self.limit and not self._relief():
-            raise self.busy()
+    def turns_away(self) -> bool:
+        """Whether nobody can take more; costs next to nothing, so it is asked first."""
+        return self.rows >= self.limit and not self._relief()
+
+    @property
+    def wait_seconds(self) -> int:
+        """Whole seconds until there may be room again, at least 1."""
+        return max(1, math.ceil(self.rows * self.seconds_a_row))
 
     def busy(self) -> BusyError:
         """Return the refusal of what does not fit, with the time until it may."""
-        wait = max(1, math.ceil(self.rows * self.seconds_a_row))
-        return BusyError("the model has more work than it gets through", wait)
+        return BusyError(BUSY, self.wait_seconds)
 
     def learn_from(self, other: Batcher) -> None:
         """Begin with what another queue of the same model has measured."""

@@ -16,9 +16,15 @@ from afterfit.runtime.decode import Rows
 from afterfit.runtime.endpoint import Endpoint
 from afterfit.runtime.journal import Block, Journal, refusal
 from afterfit.runtime.live_model import LiveModel, check_answers
-from afterfit.runtime.messages import Reply, Response
+from afterfit.runtime.messages import Reply, Request, Response
 from afterfit.runtime.metrics import Metrics
-from afterfit.runtime.problems import HttpError, defect_response, error_response
+from afterfit.runtime.problems import (
+    BUSY,
+    HttpError,
+    busy_response,
+    defect_response,
+    error_response,
+)
 from afterfit.runtime.slots import Slot
 from afterfit.runtime.tracing import Tracer
 from afterfit.runtime.traffic import Choice, log_defect, phases, watched
@@ -57,6 +63,18 @@ class Service:
         if work.request.grant is not None:
             work.request.grant.charge(work.parsed.size, time.time())
         return self.batcher(model).submit(work)
+
+    def turn_away(self, model: LiveModel, request: Request) -> Response | None:
+        """Return the refusal of a request where nobody can take more, else None.
+
+        Under overload these must cost little, so nothing is raised and nothing is read before.
+        """
+        batcher = self.batcher(model)
+        if not batcher.turns_away():
+            return None
+        if self.journal is not None:
+            self.journal.put(refusal("refused", BUSY, model.key, request.id))
+        return busy_response(batcher.wait_seconds)
 
     def batcher(self, model: LiveModel) -> Batcher:
         """Return the model's queue, made when it is first asked for."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 from afterfit.errors import AfterfitError, InputError
@@ -9,7 +10,18 @@ from afterfit.runtime.columns import FieldError
 from afterfit.runtime.decode import MalformedError, TooLargeError
 from afterfit.runtime.messages import Response, json_response
 
-__all__ = ["BusyError", "HttpError", "LateError", "ProtocolError", "error_response"]
+__all__ = [
+    "BUSY",
+    "BusyError",
+    "HttpError",
+    "LateError",
+    "ProtocolError",
+    "busy_response",
+    "error_response",
+]
+
+
+BUSY = "the model has more work than it gets through"
 
 
 class HttpError(Exception):
@@ -55,6 +67,12 @@ def error_response(error: Exception, request_id: str) -> Response | None:
     if isinstance(error, AfterfitError):
         return json_response(500, {"error": error.message, "request_id": request_id})
     return None
+
+
+@lru_cache(maxsize=64)
+def busy_response(retry_after: int) -> Response:
+    """Return the 429 of a model; under overload there are as many as answers, so it is kept."""
+    return json_response(429, {"error": BUSY}, (("retry-after", str(retry_after)),))
 
 
 def defect_response(request_id: str) -> Response:

@@ -48,10 +48,12 @@ def _find(app: App, parts: list[str]) -> Route | None:
     return routes.get(tuple(rest))
 
 
-def _infer(app: App, request: Request, model: LiveModel, version: str) -> Reply:
+def _infer(app: App, request: Request, model: LiveModel, version: str) -> Reply | Response:
     service = app.service
+    away = service.turn_away(model, request)
+    if away is not None:
+        return away
     try:
-        service.batcher(model).admit()
         check_charset(request)
         reader = model.part(_reader)
         parsed, finish, timeout = reader.read(request.body, _json_bytes(request))

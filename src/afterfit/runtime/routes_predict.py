@@ -52,8 +52,10 @@ def _ready(app: App) -> Result:
 
 def _predict(app: App, request: Request, model: LiveModel, family: Family) -> Result:
     service = app.service
+    away = service.turn_away(model, request)
+    if away is not None:
+        return away
     try:
-        service.batcher(model).admit()
         parsed, finish = _read(model, request, family)
         deadline = deadline_of(request, 0.0, service.batching)
     except (AfterfitError, HttpError) as error:
