@@ -129,6 +129,7 @@ def stdout_to(descriptor: int) -> Iterator[None]:
         os.close(kept)
 
 
+@pytest.mark.slow
 def test_a_sink_that_stalls_costs_events_and_no_answer(tmp_path: Path) -> None:
     """Standard output into a pipe that nobody reads, until somebody does."""
 
