@@ -61,8 +61,9 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 class TensorInput(msgspec.Struct, frozen=True, kw_only=True):
     """One input of an ONNX graph, and the columns it is made of.
 
-    ``rank`` 1 is a tensor of [n], ``rank`` 2 one of [n, columns]. ``missing`` is the string that
-    stands for a missing value in a string tensor.
+    ``rank`` 1 is a tensor of [n], ``rank`` 2 one of [n, columns]. ``shape`` is that of one row
+    where it is no list of columns: 64 columns of an image are (1, 8, 8), and the tensor [n, 1, 8,
+    8]. ``missing`` is the string that stands for a missing value in a string tensor.
     """
 
     name: str
@@ -70,6 +71,7 @@ class TensorInput(msgspec.Struct, frozen=True, kw_only=True):
     dtype: Literal["float32", "float64", "int64", "int32", "bool", "string"]
     rank: Literal[1, 2] = 2
     missing: str = ""
+    shape: tuple[int, ...] | msgspec.UnsetType = msgspec.UNSET
 
 
 class GraphOutput(msgspec.Struct, frozen=True, kw_only=True):

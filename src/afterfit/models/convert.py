@@ -42,10 +42,13 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
 class Converted(msgspec.Struct, frozen=True, kw_only=True):
     """A graph's bytes, what it takes and gives, and what was mended on the way.
 
-    ``error`` is set where there is none: the converter's first words.
+    ``error`` is set where there is none: the converter's first words. ``format`` is ``onnx``, or
+    that of a native file whose bytes ``data`` then holds. ``notes`` are lines for people.
     """
 
     data: bytes = b""
+    format: str = "onnx"
+    notes: tuple[str, ...] = ()
     inputs: tuple[TensorInput, ...] = ()
     output: GraphOutput | None = None
     repaired: tuple[str, ...] = ()
