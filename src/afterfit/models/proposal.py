@@ -12,7 +12,7 @@ from afterfit.core.signature import Signature
 from afterfit.models.convert import Converted
 from afterfit.models.native import NativeModel
 
-__all__ = ["Make", "Propose", "Proposal", "Technique"]
+__all__ = ["Make", "Proposal", "Propose", "Technique"]
 
 Technique = Literal["convert", "quantize", "prune", "distil"]
 
