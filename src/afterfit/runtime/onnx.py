@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -19,7 +20,7 @@ from afterfit.core.frame import Frame, MatrixFrame, Predictions, is_missing, mis
 from afterfit.core.signature import Label
 from afterfit.errors import RESTORE, InputError, ModelError
 
-__all__ = ["OnnxModel", "feed", "session_options"]
+__all__ = ["OnnxModel", "feed", "onnx_session", "session_options"]
 
 _NUMPY = {"float32": np.float32, "float64": np.float64, "int64": np.int64, "int32": np.int32}
 
@@ -43,12 +44,14 @@ class OnnxModel:
         self.inputs = tuple(inputs)
         self.output = output
         self.classes = classes
-        self.session = _session(source, threads)
+        self.session = onnx_session(source, threads)
         whole = len(self.inputs) == 1 and self.inputs[0].rank != 1
         self._whole = self.inputs[0] if whole else None
         self._label = output.label or ""
         self._names = [output.name, self._label] if self._label else [output.name]
         self._check_names()
+        for tensor in self.inputs:
+            _check_shape(tensor)
         # What ``session.run`` calls once it has looked at its arguments, which are right here.
         inner = getattr(self.session, "_sess", None)
         self._call = self.session.run if inner is None else inner.run
@@ -120,27 +123,46 @@ def session_options(threads: int = 1) -> Any:
 
 
 def feed(frame: Frame, tensor: TensorInput) -> np.ndarray:
-    """Return one input tensor, [n] or [n, columns]; raises InputError naming the column."""
+    """Return one input tensor: [n], [n, columns], or [n, *shape] where it has a shape.
+
+    Raises InputError naming the column that does not fit.
+    """
     if tensor.rank == 1:
         return _column(frame, tensor.columns[0], tensor)
     if len(tensor.columns) == 1:
-        return _column(frame, tensor.columns[0], tensor)[:, None]
+        return _shaped(_column(frame, tensor.columns[0], tensor)[:, None], tensor)
     dtype: Any = np.dtype(_NUMPY.get(tensor.dtype, bool if tensor.dtype == "bool" else object))
     out = np.empty((row_count(frame), len(tensor.columns)), dtype=dtype)
     for index, name in enumerate(tensor.columns):
         out[:, index] = _column(frame, name, tensor)
-    return out
+    return _shaped(out, tensor)
 
 
 def _matrix_feed(matrix: np.ndarray, tensor: TensorInput) -> np.ndarray:
     if tensor.dtype == "float64":
-        return matrix
+        return _shaped(matrix, tensor)
     if tensor.dtype == "float32":
         with np.errstate(over="ignore"):
-            return matrix.astype(np.float32)
+            return _shaped(matrix.astype(np.float32), tensor)
     # The checks of a column hold for a whole table of them.
     flat = _CASTS[tensor.dtype](matrix.reshape(-1), tensor)
-    return flat.reshape(matrix.shape)
+    return _shaped(flat.reshape(matrix.shape), tensor)
+
+
+def _shaped(table: np.ndarray, tensor: TensorInput) -> np.ndarray:
+    """Return [n, columns] as [n, *shape], without a copy."""
+    return table.reshape(len(table), *tensor.shape) if tensor.shape else table
+
+
+def _check_shape(tensor: TensorInput) -> None:
+    """Do nothing where the columns fill the tensor; raises ModelError."""
+    if tensor.shape and math.prod(tensor.shape) != len(tensor.columns):
+        raise ModelError(
+            f"the input {tensor.name} is not filled by its columns",
+            why=f"a row of it is {list(tensor.shape)}, which are {math.prod(tensor.shape)} numbers "
+            f"from {len(tensor.columns)} columns",
+            fix="give data with as many columns, in the order in which the input is read",
+        )
 
 
 def _column(frame: Frame, name: str, tensor: TensorInput) -> np.ndarray:
@@ -203,7 +225,8 @@ _CASTS: dict[str, Callable[[np.ndarray, TensorInput], np.ndarray]] = {
 }
 
 
-def _session(source: Path | bytes, threads: int) -> Any:
+def onnx_session(source: Path | bytes, threads: int = 1) -> Any:
+    """Return the session of a graph, ready to run; raises ModelError."""
     where = str(source) if isinstance(source, Path) else "memory"
     if isinstance(source, Path) and not source.is_file():
         raise ModelError("the model file is not there", where=where, fix=RESTORE)
