@@ -30,7 +30,17 @@ T = TypeVar("T")
 MANIFEST = "manifest.json"
 OWN_CODE_FORMATS = frozenset({"cloudpickle", "function"})
 JUDGED_FORMATS = frozenset(
-    {"joblib", "lightgbm-text", "onnx", "pickle", "skops", "xgboost-json", "xgboost-ubj"}
+    {
+        "joblib",
+        "lightgbm-text",
+        "onnx",
+        "pickle",
+        "skops",
+        "torch-export",
+        "torchscript",
+        "xgboost-json",
+        "xgboost-ubj",
+    }
 )
 """What holds data alone, or is audited each time before it is loaded."""
 

@@ -17,6 +17,7 @@ from afterfit.inspect import findings
 __all__ = ["about_columns", "about_model", "about_outputs"]
 
 PICKLES = frozenset({"joblib", "pickle", "cloudpickle"})
+ARCHIVES = frozenset({"torch-export", "torchscript"})
 ENOUGH_ROWS = 100
 
 
@@ -61,6 +62,8 @@ def _versions(description: ModelDescription) -> Finding:
 
 
 def _file_format(form: str) -> Finding:
+    if form in ARCHIVES:
+        return findings.PickleFormat.passed(f"the {form} file calls only operators that are known")
     if form not in PICKLES:
         return findings.PickleFormat.passed(f"{form} files cannot run code")
     return findings.PickleFormat.tip(

@@ -97,6 +97,13 @@ TORCH: dict[tuple[str, str], Uses] = {
     ("torch.storage", "UntypedStorage"): frozenset({"name"}),
     ("torch", "Size"): frozenset({"name", "call"}),
     ("torch", "device"): frozenset({"name", "call"}),
+    # PyTorch's own reader of TorchScript makes lists of these; it imports nothing.
+    **{
+        ("torch.jit._pickle", f"build_{kind}list"): frozenset({"name", "call"})
+        for kind in ("bool", "double", "int", "tensor")
+    },
+    ("torch.jit._pickle", "restore_type_tag"): frozenset({"name", "call"}),
+    ("torch.jit._pickle", "build_tensor_from_id"): frozenset({"name", "call"}),
 }
 
 

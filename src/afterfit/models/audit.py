@@ -15,7 +15,7 @@ from __future__ import annotations
 import hashlib
 import re
 import shlex
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -31,6 +31,8 @@ from afterfit.models.pickle_values import RefusedError
 from afterfit.models.protobuf import leaves_folder, onnx_facts
 from afterfit.models.skops_file import audit_skops, checked_members, read_member
 from afterfit.models.sniff import Format, compression, opened, sniff_bytes
+from afterfit.models.torch_archive import audit_export, audit_script
+from afterfit.models.torch_weights import audit_safetensors, pickled_network
 
 __all__ = ["Audit", "Verdict", "audit", "known_dangers", "require_clean", "require_meant"]
 
@@ -46,9 +48,11 @@ SUFFIXES: dict[str, tuple[Format, ...]] = {
     ".cbm": ("catboost",),
     ".txt": ("lightgbm-text",),
     ".pt": ("torch", "torchscript"),
-    ".safetensors": (),
+    ".pt2": ("torch-export",),
+    ".safetensors": ("safetensors",),
 }
 SHOWN = 12
+_ZIPS = frozenset({"skops", "torch", "torch-export", "torchscript"})
 ASK = "Ask whoever made the file for one without it, such as ONNX or skops."
 SEARCH = re.compile(r"sklearn\.model_selection\._search\w*\.\w*SearchCV")
 
@@ -88,7 +92,7 @@ def audit(path: Path, *, allow: frozenset[str] = frozenset()) -> Audit:
     with opened(path) as data:
         form = sniff_bytes(data, path)
         rules = Rules(allow=allow)
-        flavour = "zip" if form in ("skops", "torch", "torchscript") else "plain"
+        flavour = "zip" if form in _ZIPS else "plain"
         if form == "joblib":
             flavour = compression(bytes(data[:16])) or "plain"
         trouble = ""
@@ -145,8 +149,8 @@ def _inspect(form: Format, data: memoryview, path: Path, rules: Rules) -> Format
         audit_skops(data, rules)
     elif form == "onnx":
         _audit_onnx(data, path, rules)
-    elif form in ("torch", "torchscript"):
-        _audit_torch(form, data, rules)
+    elif form in _ARCHIVES:
+        _ARCHIVES[form](data, rules)
     elif form == "unknown":
         raise RefusedError("not the bytes of a model format that is known")
     else:
@@ -181,16 +185,20 @@ def _audit_onnx(data: memoryview, path: Path, rules: Rules) -> None:
             rules.note(f"keeps weights in {location}, which the digest does not cover")
 
 
-def _audit_torch(form: Format, data: memoryview, rules: Rules) -> None:
+def _audit_torch(data: memoryview, rules: Rules) -> None:
     rules.torch = True
     with checked_members(data, rules) as archive:
         for name in sorted(archive.namelist()):
             if name.endswith(".pkl"):
                 follow(memoryview(read_member(archive, name)), rules)
-    if form == "torchscript":
-        # classes of the archive's own TorchScript code, which torch.jit interprets
-        rules.unknown -= {name for name in rules.unknown if name.startswith("__torch__.")}
-        rules.note("holds TorchScript code, which torch.jit runs without Python")
+
+
+_ARCHIVES: dict[str, Callable[[memoryview, Rules], None]] = {
+    "safetensors": audit_safetensors,
+    "torch": _audit_torch,
+    "torch-export": audit_export,
+    "torchscript": audit_script,
+}
 
 
 def _note_name(path: Path, form: Format, rules: Rules) -> None:
@@ -208,6 +216,8 @@ def require_clean(found: Audit, path: Path) -> None:
     """
     if found.verdict == "clean":
         return
+    if found.format == "torch":
+        raise pickled_network(path, found.unknown + tuple(name for name, _ in found.dangerous))
     bad = tuple(f"{name} ({reason})" for name, reason in found.dangerous)
     notes = "; ".join(found.notes)
     if found.verdict == "unreadable" and found.outside:

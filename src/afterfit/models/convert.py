@@ -57,6 +57,8 @@ class Converted(msgspec.Struct, frozen=True, kw_only=True):
 
 def attempts(native: NativeModel) -> list[Attempt]:
     """Return the ways worth trying, the one most likely to be exact first."""
+    if is_network(native):
+        return [Attempt(name="onnx-float32", precision="float32", trees="library")]
     if family(native.estimator, "onnxruntime") or not _convertible(native.estimator):
         return []
     exact = [
@@ -89,7 +91,7 @@ def to_onnx(
             warnings.simplefilter("ignore")
             return _convert(native, signature, attempt, missing)
     except ImportError as error:
-        fix = "pip install 'afterfit[lightgbm,xgboost]'"
+        fix = "pip install 'afterfit[lightgbm,torch,xgboost]'"
         raise DependencyError("a converter is not installed", why=str(error), fix=fix) from None
     except Exception as error:  # noqa: BLE001 - converters raise anything, and none of it is fatal
         return Converted(error=brief(error))
@@ -120,6 +122,11 @@ def brief(error: BaseException) -> str:
     return f"{type(error).__name__}: {message}"[:MAX_MESSAGE]
 
 
+def is_network(native: NativeModel) -> bool:
+    """Return whether the model is a network of PyTorch."""
+    return native.description.framework == "torch"
+
+
 def _convertible(estimator: Any) -> bool:
     return any(family(estimator, package) for package in ("sklearn", "lightgbm", "xgboost"))
 
@@ -133,6 +140,13 @@ def _has_columns(estimator: Any) -> bool:
 def _convert(
     native: NativeModel, signature: Signature, attempt: Attempt, missing: str
 ) -> Converted:
+    if is_network(native):
+        from afterfit.models.torch_export import export
+
+        network: Any = native
+        inputs = network.tensors(signature.names)
+        module = network.program or network.estimator
+        return export(module, signature, inputs, activation=network.activation)
     estimator = native.estimator
     if getattr(native, "own_labels", False):
         raise ModelError("the model decides its labels by itself, and a graph by probabilities")

@@ -45,7 +45,7 @@ def time_beside(
 
 
 def load_ms(
-    _native: NativeModel,
+    native: NativeModel,
     form: str,
     path: str,
     digest: str,
@@ -61,7 +61,8 @@ def load_ms(
     if output is not None:
         loaders["onnx"] = lambda: _graph(data, tuple(inputs), output, ())
     if path and Path(path).is_file():
-        source = Source(format=form, path=path, digest=digest)
+        factory = getattr(native, "factory", "")
+        source = Source(format=form, path=path, digest=digest, function=factory)
         loaders["native"] = lambda: adapter_for_format(form).load(source)
     found: dict[str, float] = {}
     for name, load in loaders.items():

@@ -25,7 +25,10 @@ _SUFFIXES = {
     "lightgbm-text": ".txt",
     "onnx": ".onnx",
     "pickle": ".pkl",
+    "safetensors": ".safetensors",
     "skops": ".skops",
+    "torch-export": ".pt2",
+    "torchscript": ".pt",
     "xgboost-json": ".json",
     "xgboost-ubj": ".ubj",
 }
@@ -33,6 +36,7 @@ _ROOTS = {
     "function": ("pandas",),
     "lightgbm": ("lightgbm", "pandas"),
     "onnx": ("onnxruntime",),
+    "torch": ("torch", "safetensors"),
     "sklearn": ("scikit-learn", "pandas", "joblib", "skops", "cloudpickle"),
     "xgboost": ("xgboost", "pandas"),
 }
@@ -66,6 +70,7 @@ def native_files(
         file=name,
         format=loaded.format,
         code=loaded.code is not None,
+        function=loaded.function,
         trusted=_let_in(loaded.path, loaded.trusted),
     )
     return variant, files
@@ -133,7 +138,8 @@ def _graph_variant(loaded: LoadedModel, file: str, signature: Signature | None) 
 def serving_requirements(description: ModelDescription) -> list[str]:
     """Return ``name==version`` for what the native variant imports, dependencies included, sorted.
 
-    The versions are those installed here; raises ModelError for a library that is not.
+    The versions are those installed here, without the name of a build (``2.13.0+cpu``); raises
+    ModelError for a library that is not.
     """
     waiting = list(_ROOTS.get(description.framework, ())) + list(description.installed)
     if description.categorical and "xgboost" in description.installed:
@@ -150,8 +156,8 @@ def serving_requirements(description: ModelDescription) -> list[str]:
                 raise ModelError(f"{name} is not installed", fix=f"pip install {name}")
             continue
         real = canonicalize_name(package.metadata["Name"])
-        found[name] = f"{real}=={package.version}"
-        waiting += _needs(package)
+        found[name] = f"{real}=={package.version.partition('+')[0]}"
+        waiting += [need for need in _needs(package) if not _of_build(name, need)]
     return sorted(set(found.values()))
 
 
@@ -162,6 +168,15 @@ def _distribution(name: str) -> Distribution | None:
         except PackageNotFoundError:
             continue
     return None
+
+
+def _of_build(name: str, need: str) -> bool:
+    """Return whether a dependency is that of one build alone, so that pip adds it with the build.
+
+    PyTorch is built for CPUs and for each kind of GPU under one version; a bundle is the same
+    whichever is installed here.
+    """
+    return name == "torch" and need.startswith(("cuda", "nvidia", "triton", "pytorch-triton"))
 
 
 def _needs(package: Distribution) -> Iterator[str]:

@@ -78,7 +78,7 @@ class LoadedModel:
 
     @property
     def function(self) -> str:
-        """``module:function``; empty for a file."""
+        """``module:function``, of a file of weights the one that builds the network."""
         return self._source.function
 
     @property
@@ -162,7 +162,7 @@ class LoadedModel:
 
 
 _LIBRARIES = frozenset({"builtins", "catboost", "joblib", "lightgbm", "numpy", "scipy"})
-_LIBRARIES |= {"sklearn", "xgboost"}
+_LIBRARIES |= {"sklearn", "torch", "xgboost"}
 
 
 def _own(names: tuple[str, ...]) -> tuple[str, ...]:
@@ -179,6 +179,7 @@ def open_model(
 ) -> LoadedModel:
     """Return a model: a file (audited first), ``module:function`` of ``code``, or an object.
 
+    ``module:factory@net.safetensors`` is a network whose weights are in a file of their own.
     Objects of this process are saved into ``workdir`` and trusted, because they come from the
     user's own process. Raises NotFoundError, UntrustedError or ModelError; nothing of a file is
     loaded before its audit is clean.
@@ -189,10 +190,15 @@ def open_model(
         return _open_object(source, hints, workdir)
     if Path(source).exists() or ":" not in source:
         return _open_file(Path(source), allow, code, hints)
+    function, at, weights = source.partition("@")
+    if at:
+        return _open_file(Path(weights), allow, code, hints, factory=function)
     return _open_function(source, code, hints)
 
 
-def _open_file(path: Path, allow: frozenset[str], code: Path | None, hints: Hints) -> LoadedModel:
+def _open_file(
+    path: Path, allow: frozenset[str], code: Path | None, hints: Hints, factory: str = ""
+) -> LoadedModel:
     from afterfit.models.audit import audit, require_clean
     from afterfit.models.code import tree_digest
 
@@ -204,23 +210,33 @@ def _open_file(path: Path, allow: frozenset[str], code: Path | None, hints: Hint
         )
     found = audit(path, allow=allow)
     require_clean(found, path)
-    _require_adapter(found, path)
-    folder = _folder(code) if code else None
+    _require_adapter(found, path, factory)
+    folder = _needed(code, f"{factory}@{path}") if code or factory else None
     carried = tree_digest(folder) if folder else ""
     source = Source(
         format=found.format,
         path=str(path.resolve()),
+        function=factory,
         code=str(folder) if folder else "",
         trusted=tuple(sorted(allow & frozenset(found.globals))),
         hints=hints,
         digest=found.digest,
     )
-    digest = _with_code(found.digest, carried) if carried else found.digest
+    told = f"{found.digest}\0{factory}" if factory else found.digest
+    digest = _with_code(told, carried) if carried else found.digest
     return LoadedModel(source, digest=digest, code_digest=carried, audit=found)
 
 
-def _require_adapter(found: Audit, path: Path) -> None:
+def _require_adapter(found: Audit, path: Path, factory: str) -> None:
     """Do nothing where an adapter loads the file; raises ModelError before a process is started."""
+    from afterfit.models.torch_weights import needs_factory, no_weights, pickled_network
+
+    if found.format == "torch":
+        raise pickled_network(path)
+    if found.format == "safetensors" and not factory:
+        raise needs_factory(path)
+    if factory and found.format != "safetensors":
+        raise no_weights(path, found.format)
     packages = {name.partition(".")[0] for name in found.globals}
     # As a step of a pipeline it is read through scikit-learn's interface.
     alone = CATBOOST in packages and "sklearn" not in packages
@@ -245,13 +261,7 @@ def _open_object(model: object, hints: Hints, workdir: Path) -> LoadedModel:
 def _open_function(name: str, code: Path | None, hints: Hints) -> LoadedModel:
     from afterfit.models.code import tree_digest
 
-    if code is None:
-        raise UsageError(
-            f"{name} needs the folder that holds its code",
-            why="the code is carried with the model, so that it answers the same everywhere",
-            fix=f"afterfit inspect {name} --code FOLDER",
-        )
-    folder = _folder(code)
+    folder = _needed(code, name)
     carried = tree_digest(folder)
     source = Source(format="function", function=name, code=str(folder), hints=hints)
     return LoadedModel(source, digest=_with_code(name, carried), code_digest=carried)
@@ -260,6 +270,16 @@ def _open_function(name: str, code: Path | None, hints: Hints) -> LoadedModel:
 def _with_code(what: str, carried: str) -> str:
     """Return the digest of a model that answers by its file or name and by the user's code."""
     return sha256_bytes(f"{what}\0{carried}".encode())
+
+
+def _needed(code: Path | None, name: str) -> Path:
+    if code is None:
+        raise UsageError(
+            f"{name} needs the folder that holds its code",
+            why="the code is carried with the model, so that it answers the same everywhere",
+            fix=f"afterfit inspect {name} --code FOLDER",
+        )
+    return _folder(code)
 
 
 def _folder(code: Path) -> Path:

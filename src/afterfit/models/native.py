@@ -38,6 +38,7 @@ _BUILT_IN = {
     "onnx": "afterfit.models.onnx:Adapter",
     "function": "afterfit.models.function:Adapter",
     "sklearn": "afterfit.models.sklearn:Adapter",
+    "torch": "afterfit.models.torch:Adapter",
 }
 
 

@@ -13,6 +13,7 @@ __all__ = ["imported_since", "versions_of"]
 _KNOWN = {
     "lightgbm": ("lightgbm", ("lightgbm",)),
     "sklearn": ("scikit-learn", ("scikit-learn",)),
+    "torch": ("torch", ("torch",)),
     "xgboost": ("xgboost", ("xgboost", "xgboost-cpu")),
 }
 _NOT_THE_MODELS = frozenset({"afterfit", "numpy", "pip", "setuptools"})

@@ -27,7 +27,9 @@ Format = Literal[
     "lightgbm-text",
     "catboost",
     "torchscript",
+    "torch-export",
     "torch",
+    "safetensors",
     "unknown",
 ]
 # The magic bytes that joblib looks at, in its order.
@@ -80,6 +82,12 @@ def sniff_bytes(data: memoryview, path: Path) -> Format:
         )
     if name:
         return "joblib"
+    return _plain_format(data, head, path)
+
+
+def _plain_format(data: memoryview, head: bytes, path: Path) -> Format:
+    if _is_safetensors(head, len(data)):
+        return "safetensors"
     if starts_pickle(data):
         return "joblib" if _mentions(data, WRAPPER_NAME) else "pickle"
     return "onnx" if is_onnx(data, path) else "unknown"
@@ -108,6 +116,11 @@ def _braces(head: bytes) -> Format:
     return "unknown"
 
 
+def _is_safetensors(head: bytes, size: int) -> bool:
+    """Return whether a length of 8 bytes stands before a JSON object that fits into the file."""
+    return head[8:9] == b"{" and int.from_bytes(head[:8], "little") + 8 <= size
+
+
 def _zip_format(data: memoryview, path: Path) -> Format:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
@@ -125,6 +138,8 @@ def _zip_format(data: memoryview, path: Path) -> Format:
         return "skops"
     if "constants.pkl" in bare and any("/code/" in name for name in names):
         return "torchscript"
+    if "archive_format" in bare and any("/models/" in name for name in names):
+        return "torch-export"
     return "torch" if "data.pkl" in bare else "unknown"
 
 

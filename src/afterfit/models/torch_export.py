@@ -18,7 +18,7 @@ from afterfit.errors import ModelError
 from afterfit.models.convert import Converted, brief
 from afterfit.models.torch_outputs import TOLD, Activation, activation_of, first_output
 
-__all__ = ["OPSET", "example", "export", "quiet"]
+__all__ = ["OPSET", "brief_cause", "example", "export", "quiet"]
 
 OPSET = 20
 MOST_BYTES = (2 << 30) - (1 << 20)
@@ -46,7 +46,7 @@ def export(
         with quiet():
             return _exported(module, signature, tuple(inputs), activation)
     except Exception as error:  # noqa: BLE001 - exporters raise anything, and none of it is fatal
-        return Converted(error=_why(error))
+        return Converted(error=brief_cause(error))
 
 
 def _exported(
@@ -63,6 +63,7 @@ def _exported(
             activation = activation_of(_asker(runnable), inputs, signature.task)
     graph = _graph(module, inputs)
     _clean(graph)
+    graph.graph.name = "network"
     width = _width(runnable, inputs)
     output = _finish(graph, activation, signature, width)
     named = tuple(
@@ -136,7 +137,8 @@ def _graph(module: Any, inputs: tuple[TensorInput, ...]) -> Any:
         program = torch.export.export(
             module, example(inputs), dynamic_shapes=tuple({0: rows} for _ in inputs)
         )
-    return torch.onnx.export(program, dynamo=True, opset_version=OPSET, verbose=False).model_proto
+    made: Any = torch.onnx.export(program, dynamo=True, opset_version=OPSET, verbose=False)
+    return made.model_proto
 
 
 def _script_graph(module: Any, inputs: tuple[TensorInput, ...]) -> Any:
@@ -145,7 +147,7 @@ def _script_graph(module: Any, inputs: tuple[TensorInput, ...]) -> Any:
     import torch
 
     names = [f"input_{index}" for index in range(len(inputs))]
-    buffer = io.BytesIO()
+    buffer: Any = io.BytesIO()
     torch.onnx.export(
         module,
         example(inputs),
@@ -156,7 +158,25 @@ def _script_graph(module: Any, inputs: tuple[TensorInput, ...]) -> Any:
         output_names=["answer"],
         dynamic_axes={name: {0: "rows"} for name in [*names, "answer"]},
     )
-    return onnx.load_model_from_string(buffer.getvalue())
+    graph = onnx.load_model_from_string(buffer.getvalue())
+    _renumber(graph.graph, {})
+    return graph
+
+
+def _renumber(graph: Any, names: dict[str, str]) -> None:
+    """Name values by their order: this exporter's names hold a count of the whole process."""
+    for value in [*graph.input, *graph.output]:
+        names.setdefault(value.name, value.name)
+    for initializer in graph.initializer:
+        initializer.name = names.setdefault(initializer.name, f"v{len(names)}")
+    for node in graph.node:
+        node.name = ""
+        node.input[:] = [names.setdefault(n, f"v{len(names)}") if n else "" for n in node.input]
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                _renumber(attribute.g, names)
+        node.output[:] = [names.setdefault(n, f"v{len(names)}") if n else "" for n in node.output]
+    del graph.value_info[:]
 
 
 def _clean(model: Any) -> None:
@@ -201,12 +221,12 @@ def _finish(model: Any, activation: Activation, signature: Signature, width: int
     name = answer.name
     if activation != "none":
         operator = "Softmax" if activation == "softmax" else "Sigmoid"
-        attributes = {"axis": -1} if activation == "softmax" else {}
+        attributes: dict[str, Any] = {"axis": -1} if activation == "softmax" else {}
         name = "probabilities"
         model.graph.node.append(helper.make_node(operator, [answer.name], [name], **attributes))
     kind = answer.type.tensor_type.elem_type or TensorProto.FLOAT
     flat = len(answer.type.tensor_type.shape.dim) == 1
-    shape = ["rows"] if flat else ["rows", width]
+    shape: list[str | int | None] = ["rows"] if flat else ["rows", width]
     del model.graph.output[:]
     model.graph.output.append(helper.make_tensor_value_info(name, kind, shape))
     if regression:
@@ -226,7 +246,7 @@ def _require_any_rows(data: bytes, inputs: tuple[TensorInput, ...]) -> None:
             raise ModelError(f"the graph answers {len(answer)} rows for {rows}")
 
 
-def _why(error: BaseException) -> str:
+def brief_cause(error: BaseException) -> str:
     """Return the first words of what went wrong first: exporters wrap it in advice."""
     while error.__cause__ is not None:
         error = error.__cause__

@@ -17,7 +17,7 @@ __all__ = ["NATIVE", "load", "load_here"]
 NATIVE = "native"
 """The name under which ``load`` is registered as the runtime of a variant."""
 
-_FILE_FORMATS = frozenset({"joblib", "pickle", "skops"})
+_FILE_FORMATS = frozenset({"joblib", "pickle", "skops", "torch-export", "torchscript"})
 
 
 def load(folder: Path, variant: Variant, signature: Signature, threads: int = 1) -> Model:
@@ -34,10 +34,10 @@ def load(folder: Path, variant: Variant, signature: Signature, threads: int = 1)
 def load_here(folder: Path, variant: Variant, signature: Signature) -> NativeModel:
     """Return the model, loaded in this process.
 
-    Pickles are audited again with the names that were let in when the bundle was made. A
-    function and a model from a notebook are code: who serves them trusts the digest. The user's
-    code in ``code/`` becomes importable; nothing is compiled beside it, because the manifest
-    names every file.
+    Pickles and archives are audited again, with the names that were let in when the bundle was
+    made. A function and a model from a notebook are code: who serves them trusts the digest. The
+    user's code in ``code/`` becomes importable; nothing is compiled beside it, because the
+    manifest names every file.
     """
     code = folder / "code"
     if variant.code:
