@@ -88,12 +88,13 @@ class GraphOutput(msgspec.Struct, frozen=True, kw_only=True):
     """Where an ONNX graph's answer is and what form it has.
 
     ``matrix``: [n, classes] probabilities. ``positive``: [n] or [n, 1], the second class's.
+    ``scores`` and ``score`` are the same before a softmax and a sigmoid, which are then added.
     ``zipmap``: a list of {class: p}. ``label``: [n] labels. ``value``: [n] or [n, 1] numbers.
     ``label`` names a second output that holds labels, where the graph decides them by itself.
     """
 
     name: str
-    form: Literal["matrix", "positive", "zipmap", "label", "value"]
+    form: Literal["matrix", "positive", "scores", "score", "zipmap", "label", "value"]
     label: str | msgspec.UnsetType = msgspec.UNSET
 
 

@@ -36,7 +36,7 @@ _ROOTS = {
     "function": ("pandas",),
     "lightgbm": ("lightgbm", "pandas"),
     "onnx": ("onnxruntime",),
-    "torch": ("torch", "safetensors"),
+    "torch": ("torch",),
     "sklearn": ("scikit-learn", "pandas", "joblib", "skops", "cloudpickle"),
     "xgboost": ("xgboost", "pandas"),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from afterfit.errors import InputError, ModelError
 from afterfit.models.native import Hints, NativeModel, Source
 from afterfit.models.protobuf import onnx_facts
 from afterfit.models.tables import chosen_features
+from afterfit.models.torch_outputs import TOLD
 
 __all__ = ["Adapter", "OnnxNative", "graph_form"]
 
@@ -80,12 +82,39 @@ class OnnxNative:
         classes = hints.classes or labels or _positions(session, self.output)
         task = _task(self.output, classes, hints)
         self._classes: tuple[Label, ...] = () if task == "regression" else classes
+        if not labels and not self._label:
+            self.output = self._scored(task)
         self._model: OnnxModel | None = None
         self._order: tuple[str, ...] = ()
         self.description = self._describe(task)
 
+    def _scored(self, task: Task) -> GraphOutput:
+        """Return the output, read as scores where it is no distribution whatever goes in."""
+        from afterfit.models.torch_outputs import activation_of
+
+        if self.output.form not in {"matrix", "positive"} or self._width is None:
+            return self.output
+        tensors = self.tensors(tuple(f"x{index}" for index in range(self._width)))
+        if any(tensor.dtype == "string" for tensor in tensors):
+            return self.output
+        session, name = _session(self.estimator), self.output.name
+        try:
+            found = activation_of(
+                lambda arrays: session.run(
+                    [name], {t.name: each for t, each in zip(tensors, arrays, strict=True)}
+                )[0],
+                tensors,
+                task,
+            )
+        except Exception:  # noqa: BLE001 - the graph refuses made-up rows; real ones come later
+            return self.output
+        form: Any = {"softmax": "scores", "sigmoid": "score"}.get(found, self.output.form)
+        return msgspec.structs.replace(self.output, form=form)
+
     def _describe(self, task: Task) -> ModelDescription:
         import onnxruntime
+
+        told = {"scores": TOLD["softmax"], "score": TOLD["sigmoid"]}.get(self.output.form)
 
         named = self._named()
         return ModelDescription(
@@ -96,6 +125,7 @@ class OnnxNative:
             n_features=len(named) or self._width,
             classes=self._classes,
             probabilities=task != "regression" and self.output.form != "label",
+            steps=(told,) if told else (),
             installed={"onnxruntime": onnxruntime.__version__},
         )
 
@@ -187,33 +217,44 @@ def _require_dynamic(inputs: list[Any]) -> None:
                 why="tables give tensors",
                 fix="export it with tensors of numbers or strings as inputs",
             )
-        if len(node.shape) not in {1, 2} or isinstance(node.shape[0], int):
+        if not node.shape or isinstance(node.shape[0], int):
             raise ModelError(
                 f"the input {node.name} has the fixed shape {node.shape}",
-                why="a served model takes any number of rows: [n] or [n, columns]",
+                why="a served model takes any number of rows: [n], [n, columns] or [n, 1, 8, 8]",
                 fix="export it again with a dynamic first axis",
             )
-        if len(inputs) > 1 and len(node.shape) == 2 and node.shape[1] not in {1, None}:
+        if len(node.shape) > 2 and not all(isinstance(size, int) for size in node.shape[1:]):
             raise ModelError(
-                f"the input {node.name} takes {node.shape[1]} columns beside other inputs",
+                f"the input {node.name} has the shape {node.shape}",
+                why="how many columns fill which of its axes is not written in the graph",
+                fix="export it again with the first axis dynamic, and no other",
+            )
+        if len(inputs) > 1 and _columns(node) != 1 and node.shape[1:] != [None]:
+            raise ModelError(
+                f"the input {node.name} takes {_columns(node)} columns beside other inputs",
                 why="which columns belong to it is not written in the graph",
                 fix="export it with one input, or with one input for each column",
             )
 
 
+def _columns(node: Any) -> int | None:
+    """Return how many columns fill an input; None where any number does."""
+    if len(node.shape) == 2 and not isinstance(node.shape[1], int):
+        return None
+    return int(math.prod(node.shape[1:]))
+
+
 def _tensor(node: Any, columns: tuple[str, ...]) -> TensorInput:
-    rank: Any = len(node.shape)
+    rank: Any = min(2, len(node.shape))
     dtype: Any = _DTYPES[node.type]
-    return TensorInput(name=node.name, columns=columns, dtype=dtype, rank=rank)
+    shape = tuple(node.shape[1:]) if len(node.shape) > 2 else msgspec.UNSET
+    return TensorInput(name=node.name, columns=columns, dtype=dtype, rank=rank, shape=shape)
 
 
 def _width(inputs: list[Any]) -> int | None:
     if len(inputs) > 1:
         return len(inputs)
-    shape = inputs[0].shape
-    if len(shape) == 1:
-        return 1
-    return shape[1] if isinstance(shape[1], int) else None
+    return _columns(inputs[0])
 
 
 def _output(outputs: list[Any], labels: tuple[Label, ...], hints: Hints) -> GraphOutput:
@@ -281,9 +322,9 @@ def _positions(session: Any, output: GraphOutput) -> tuple[Label, ...]:
 def _probe_width(session: Any, output: GraphOutput) -> int:
     feeds = {}
     for node in session.get_inputs():
-        width = node.shape[1] if len(node.shape) == 2 and isinstance(node.shape[1], int) else 1
         dtype: Any = {"string": object}.get(_DTYPES[node.type], _DTYPES[node.type])
-        feeds[node.name] = np.zeros((1, width) if len(node.shape) == 2 else 1, dtype=dtype)
+        shape = [size if isinstance(size, int) else 1 for size in node.shape]
+        feeds[node.name] = np.zeros(shape, dtype=dtype)
     try:
         answer = np.asarray(session.run([output.name], feeds)[0])
     except Exception as error:  # noqa: BLE001  # as above

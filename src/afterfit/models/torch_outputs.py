@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from afterfit.core.bundle import TensorInput
+from afterfit.core.scores import sigmoid, softmax
 from afterfit.core.signature import Task
 from afterfit.errors import ModelError
 
@@ -67,18 +68,10 @@ def activation_of(
 
 
 def activated(answer: np.ndarray, activation: Activation) -> np.ndarray:
-    """Return the answers as probabilities, computed in double precision."""
+    """Return the answers as probabilities."""
     if activation == "none":
         return answer
-    wide = answer.astype(np.float64)
-    if activation == "sigmoid":
-        # Of the two forms, each side takes the one that cannot overflow.
-        small = np.exp(-np.abs(wide))
-        found: np.ndarray = np.where(wide >= 0, 1.0, small) / (1.0 + small)
-        return found
-    shifted = np.exp(wide - wide.max(axis=1, keepdims=True))
-    scaled: np.ndarray = shifted / shifted.sum(axis=1, keepdims=True)
-    return scaled
+    return sigmoid(answer) if activation == "sigmoid" else softmax(answer)
 
 
 def first_output(answer: Any) -> Any:

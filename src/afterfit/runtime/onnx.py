@@ -17,6 +17,7 @@ import onnxruntime
 from afterfit.core.bundle import GraphOutput, TensorInput
 from afterfit.core.dataset import encode_labels
 from afterfit.core.frame import Frame, MatrixFrame, Predictions, is_missing, missing_mask, row_count
+from afterfit.core.scores import sigmoid, softmax
 from afterfit.core.signature import Label
 from afterfit.errors import RESTORE, InputError, ModelError
 
@@ -89,14 +90,9 @@ class OnnxModel:
             return _no_rows(form, k)
         if form == "value":
             return Predictions(values=np.asarray(answer, dtype=np.float64).reshape(-1))
-        if form == "matrix":
-            return Predictions(probabilities=_matrix(answer, k))
-        if form == "positive":
-            second = np.asarray(answer, dtype=np.float64).reshape(-1)
-            return Predictions(probabilities=np.column_stack([1.0 - second, second]))
-        if form == "zipmap":
-            return Predictions(probabilities=_zipmap(answer, self.classes))
-        return Predictions(codes=_codes(np.asarray(answer).reshape(-1), self.classes))
+        if form == "label":
+            return Predictions(codes=_codes(np.asarray(answer).reshape(-1), self.classes))
+        return Predictions(probabilities=_probabilities(answer, form, self.classes))
 
     def _check_names(self) -> None:
         has = {node.name for node in self.session.get_inputs()}
@@ -262,6 +258,23 @@ def _matrix(answer: Any, k: int) -> np.ndarray:
             fix="ship the model again: the bundle does not hold what was examined",
         )
     return matrix
+
+
+def _probabilities(answer: Any, form: str, classes: tuple[Label, ...]) -> np.ndarray:
+    """Return float64 of [n, classes] from an answer of any form that holds probabilities."""
+    if form == "matrix":
+        return _matrix(answer, len(classes))
+    if form == "positive":
+        return _two_sided(np.asarray(answer, dtype=np.float64).reshape(-1))
+    if form == "scores":
+        return softmax(_matrix(answer, len(classes)))
+    if form == "score":
+        return _two_sided(sigmoid(np.asarray(answer).reshape(-1)))
+    return _zipmap(answer, classes)
+
+
+def _two_sided(second: np.ndarray) -> np.ndarray:
+    return np.column_stack([1.0 - second, second])
 
 
 def _zipmap(answer: list[dict[Any, float]], classes: tuple[Label, ...]) -> np.ndarray:
