@@ -26,7 +26,13 @@ FLOAT, STRING, DOUBLE = 1, 8, 11
 
 
 def read_booster(estimator: Any) -> Trees:
-    """Return the trees of a LightGBM, XGBoost or HistGradientBoosting model; raises ModelError."""
+    """Return the trees of a LightGBM, XGBoost or scikit-learn model; raises ModelError.
+
+    A copy of a model that was given other trees (``afterfit_trees_``, by pruning) has those.
+    """
+    given = getattr(estimator, "__dict__", {}).get("afterfit_trees_")
+    if isinstance(given, Trees):
+        return given
     if family(estimator, "lightgbm"):
         return read_lightgbm(getattr(estimator, "booster_", estimator))
     if not family(estimator, "xgboost"):

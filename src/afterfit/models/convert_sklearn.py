@@ -24,8 +24,7 @@ from afterfit.models.convert_graph import (
 from afterfit.models.convert_repair import repair
 from afterfit.models.convert_steps import write_imputer, write_one_hot, write_ordinal
 from afterfit.models.convert_trees import emit
-from afterfit.models.convert_trees_sklearn import read_sklearn
-from afterfit.models.native import NativeModel, family
+from afterfit.models.native import NativeModel
 
 if TYPE_CHECKING:
     from afterfit.models.convert import Attempt, Converted
@@ -239,8 +238,7 @@ def _write_trees(scope: Any, operator: Any, container: Any) -> None:
     from skl2onnx.common.data_types import DoubleTensorType
 
     estimator = operator.raw_operator
-    boosted = family(estimator, "lightgbm") or family(estimator, "xgboost")
-    trees = read_booster(estimator) if boosted else read_sklearn(estimator)
+    trees = read_booster(estimator)
     if getattr(estimator, "afterfit_zero_missing_", False):
         trees = replace(trees, zero_missing=True)
     if trees.truncated:

@@ -23,14 +23,14 @@ def read_lightgbm(booster: Any) -> Trees:
         tree = _lightgbm_tree(info["tree_structure"], index % n_outputs)
         trees.append(tree)
         truncated |= {int(tree.feature[node]) for node in tree.members}
-    if dump.get("average_output"):
-        scale /= max(1, len(trees) // n_outputs)
+    averages = bool(dump.get("average_output"))
     return Trees(
         trees=tuple(trees),
         n_outputs=n_outputs,
         base=np.zeros(n_outputs),
         link=link,
         scale=scale,
+        divisor=float(max(1, len(trees) // n_outputs)) if averages else 1.0,
         binary=n_classes == 2 and n_outputs == 1,
         classifier=n_classes > 0,
         truncated=tuple(sorted(truncated)),
