@@ -1,6 +1,6 @@
 # The only task list: `make` prints it.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench docs lock clean
+.PHONY: help setup torch demo test check bench docs lock clean
 
 # The first interpreter that is new enough; `make PYTHON=/path/to/python test` chooses another.
 PYTHON ?= $(shell for candidate in python3 python3.13 python3.12 python3.11; do \
@@ -27,6 +27,18 @@ $(STAMP): pyproject.toml requirements/dev.lock
 	$(PIP) install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 
+# torch by its version alone, and what needs it after it: see docs/decisions/0023.
+TORCH := torch==2.13.0
+TORCH_STAMP := $(VENV)/.afterfit-torch-ready
+
+torch: $(TORCH_STAMP) ## PyTorch beside it, for the tests of networks
+
+$(TORCH_STAMP): $(STAMP) requirements/torch.lock
+	$(PIP) install --quiet --require-hashes -r requirements/torch.lock
+	$(PIP) install --quiet "$(TORCH)"
+	$(PIP) install --quiet --no-deps torch-pruning==1.6.1
+	@touch $@
+
 demo: $(STAMP) ## the whole line on sample data, from a model to a page
 	$(BIN)/afterfit demo
 
@@ -50,6 +62,7 @@ docs: $(STAMP) ## check that links between pages lead somewhere and every decisi
 lock: $(STAMP) ## the locks anew, from pyproject.toml and requirements/serving.in
 	$(PIP) install --quiet pip-tools==7.6.2
 	$(PIP_COMPILE) --extra=dev --extra=lightgbm --extra=xgboost --output-file=requirements/dev.lock pyproject.toml
+	$(PIP_COMPILE) --output-file=requirements/torch.lock requirements/torch.in
 	$(PIP_COMPILE) --output-file=src/afterfit/package/data/serving.lock requirements/serving.in
 
 clean: ## caches and build outputs; keeps .venv and .afterfit

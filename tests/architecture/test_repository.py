@@ -14,7 +14,8 @@ from afterfit.cli.demo import demo
 if TYPE_CHECKING:
     from pathlib import Path
 
-LOCKS = ("requirements/dev.lock", "src/afterfit/package/data/serving.lock")
+TESTED = ("requirements/dev.lock", "src/afterfit/package/data/serving.lock")
+LOCKS = (*TESTED, "requirements/torch.lock")
 # A folder of the machine that wrote the file. The pieces are joined so that this file passes.
 MACHINE_FOLDERS = "|".join(["wo" + "rk", "ro" + "ot"])
 MACHINE_PATH = re.compile(rf"(?<![\w.$}}~-])/(?:{MACHINE_FOLDERS})(?:/|\b)")
@@ -89,6 +90,22 @@ def test_a_lock_names_no_host_and_no_folder(lock: str, project_root: Path) -> No
 
 def test_a_server_gets_the_versions_that_were_tested(project_root: Path) -> None:
     """Every pin of the serving lock is the pin of the lock that the tests run with."""
-    dev, serving = (dict(PIN.findall((project_root / lock).read_text("utf-8"))) for lock in LOCKS)
+    dev, serving = (dict(PIN.findall((project_root / lock).read_text("utf-8"))) for lock in TESTED)
     assert {"msgspec", "numpy", "onnxruntime"} <= set(serving)
     assert {name: pin for name, pin in serving.items() if dev.get(name) != pin} == {}
+
+
+def test_what_pytorch_needs_has_the_versions_of_the_other_lock(project_root: Path) -> None:
+    """One environment holds both locks, so they agree on every package that is in both."""
+    dev, torch = (
+        dict(PIN.findall((project_root / lock).read_text("utf-8")))
+        for lock in ("requirements/dev.lock", "requirements/torch.lock")
+    )
+    assert {"onnxscript", "safetensors"} <= set(torch)
+    assert {n: pin for n, pin in torch.items() if n in dev and dev[n] != pin} == {}
+    makefile, project = (
+        (project_root / n).read_text("utf-8") for n in ("Makefile", "pyproject.toml")
+    )
+    version = re.search(r"^TORCH := (torch==[\d.]+)$", makefile, re.MULTILINE)
+    assert version
+    assert f'"{version[1]}"' in project

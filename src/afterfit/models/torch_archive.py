@@ -29,6 +29,9 @@ __all__ = ["audit_export", "audit_script", "program_of", "repacked", "rewritten"
 MOST_TEXT = 64 << 20
 """Bytes of JSON or source that are read of one member."""
 
+MOST_PACKED = 256 << 20
+"""Bytes that all compressed members become: weights are never compressed."""
+
 FILE = "reads or writes files"
 _FILE_OPERATORS = frozenset({"save", "from_file", "load_tensor", "load_library"})
 _OPERATOR = re.compile(
@@ -89,7 +92,7 @@ def audit_script(data: memoryview, rules: Rules) -> None:
             elif name.endswith(".py"):
                 _source(_text(archive, member), name, rules)
     # classes of the archive's own source, which torch.jit interprets
-    rules.unknown -= {name for name in rules.unknown if name.startswith("__torch__.")}
+    rules.unknown -= {n for n in rules.unknown if n.startswith("__torch__.") and not _is_plugins(n)}
     rules.note("holds TorchScript code, which torch.jit runs without Python")
 
 
@@ -150,6 +153,9 @@ def _without(value: Any) -> Any:
 def _members(archive: zipfile.ZipFile, known: re.Pattern[str], rules: Rules) -> dict[str, str]:
     """Return inner name to member; one that is not known is written down as dangerous."""
     found: dict[str, str] = {}
+    packed = sum(i.file_size for i in archive.infolist() if i.compress_type != zipfile.ZIP_STORED)
+    if packed > MOST_PACKED:
+        raise RefusedError(f"compressed members of {packed} bytes: PyTorch compresses text alone")
     roots = {name.partition("/")[0] for name in archive.namelist()}
     if len(roots) != 1:
         raise RefusedError("the archive has more than one folder")
