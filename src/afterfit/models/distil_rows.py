@@ -91,7 +91,7 @@ def impact(places: np.ndarray, width: int, soft: np.ndarray) -> np.ndarray:
         np.add.at(means[column], places[:, column], soft - centre)
         np.add.at(counts[column], places[:, column], 1.0)
     means /= counts + 10.0
-    if soft.shape[1] == 1:
+    if soft.shape[1] == 1 or not means.size:
         return means[:, :, 0]
     flat = (means * np.sqrt(counts)).reshape(-1, soft.shape[1])
     line = np.linalg.svd(flat, full_matrices=False)[2][0]
