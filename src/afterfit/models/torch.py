@@ -141,7 +141,9 @@ class TorchNative:
 
     def save(self, path: Path) -> None:
         """Raise ModelError: the file that was given is what is carried."""
-        raise ModelError("a network is carried in the file it came in", where=str(path))
+        raise ModelError(
+            "a network is carried in the file it came in", where=str(path), fix="copy that file"
+        )
 
     def _look(self) -> tuple[int | None, bool]:
         """Return how many numbers it answers a row (None: unknown yet) and whether all in 0..1."""

@@ -71,7 +71,10 @@ def _exported(
         for tensor, node in zip(inputs, graph.graph.input, strict=True)
     )
     if graph.ByteSize() > MOST_BYTES:
-        raise ModelError(f"its weights are {graph.ByteSize():,} bytes: a graph's file ends at 2 GB")
+        raise ModelError(
+            f"its weights are {graph.ByteSize():,} bytes: a graph's file ends at 2 GB",
+            fix="quantize or prune the network first",
+        )
     data = graph.SerializeToString(deterministic=True)
     _require_any_rows(data, named)
     notes = (TOLD[activation],) if TOLD[activation] else ()
@@ -216,7 +219,10 @@ def _finish(model: Any, activation: Activation, signature: Signature, width: int
     classes = len(signature.classes)
     if (regression and width > 1) or (not regression and width not in {1, classes}):
         what = "a regression" if regression else f"{classes} classes"
-        raise ModelError(f"the network answers {width} numbers a row for {what}")
+        raise ModelError(
+            f"the network answers {width} numbers a row for {what}",
+            fix="name its classes in its order: --classes A B C",
+        )
     answer = model.graph.output[0]
     name = answer.name
     if activation != "none":
@@ -243,7 +249,10 @@ def _require_any_rows(data: bytes, inputs: tuple[TensorInput, ...]) -> None:
         feeds = {t.name: np.zeros(_shape(t, rows), t.dtype) for t in inputs}
         answer = session.run(None, feeds)[0]
         if len(answer) != rows:
-            raise ModelError(f"the graph answers {len(answer)} rows for {rows}")
+            raise ModelError(
+                f"the graph answers {len(answer)} rows for {rows}",
+                fix="let the network keep the first axis: one answer for each row",
+            )
 
 
 def brief_cause(error: BaseException) -> str:
