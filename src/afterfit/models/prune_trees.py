@@ -9,8 +9,8 @@ from __future__ import annotations
 import time
 from typing import Any
 
-import msgspec
 import numpy as np
+from msgspec.structs import replace
 
 from afterfit.core.frame import Frame, row_count, take
 from afterfit.core.signature import Signature
@@ -75,6 +75,10 @@ def proposals(
             for share in _LEAVES
             if share * leaves >= max(LEAST_LEAVES, 2 * len(trees.trees))
         ]
+        if averaged(trees) and 0.1 * leaves >= 2 * len(trees.trees) >= 20 * LEAST_TREES:
+            both = _proposal("leaves", 0.1, "collapsed", (), seconds, f"a fifth of trees, {told}")
+            options = {**both.options, "trees": 0.2}
+            found.append(replace(both, name="prune-leaves-10-trees-20", options=options))
     return found
 
 
@@ -162,8 +166,9 @@ def collapsed(
     seconds: float,
     **_given: Any,
 ) -> Converted:
-    """Return the model with its least worth splits collapsed; ``options``: ``share`` of leaves.
+    """Return the model with its least worth splits collapsed.
 
+    ``options``: ``share`` of leaves to keep, and ``trees``, the share of a forest's trees (1).
     Minimal cost-complexity pruning, with what scikit-learn's trees remember of their training.
     With rows, the leaves of trees that are added up are refitted.
     """
@@ -173,6 +178,10 @@ def collapsed(
         fitted = _fitted_trees(native)
         if fitted is None:
             raise ModelError("the trees do not remember the impurity of their nodes")
+        before = size(trees)
+        if "trees" in options:
+            trees = first(trees, max(1, round(float(options["trees"]) * len(trees.trees))))
+            fitted = fitted[: len(trees.trees)]
         weights = [np.asarray(tree.weighted_n_node_samples, dtype=np.float64) for tree in fitted]
         pairs = zip(fitted, weights, strict=True)
         risks = [np.asarray(tree.impurity) * weight / weight[0] for tree, weight in pairs]
@@ -185,11 +194,11 @@ def collapsed(
         made = with_trees(native, signature, smaller)
     except AfterfitError as error:
         return Converted(error=brief(error))
-    return _noted(made, f"{size(smaller):,} of {size(trees):,} nodes")
+    return _noted(made, f"{size(smaller):,} of {before:,} nodes")
 
 
 def _noted(made: Converted, note: str) -> Converted:
-    return made if made.error else msgspec.structs.replace(made, notes=(note,))
+    return made if made.error else replace(made, notes=(note,))
 
 
 def _fitted_trees(native: NativeModel) -> list[Any] | None:
