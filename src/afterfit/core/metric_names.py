@@ -28,7 +28,13 @@ REGRESSION = ("mae", "rmse", "r2", "quantile_loss")
 MONITOR = "monitor"
 METRICS: dict[str, tuple[str, ...]] = {
     "assess": (*CLASSIFICATION, *REGRESSION, "baseline_lift", "linear_lift"),
-    "optimize": ("latency_p50_us", "latency_p99_us", "onnx_speedup", "parity_max_difference"),
+    "optimize": (
+        "latency_p50_us",
+        "latency_p99_us",
+        "onnx_speedup",
+        "parity_max_difference",
+        "certified_drop",
+    ),
     "robustness": ("failed_cases",),
     "loadtest": (
         "latency_p50_ms",

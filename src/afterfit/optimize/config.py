@@ -7,9 +7,11 @@ from typing import Literal
 import msgspec
 
 from afterfit.core.effort import Effort
+from afterfit.models.proposal import Technique
 
-__all__ = ["OptimizeConfig"]
+__all__ = ["Goal", "OptimizeConfig"]
 
+Goal = Literal["latency", "throughput", "size"]
 _ROWS = {"quick": 1000, "standard": 4000, "full": 20000}
 _PROBES = {"quick": 150, "standard": 600, "full": 4000}
 _SECONDS = {"quick": 0.3, "standard": 1.0, "full": 4.0}
@@ -22,15 +24,28 @@ class OptimizeConfig(msgspec.Struct, frozen=True, kw_only=True):
     the rows a call to time, the smallest first. ``goal`` decides where one form wins with single
     rows and the other with many. ``max_slowdown`` is the share that still counts as no slower.
     ``seconds`` bounds the whole step: what was not tried by then is told as skipped.
+
+    ``allow`` names the techniques that may change answers; without any only exact variants are
+    tried. ``max_drop`` is the largest loss of ``metric`` (by default accuracy, for a regression
+    mae) that may be certified, a share of the model's own value for metrics in the target's
+    unit; ``alpha`` the chance to certify one that loses more. At most ``certify`` variants are
+    certified. ``max_flips`` and ``max_miscalibration`` are the guards' limits.
     """
 
     seed: int = 0
     effort: Effort = "standard"
     tolerance: float = 1e-5
     batches: tuple[int, ...] = (1, 256)
-    goal: Literal["latency", "throughput"] = "latency"
+    goal: Goal = "latency"
     max_slowdown: float = 0.10
     seconds: float = float("inf")
+    allow: tuple[Technique, ...] = ()
+    metric: str = ""
+    max_drop: float = 0.005
+    alpha: float = 0.05
+    certify: int = 3
+    max_flips: float = 0.10
+    max_miscalibration: float = 0.02
 
     @property
     def rows(self) -> int:

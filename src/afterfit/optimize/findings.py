@@ -7,11 +7,17 @@ from afterfit.core.finding import Check
 __all__ = [
     "AnswersRefusedRows",
     "Faster",
+    "LossyCertified",
+    "LossyRefused",
     "NotConverted",
     "NotEqual",
     "ProvenEqual",
     "Repaired",
+    "RowsHeldBack",
+    "SearchCut",
     "SlowerConverted",
+    "TechniqueAbsent",
+    "TooFewToCertify",
 ]
 
 
@@ -122,3 +128,94 @@ class AnswersRefusedRows(Check):
     code = "O007"
     title = "Rows that the model refuses are refused"
     severity = "medium"
+
+
+class LossyCertified(Check):
+    """The form that ships may answer otherwise, and loses no more than you allowed.
+
+    What it looks for: The upper bound of the loss, on rows that neither made nor selected the
+    form, below ``--max-drop``; no slice of rows that pays for the rest, no lost calibration, and
+    few other labels.
+    Why it matters: A smaller form is faster and never quite the same; this is what it costs.
+    Example: accuracy drops by 0.0008, at most 0.0031 (11,000 rows, 98.3% sure).
+    Fix: None needed. To ship an exact form only, leave ``--allow`` out.
+    """
+
+    code = "O008"
+    title = "The lossy form that ships is certified"
+    severity = "info"
+
+
+class LossyRefused(Check):
+    """Forms that may answer otherwise were made, and none was shown to lose little enough.
+
+    What it looks for: Lossy forms that lose more than ``--max-drop`` on the selection or the
+    certification rows, or that break a guard: one slice pays, calibration is lost, too many
+    labels are others.
+    Why it matters: What ships is an exact form, or the model as it is.
+    Example: A quarter of the trees loses 2 points of accuracy where 0.5 are allowed.
+    Fix: Nothing is needed. Allow more (``--max-drop 0.01``), or other techniques (``--allow``).
+    """
+
+    code = "O009"
+    title = "A lossy form loses little enough"
+    severity = "low"
+
+
+class TooFewToCertify(Check):
+    """Too few rows were held out to show that a lossy form loses little enough.
+
+    What it looks for: A loss on the certification rows below ``--max-drop``, whose upper bound
+    is not.
+    Why it matters: It may be as good as it looks; these rows cannot show it, so it does not ship.
+    Example: accuracy drops by 0.0010, at most 0.0090 (900 rows); about 2,800 would be enough.
+    Fix: Give more labelled rows in ``--data``, or allow more: ``--max-drop 0.01``.
+    """
+
+    code = "O010"
+    title = "There are enough rows to certify a lossy form"
+    severity = "low"
+
+
+class TechniqueAbsent(Check):
+    """A technique could not look at the model.
+
+    What it looks for: Techniques of ``--allow`` whose libraries are not installed, or that failed.
+    Why it matters: Variants that might have been best were not tried.
+    Example: ``--allow quantize`` without the package onnx.
+    Fix: Install what the message names.
+    """
+
+    code = "O011"
+    title = "Every technique looked at the model"
+    severity = "low"
+
+
+class SearchCut(Check):
+    """The search among lossy variants ended before everything was tried.
+
+    What it looks for: Variants whose turn did not come before the budget was over or ctrl-C was
+    pressed.
+    Why it matters: What ships is the best of those that were tried.
+    Example: 3 of 9 variants were not tried before the time was over.
+    Fix: Run it again with more time (``--budget 600s``): what was made is not made again.
+    """
+
+    code = "O012"
+    title = "Every variant was tried"
+    severity = "info"
+
+
+class RowsHeldBack(Check):
+    """Rows that could not take part in making or judging lossy variants.
+
+    What it looks for: Held-out rows without a label that the model knows, and training rows that
+    are held-out rows too.
+    Why it matters: A variant is judged by labels, on rows that it was not made of.
+    Example: 120 training rows are held-out rows too; they were left out of training.
+    Fix: Give held-out rows that are no training rows, each with a label.
+    """
+
+    code = "O013"
+    title = "Every row could take part"
+    severity = "info"

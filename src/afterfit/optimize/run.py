@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,10 +16,11 @@ from afterfit.core.metric import Metric
 from afterfit.core.progress import SILENT, Progress
 from afterfit.core.signature import Signature
 from afterfit.errors import AfterfitError, InputError
-from afterfit.models.convert import Attempt
+from afterfit.models.convert import Attempt, Converted
 from afterfit.models.draft import native_files
 from afterfit.models.loaded import LoadedModel
-from afterfit.models.timebox import Timed, TimeOverError, ended_after
+from afterfit.models.timebox import Timed, TimeOverError
+from afterfit.optimize.choose import gain, with_front
 from afterfit.optimize.config import OptimizeConfig
 from afterfit.optimize.judge import NATIVE, judged
 from afterfit.optimize.ladder import CONVERT, Trial, climb
@@ -33,12 +32,15 @@ from afterfit.optimize.latency import (
     prefers_onnx,
     speedup,
 )
+from afterfit.optimize.lossy import NO_LOSSY, Incumbent, Means, lossy_variants
+from afterfit.optimize.within import within
 from afterfit.records.optimize import OptimizeRecord, VariantReport
 from afterfit.store.environment import current_environment
 
 __all__ = ["ONNX_FILE", "Optimized", "optimize"]
 
 ONNX_FILE = "model/model.onnx"
+NO_MEANS = Means()
 
 
 @dataclass(frozen=True)
@@ -55,43 +57,66 @@ def optimize(
     data: Dataset,
     config: OptimizeConfig,
     *,
+    means: Means = NO_MEANS,
     progress: Progress = SILENT,
 ) -> Optimized:
-    """Return the variant that ships: ONNX where it is exact and no slower, else the model itself.
+    """Return the variant that ships: the best of the model itself, an exact and a certified form.
 
-    ``data`` are held-out rows; their labels are not used. Raises InputError for no rows.
+    ``data`` are held-out rows; their labels are used for lossy variants only, which are tried
+    where ``config.allow`` names their technique, with ``means``. Raises InputError for no rows,
+    or where labels are needed and there are none.
     """
     if not len(data):
         raise InputError("no rows to compare variants on", fix="give a data set with rows")
-    data = data.select(signature.names)
+    whole, data = data, data.select(signature.names)
     progress.step("optimize")
     deadline = time.monotonic() + config.seconds
     trials = _trials(model, signature, data, config, progress)
     exact = next((trial for trial in trials if trial.status == "exact"), None)
     progress.step("measure the variants")
     seconds = max(config.measuring_seconds, deadline - time.monotonic())
-    with _within(model, seconds) as timed:
+    with within(model, seconds) as timed:
         timings = measure(timed, exact.converted if exact else None, signature, data, config)
         loads = _load_times(timed, model, exact)
     ships_onnx = exact is not None and prefers_onnx(timings, sorted(timings["onnx"]), config)
-    native_variant, native_paths = native_files(model, signature)
+    variant, native_paths = native_files(model, signature)
     files: dict[str, bytes | Path] = dict(native_paths)
-    variant = native_variant
     if exact is not None and ships_onnx:
-        variant, files = _onnx_variant(model, exact), {ONNX_FILE: _data(exact)}
-    reports = _reports(trials, exact, timings, loads, native_paths)
+        variant, files = (
+            _onnx_variant(model, exact.attempt.name, exact.converted),
+            {ONNX_FILE: _data(exact)},
+        )
+    lossy = NO_LOSSY
+    if config.allow:
+        size = sum(path.stat().st_size for path in native_paths.values())
+        lossy = lossy_variants(
+            model,
+            signature,
+            whole,
+            means,
+            _incumbent(trials, exact, timings, size, config, ships_onnx=ships_onnx),
+            config,
+            deadline=deadline,
+            progress=progress,
+        )
+    if lossy.chosen is not None and lossy.chosen.converted is not None:
+        made = lossy.chosen.converted
+        variant, files = _onnx_variant(model, lossy.chosen.name, made), {ONNX_FILE: made.data}
+    reports = (*_reports(trials, exact, timings, loads, native_paths), *lossy.reports)
+    skipped = lossy.cut or any(trial.status == "skipped" for trial in trials)
+    found = judged(model, trials, exact, timings, config, ships_onnx=ships_onnx)
     record = OptimizeRecord(
         subject=model.digest,
         env=current_environment(),
-        inputs={"data": data.digest},
+        inputs={"data": data.digest} | ({"train": means.train.digest} if means.train else {}),
         resolved=_resolved(config),
-        status="partial" if any(trial.status == "skipped" for trial in trials) else "complete",
-        findings=tuple(judged(model, trials, exact, timings, config, ships_onnx=ships_onnx)),
-        metrics=_metrics(exact, timings, ships_onnx=ships_onnx),
+        status="partial" if skipped else "complete",
+        findings=(*found, *lossy.findings),
+        metrics=lossy.metrics or _metrics(exact, timings, ships_onnx=ships_onnx),
         blobs={path: _digest(content) for path, content in sorted(files.items())},
         chosen=variant.name,
         variant=variant,
-        variants=reports,
+        variants=with_front(reports),
     )
     return Optimized(record, files)
 
@@ -104,17 +129,24 @@ def _trials(
     progress: Progress,
 ) -> list[Trial]:
     attempts: list[Attempt] = model.call(f"{CONVERT}:attempts")
-    with _within(model, config.seconds - config.measuring_seconds) as timed:
+    with within(model, config.seconds - config.measuring_seconds) as timed:
         return climb(timed, attempts, signature, data, config, progress)
 
 
-@contextmanager
-def _within(model: LoadedModel, seconds: float) -> Iterator[Timed]:
-    """Yield the model as one that may be asked for so long, and not a call longer."""
-    timed = Timed(model, time.monotonic() + seconds)
-    # Without any time nothing is asked, so nothing has to be ended.
-    with ended_after(seconds, [model] if seconds > 0 else []):
-        yield timed
+def _incumbent(
+    trials: list[Trial],
+    exact: Trial | None,
+    timings: Timings,
+    size: int,
+    config: OptimizeConfig,
+    *,
+    ships_onnx: bool,
+) -> Incumbent:
+    """Return what a lossy variant has to beat, and the graph that it may start from."""
+    graphs = [trial.converted for trial in trials if trial.converted is not None]
+    graph = exact.converted if exact is not None else next(iter(graphs), None)
+    ahead = gain(timings, len(_data(exact)), size, config) if exact and ships_onnx else 1.0
+    return Incumbent(graph, ahead, size)
 
 
 def _resolved(config: OptimizeConfig) -> dict[str, Any]:
@@ -131,12 +163,11 @@ def _digest(content: bytes | Path) -> str:
     return sha256_file(content) if isinstance(content, Path) else sha256_bytes(content)
 
 
-def _onnx_variant(model: LoadedModel, trial: Trial) -> Variant:
-    converted = trial.converted
+def _onnx_variant(model: LoadedModel, name: str, converted: Converted | None) -> Variant:
     if converted is None:
         raise ValueError("a trial without a graph cannot ship")
     return Variant(
-        name=trial.attempt.name,
+        name=name,
         runtime="onnx",
         framework=model.description.framework,
         file=ONNX_FILE,

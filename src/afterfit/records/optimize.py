@@ -30,10 +30,57 @@ class Parity(msgspec.Struct, frozen=True, kw_only=True):
     message: str = ""
 
 
+class Guard(msgspec.Struct, frozen=True, kw_only=True):
+    """One guard beside the main metric: what it measured, its limit, and whether it held.
+
+    ``name`` is ``slice_drop``, ``calibration`` or ``flips``; ``where`` is the slice.
+    """
+
+    name: str
+    value: float | None
+    limit: float
+    held: bool
+    where: str = ""
+    n: int = 0
+
+
+class Certificate(msgspec.Struct, frozen=True, kw_only=True):
+    """What the rows held out for it say of one lossy variant.
+
+    ``artifact`` is the SHA-256 of the variant's bytes. ``drop`` is how much worse it is than the
+    model by ``metric`` (of its value where ``relative``), ``high`` the bound that the true drop
+    stays below with probability ``1 - alpha``, ``alpha`` already being its share for one of
+    ``candidates``. ``verdict`` is ``certified``, ``rejected`` or ``insufficient`` (data), with
+    about the number of rows that would be enough in ``needed_n``. It holds for the runtime and
+    the CPU's features that it names.
+    """
+
+    artifact: str
+    verdict: Literal["certified", "rejected", "insufficient"]
+    metric: str
+    native: float | None
+    value: float | None
+    drop: float | None
+    low: float | None
+    high: float | None
+    margin: float
+    alpha: float
+    candidates: int
+    n: int
+    method: str
+    relative: bool = False
+    needed_n: int | None = None
+    guards: tuple[Guard, ...] = ()
+    runtime: str = ""
+    cpu_features: tuple[str, ...] = ()
+
+
 class VariantReport(msgspec.Struct, frozen=True, kw_only=True):
     """One variant: what became of it, its parity, and what was measured.
 
-    Metrics are ``latency_p50_us`` by batch (scope ``batch:1``), ``size_bytes``, ``load_ms``.
+    Metrics are ``latency_p50_us`` by batch (scope ``batch:1``), ``size_bytes``, ``load_ms``,
+    ``memory_bytes``, and of lossy ones ``drop`` and ``flip_rate`` (scope ``selection``).
+    ``front`` says that no other variant is better in one of them and as good in the rest.
     """
 
     name: str
@@ -42,6 +89,10 @@ class VariantReport(msgspec.Struct, frozen=True, kw_only=True):
     repaired: str = ""
     parity: tuple[Parity, ...] = ()
     metrics: tuple[Metric, ...] = ()
+    technique: str = ""
+    told: str = ""
+    front: bool = False
+    certificate: Certificate | None = None
 
 
 class OptimizeRecord(Record, frozen=True, kw_only=True, tag="optimize"):
@@ -50,3 +101,8 @@ class OptimizeRecord(Record, frozen=True, kw_only=True, tag="optimize"):
     chosen: str
     variant: Variant
     variants: tuple[VariantReport, ...] = ()
+
+    @property
+    def certificate(self) -> Certificate | None:
+        """That of the variant that ships; None for an exact one."""
+        return next((v.certificate for v in self.variants if v.name == self.chosen), None)

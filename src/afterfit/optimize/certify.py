@@ -1,0 +1,223 @@
+"""The guarantee: a lossy variant is no worse than the model by more than the margin, or is refused.
+
+Everything here is computed from answers to the certification rows, which made and selected nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import msgspec
+import numpy as np
+
+from afterfit.core.formulae import compute, find_formula
+from afterfit.core.frame import Predictions
+from afterfit.core.signature import Signature
+from afterfit.errors import InputError
+from afterfit.optimize.config import OptimizeConfig
+from afterfit.optimize.slices import slices, worst_slice
+from afterfit.optimize.split import Part
+from afterfit.records.optimize import Certificate, Guard
+from afterfit.stats.calibration import calibration_error
+from afterfit.stats.noninferior import Drop, metric_drop, needed_rows, relative
+
+__all__ = ["Judge", "main_metric", "needed", "why_not"]
+
+
+def main_metric(signature: Signature, config: OptimizeConfig) -> str:
+    """Return the metric that the margin is of; raises InputError for one that does not fit."""
+    name = config.metric or ("mae" if signature.task == "regression" else "accuracy")
+    formula = find_formula(name)
+    needs_scores = formula.needs not in {"labels", "values"}
+    fits = signature.task in formula.tasks and (signature.probabilities or not needs_scores)
+    if not fits:
+        raise InputError(
+            f"the metric {name} does not fit this model",
+            where="--metric",
+            why=f"the task is {signature.task}",
+            fix="--metric mae" if signature.task == "regression" else "--metric accuracy",
+        )
+    return name
+
+
+def needed(signature: Signature, name: str, predictions: Predictions) -> np.ndarray:
+    """Return what a metric is computed from: labels as codes, probabilities or values."""
+    if find_formula(name).needs == "labels":
+        return signature.codes(predictions)
+    return predictions.main
+
+
+@dataclass(frozen=True)
+class Judge:
+    """The rows of one part with the model's own answers, against which variants are judged."""
+
+    signature: Signature
+    part: Part
+    native: Predictions
+    config: OptimizeConfig
+
+    @property
+    def metric(self) -> str:
+        """The metric that the margin is of."""
+        return main_metric(self.signature, self.config)
+
+    def drop(self, answers: Predictions, alpha: float) -> Drop:
+        """Return how much worse the answers are than the model's, with one-sided bounds."""
+        first, second = (
+            needed(self.signature, self.metric, each) for each in (self.native, answers)
+        )
+        return metric_drop(
+            self.metric,
+            self._truth,
+            first,
+            second,
+            alpha=alpha,
+            positive=self.signature.positive_index,
+            seed=self.config.seed,
+        )
+
+    def point_drop(self, answers: Predictions) -> float:
+        """Return how much worse the answers are on these very rows, as `drop` measures it."""
+        before, after = self.value(self.native), self.value(answers)
+        gap = before - after if find_formula(self.metric).bigger_is_better else after - before
+        return gap / before if relative(self.metric) and before else gap
+
+    def value(self, answers: Predictions) -> float:
+        """Return the metric of answers; NaN where it is undefined."""
+        prediction = needed(self.signature, self.metric, answers)
+        positive = self.signature.positive_index
+        return compute(self.metric, self._truth, prediction, positive=positive).value
+
+    def flip_rate(self, answers: Predictions) -> float | None:
+        """Return the share of rows with another label; None for a regression."""
+        if self.signature.task == "regression":
+            return None
+        codes = self.signature.codes
+        return float(np.mean(codes(self.native) != codes(answers)))
+
+    def certificate(self, answers: Predictions, artifact: str, candidates: int) -> Certificate:
+        """Return what these rows say of a variant that is one of so many candidates."""
+        alpha = self.config.alpha / max(1, candidates)
+        drop, margin, n = self.drop(answers, alpha), self.config.max_drop, self.part.rows
+        guards = self.guards(answers)
+        certificate = Certificate(
+            artifact=artifact,
+            verdict="insufficient",
+            metric=self.metric,
+            native=_known(self.value(self.native)),
+            value=_known(self.value(answers)),
+            drop=_known(drop.value),
+            low=_known(drop.low),
+            high=_known(drop.high),
+            margin=margin,
+            alpha=alpha,
+            candidates=candidates,
+            n=n,
+            method=drop.method,
+            relative=relative(self.metric),
+            guards=guards,
+        )
+        if not drop.value < margin or not all(guard.held for guard in guards):
+            return msgspec.structs.replace(certificate, verdict="rejected")
+        if drop.high < margin:
+            return msgspec.structs.replace(certificate, verdict="certified")
+        return msgspec.structs.replace(certificate, needed_n=needed_rows(drop, margin, n, alpha))
+
+    def guards(self, answers: Predictions) -> tuple[Guard, ...]:
+        """Return what else must hold: no slice that pays, no lost calibration, few other labels."""
+        found = []
+        worst = worst_slice(
+            slices(self.part.frame, self.signature),
+            self._losses(self.native),
+            self._losses(answers),
+            self.config.alpha,
+        )
+        if worst is not None:
+            held = not worst.low > self._slice_limit
+            found.append(
+                Guard(
+                    name="slice_drop",
+                    value=worst.drop,
+                    limit=self._slice_limit,
+                    held=held,
+                    where=worst.name,
+                    n=worst.n,
+                )
+            )
+        return (*found, *self._of_labels(answers))
+
+    def _of_labels(self, answers: Predictions) -> list[Guard]:
+        found, n = [], self.part.rows
+        flips = self.flip_rate(answers)
+        if flips is not None:
+            limit = self.config.max_flips
+            found.append(Guard(name="flips", value=flips, limit=limit, held=flips <= limit, n=n))
+        before, after = self.native.probabilities, answers.probabilities
+        if before is not None and after is not None:
+            gap = calibration_error(self._truth, after) - calibration_error(self._truth, before)
+            limit = self.config.max_miscalibration
+            found.append(
+                Guard(name="calibration", value=_known(gap), limit=limit, held=not gap > limit, n=n)
+            )
+        return found
+
+    @property
+    def _truth(self) -> np.ndarray:
+        return np.empty(0) if self.part.truth is None else self.part.truth
+
+    @property
+    def _slice_limit(self) -> float:
+        return self.config.max_drop
+
+    def _losses(self, answers: Predictions) -> np.ndarray:
+        """Return a loss per row: 1 for a wrong label; of a value its error, in mean errors."""
+        if self.signature.task != "regression":
+            return np.asarray(self.signature.codes(answers) != self._truth, np.float64)
+        usual = float(np.mean(np.abs(self.native.main - self._truth)))
+        return np.asarray(np.abs(answers.main - self._truth) / (usual or 1.0), np.float64)
+
+
+def why_not(certificate: Certificate) -> str:
+    """Return in words why a variant is not certified; empty for one that is."""
+    if certificate.verdict == "certified":
+        return ""
+    lost = [guard for guard in certificate.guards if not guard.held]
+    told = _told(certificate)
+    if certificate.verdict == "insufficient":
+        if certificate.needed_n is None:
+            return f"insufficient data: {told}"
+        return f"insufficient data: {told}; about {certificate.needed_n:,} rows would be enough"
+    parts = [_lost(guard) for guard in lost]
+    if certificate.drop is None or certificate.drop >= certificate.margin:
+        parts.insert(0, f"it loses more than allowed: {told}")
+    return "; ".join(parts)
+
+
+def _told(certificate: Certificate) -> str:
+    if certificate.drop is None:
+        return f"{certificate.metric} is {certificate.method} on {certificate.n:,} rows"
+    high = "unknown" if certificate.high is None else _share(certificate, certificate.high)
+    return (
+        f"{certificate.metric} drops by {_share(certificate, certificate.drop)}, at most {high} "
+        f"({certificate.n:,} rows, {1 - certificate.alpha:.1%} sure); "
+        f"{_share(certificate, certificate.margin)} is allowed"
+    )
+
+
+def _share(certificate: Certificate, value: float) -> str:
+    return f"{value:.2%}" if certificate.relative else f"{value:.4f}"
+
+
+def _lost(guard: Guard) -> str:
+    value = "unknown" if guard.value is None else f"{guard.value:.4f}"
+    texts = {
+        "slice_drop": f"rows with {guard.where} lose {value} (n = {guard.n:,})",
+        "flips": f"{value} of the labels are other ones",
+        "calibration": f"its calibration error is {value} larger",
+    }
+    return f"{texts[guard.name]}, where {guard.limit:g} is allowed"
+
+
+def _known(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None

@@ -1,0 +1,213 @@
+"""Lossy variants from proposal to verdict, on a real model in a process of its own."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+import pytest
+
+from afterfit.core.dataset import Dataset
+from afterfit.core.signature import Signature
+from afterfit.errors import InputError
+from afterfit.models.loaded import Hints, LoadedModel, open_model
+from afterfit.optimize.config import OptimizeConfig
+from afterfit.optimize.lossy import Means
+from afterfit.optimize.made import KeptInFolder
+from afterfit.optimize.run import ONNX_FILE, optimize
+from afterfit.records.optimize import OptimizeRecord, VariantReport
+
+COLUMNS = tuple("abcdef")
+ALLOW = OptimizeConfig(
+    effort="quick", batches=(1, 16), allow=("prune",), goal="latency", seconds=60.0
+)
+TOYS = Means(proposers=("toys:proposals", "no_such_module:proposals"))
+
+
+@pytest.fixture(scope="module")
+def table() -> Dataset:
+    """12,000 rows whose label is a noisy sum of six numbers."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(12_000, len(COLUMNS)))
+    y = x.sum(axis=1) + rng.normal(size=len(x)) > 0
+    frame = {name: x[:, index] for index, name in enumerate(COLUMNS)}
+    return Dataset(frame=frame, target=np.where(y, "yes", "no").astype(object))
+
+
+@pytest.fixture
+def model(table: Dataset, tmp_path: Path) -> Iterator[LoadedModel]:
+    """A logistic regression that answers slowly, with the toy techniques beside it."""
+    from sklearn.linear_model import LogisticRegression
+
+    x = np.column_stack(list(table.frame.values()))
+    joblib.dump(LogisticRegression().fit(x, table.target), tmp_path / "model.joblib")
+    (tmp_path / "code").mkdir()
+    shutil.copy(Path(__file__).with_name("toys.py"), tmp_path / "code")
+    hints = Hints(features=COLUMNS, classes=("no", "yes"))
+    path = tmp_path / "model.joblib"
+    with open_model(path, code=tmp_path / "code", hints=hints, workdir=tmp_path) as found:
+        yield found
+
+
+@pytest.fixture
+def signature(table: Dataset, signed: Callable[..., Signature]) -> Signature:
+    """The signature of the table."""
+    return signed(table.frame, "binary", ("no", "yes"))
+
+
+def by_name(record: OptimizeRecord) -> dict[str, VariantReport]:
+    """The variants by name."""
+    return {variant.name: variant for variant in record.variants}
+
+
+def outcomes(record: OptimizeRecord) -> dict[str, str]:
+    """Code to outcome of the findings."""
+    return {finding.code: finding.outcome for finding in record.findings}
+
+
+def without_exact(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave the model itself as what a lossy variant has to beat."""
+    monkeypatch.setattr("afterfit.optimize.run._trials", lambda *_: [])
+
+
+def test_without_leave_nothing_lossy_is_tried(
+    model: LoadedModel, signature: Signature, table: Dataset
+) -> None:
+    """Only exact variants are tried unless a technique is allowed."""
+    config = OptimizeConfig(effort="quick", batches=(1, 16))
+    record = optimize(model, signature, table, config, means=TOYS).record
+    assert {variant.technique for variant in record.variants} == {""}
+
+
+def test_each_proposal_gets_a_verdict_and_a_reason(
+    model: LoadedModel, signature: Signature, table: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The best one within the margin ships with its certificate; every other one has a reason."""
+    without_exact(monkeypatch)
+    done = optimize(model, signature, table, ALLOW, means=TOYS)
+    found = by_name(done.record)
+    assert done.record.chosen in {"same", "slightly"}
+    proof = done.record.certificate
+    assert proof is not None
+    assert proof.verdict == "certified"
+    assert proof.high is not None
+    assert proof.high < proof.margin == 0.005
+    assert proof.candidates == 2
+    assert proof.alpha == pytest.approx(0.025)
+    assert proof.runtime.startswith("onnxruntime ")
+    assert proof.cpu_features
+    assert done.record.blobs == {ONNX_FILE: proof.artifact}
+    assert found["much"].status == "rejected"
+    assert "accuracy drops by" in found["much"].why
+    assert found["broken"].status == "not_available"
+    assert found["broken"].why == "it has no trees"
+    assert "broken" in found["on-top"].why
+    assert all(v.why for v in found.values() if v.status in {"rejected", "not_available"})
+    assert outcomes(done.record)["O008"] == "passed"
+    assert outcomes(done.record)["O011"] == "tip"
+    assert any(variant.front for variant in found.values())
+
+
+def test_a_lossy_form_that_gains_nothing_over_the_exact_one_does_not_ship(
+    model: LoadedModel, signature: Signature, table: Dataset
+) -> None:
+    """What is exact and as fast wins, and the lossy ones say so."""
+    record = optimize(model, signature, table, ALLOW, means=TOYS).record
+    assert by_name(record)[record.chosen].status == "exact"
+    assert "exact form" in by_name(record)["same"].why
+
+
+def test_too_few_rows_are_said_with_the_number_that_would_do(
+    model: LoadedModel, signature: Signature, table: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With few rows nothing is certified by default."""
+    without_exact(monkeypatch)
+    record = optimize(model, signature, table.take(slice(0, 600)), ALLOW, means=TOYS).record
+    assert record.chosen == "native"
+    same = by_name(record)["same"]
+    assert same.certificate is not None
+    assert same.certificate.verdict == "insufficient"
+    assert same.certificate.needed_n is not None
+    assert same.certificate.needed_n > 330
+    assert "insufficient data" in same.why
+    assert "would be enough" in same.why
+    finding = next(f for f in record.findings if f.code == "O010")
+    assert finding.outcome == "skipped"
+    assert finding.evidence["needed_n"] == same.certificate.needed_n
+
+
+def test_labels_are_needed(model: LoadedModel, signature: Signature, table: Dataset) -> None:
+    """Without labels nothing lossy can be judged, which is an error and no silent exact run."""
+    unlabelled = Dataset(frame=table.frame)
+    with pytest.raises(InputError, match="judged by labels"):
+        optimize(model, signature, unlabelled, ALLOW, means=TOYS)
+
+
+def test_what_hangs_is_ended_when_the_time_is_over(
+    model: LoadedModel,
+    signature: Signature,
+    table: Dataset,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The time box ends the process of a variant that hangs; the one before it ships."""
+    without_exact(monkeypatch)
+    config = OptimizeConfig(effort="quick", batches=(1, 16), allow=("prune",), seconds=8.0)
+    started = time.monotonic()
+    record = optimize(model, signature, table, config, means=Means(proposers=("toys:slow",))).record
+    assert time.monotonic() - started < 30
+    assert by_name(record)["hangs"].status == "skipped"
+    assert "not made within" in by_name(record)["hangs"].why
+    assert record.chosen == "same"
+    assert record.status == "partial"
+    assert outcomes(record)["O012"] == "skipped"
+
+
+class _Stops:
+    """A progress that presses ctrl-C once the first variant is done."""
+
+    def step(self, name: str, total: int | None = None) -> None:
+        """Note nothing."""
+
+    def advance(self, units: int = 1) -> None:
+        """Note nothing."""
+
+    def say(self, text: str) -> None:
+        """Interrupt after the first line."""
+        if "same" in text:
+            raise KeyboardInterrupt
+
+
+def test_ctrl_c_keeps_the_best_so_far_and_the_next_run_goes_on(
+    model: LoadedModel,
+    signature: Signature,
+    table: Dataset,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The variant that was done ships; another run makes only what was not made."""
+    without_exact(monkeypatch)
+    means = Means(proposers=("toys:proposals",), kept=KeptInFolder(tmp_path / "made"))
+    first = optimize(model, signature, table, ALLOW, means=means, progress=_Stops()).record
+    assert first.chosen == "same"
+    assert first.status == "partial"
+    assert by_name(first)["much"].status == "skipped"
+    assert len(list((tmp_path / "made").iterdir())) == 1
+    second = optimize(model, signature, table, ALLOW, means=means).record
+    assert second.status == "complete"
+    assert len(list((tmp_path / "made").iterdir())) == 3
+    made: list[Any] = []
+    original = LoadedModel.call
+
+    def counted(self: LoadedModel, target: str, /, **arguments: Any) -> Any:
+        made.append(target)
+        return original(self, target, **arguments)
+
+    monkeypatch.setattr(LoadedModel, "call", counted)
+    third = optimize(model, signature, table, ALLOW, means=means).record
+    assert "toys:weights" not in made
+    assert third.chosen in {"same", "slightly"}

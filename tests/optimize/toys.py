@@ -1,0 +1,96 @@
+"""Toy techniques: variants of a known loss, made in the process that holds the model."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+
+from afterfit.core.bundle import GraphOutput, TensorInput
+from afterfit.core.signature import Signature
+from afterfit.models.convert import Converted
+from afterfit.models.native import NativeModel
+from afterfit.models.proposal import Proposal
+
+HERE = "toys"
+CALLS: list[str] = []
+
+
+def graph(columns: tuple[str, ...], weights: list[float], bias: float = 0.0) -> Converted:
+    """A logistic model of the columns as a graph, whose answers are sigmoid(x w + bias)."""
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    w = np.array(weights, np.float32).reshape(-1, 1)
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["m"]),
+        helper.make_node("Add", ["m", "b"], ["s"]),
+        helper.make_node("Sigmoid", ["s"], ["p"]),
+    ]
+    made = helper.make_graph(
+        nodes,
+        "toy",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [None, len(columns)])],
+        [helper.make_tensor_value_info("p", TensorProto.FLOAT, [None, 1])],
+        [numpy_helper.from_array(w, "w"), numpy_helper.from_array(np.float32([bias]), "b")],
+    )
+    model = helper.make_model(made, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    assert onnx.checker.check_model(model) is None
+    return Converted(
+        data=model.SerializeToString(),
+        inputs=(TensorInput(name="x", columns=columns, dtype="float32"),),
+        output=GraphOutput(name="p", form="positive"),
+    )
+
+
+def proposals(
+    native: NativeModel, *, signature: Signature, labelled: bool, rows: int
+) -> list[Proposal]:
+    """Variants that lose nothing, a little, much, that hang, and that cannot be made."""
+    del native, signature, labelled, rows
+    return [
+        toy("same", {"noise": 0.0}),
+        toy("slightly", {"noise": 0.02}),
+        toy("much", {"noise": 1.5}),
+        toy("broken", {}, make="broken"),
+        toy("on-top", {"noise": 0.0}, base="broken"),
+    ]
+
+
+def slow(native: NativeModel, *, signature: Signature, labelled: bool, rows: int) -> list[Proposal]:
+    """One that is good, and one that takes a minute."""
+    del native, signature, labelled, rows
+    return [toy("same", {"noise": 0.0}), toy("hangs", {}, make="hangs")]
+
+
+def toy(name: str, options: dict[str, Any], make: str = "weights", base: str = "") -> Proposal:
+    """A proposal of this module."""
+    return Proposal(
+        name=name, technique="prune", make=f"{HERE}:{make}", options=options, base=base, seconds=1
+    )
+
+
+def weights(
+    native: NativeModel, *, signature: Signature, options: dict[str, Any], seed: int, **rest: Any
+) -> Converted:
+    """The logistic model with noise on its weights."""
+    del rest
+    CALLS.append("weights")
+    rng = np.random.default_rng(seed)
+    coefficients = native.estimator.coef_[0]
+    noisy = coefficients + rng.normal(0, options["noise"], len(coefficients))
+    return graph(signature.names, noisy.tolist(), float(native.estimator.intercept_[0]))
+
+
+def broken(native: NativeModel, **rest: Any) -> Converted:
+    """What could not be made."""
+    del native, rest
+    return Converted(error="it has no trees")
+
+
+def hangs(native: NativeModel, **rest: Any) -> Converted:
+    """What takes a minute."""
+    del native, rest
+    time.sleep(60)
+    return Converted(error="it was never ended")
