@@ -61,7 +61,22 @@ class LineSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     seed: int = 0
     folds: Annotated[int, msgspec.Meta(ge=0, le=100)] | None = None
     refit: str = ""
-    goal: Literal["latency", "throughput"] = "latency"
+    goal: Literal["latency", "throughput", "size"] = "latency"
+
+
+class OptimizeSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[optimize]``: which techniques may change answers, and how much may be lost by it.
+
+    ``allow`` is empty for exact variants only. ``max_drop`` is the largest loss of ``metric`` (by
+    default accuracy, for a regression mae) that is certified. ``batch`` is the rows a call to
+    measure beside single ones, ``budget`` the seconds of the step (0: by effort).
+    """
+
+    allow: tuple[Literal["quantize", "prune", "distil"], ...] = ()
+    max_drop: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 0.005
+    metric: str = ""
+    batch: Annotated[int, msgspec.Meta(ge=2, le=100_000)] = 256
+    budget: Annotated[float, msgspec.Meta(ge=0)] = 0.0
 
 
 class ServeSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -98,6 +113,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     model: ModelSection = ModelSection()
     data: DataSection = DataSection()
     line: LineSection = LineSection()
+    optimize: OptimizeSection = OptimizeSection()
     serve: ServeSection = ServeSection()
 
     def parsed_gates(self) -> tuple[Gate, ...]:
@@ -369,8 +385,15 @@ gates = [
 # effort = "standard"           # quick (about 60 s), standard (5 min) or full
 # seed = 0
 # folds = 5                   # by default 3, 5 or 10, by effort; 0 for no cross-validation
-# goal = "latency"              # what counts of two exact forms: "latency" of one row, "throughput"
+# goal = "latency"              # what counts of two forms: "latency", "throughput" or "size"
 # refit = "train:fit"           # module:function(frame, target) -> model, for cross-validation
+
+[optimize]
+# allow = ["prune", "distil"]   # techniques that may change answers: quantize, prune, distil
+# max_drop = 0.005              # the largest loss of the metric that may be certified
+# metric = "accuracy"           # by default accuracy, for a regression mae
+# batch = 256                   # rows a call that are measured beside single ones
+# budget = 180                  # seconds for the step; 0 is by effort
 
 [serve]
 # host = "127.0.0.1"

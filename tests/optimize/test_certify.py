@@ -155,7 +155,7 @@ def test_parts_share_no_row_and_spread_the_classes() -> None:
     all_of = [parts.making, parts.selection, parts.certification]
     assert sum(part.rows for part in all_of) == 3000
     assert len(set().union(*(ages(part) for part in all_of))) == 3000
-    share = table().target == "yes"
+    share = np.asarray(table().target == "yes")
     for part in all_of:
         assert part.truth is not None
         assert part.truth.mean() == pytest.approx(share.mean(), abs=0.01)

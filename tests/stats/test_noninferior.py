@@ -14,7 +14,9 @@ from afterfit.stats.noninferior import accuracy_drop, auc_drop, metric_drop, nee
 MARGIN = 0.02
 
 
-def outcomes(rng: np.random.Generator, n: int, lost: float, won: float) -> tuple[np.ndarray, ...]:
+def outcomes(
+    rng: np.random.Generator, n: int, lost: float, won: float
+) -> tuple[np.ndarray, np.ndarray]:
     """Rows that the first alone, and the second alone, get right with these chances."""
     u = rng.random(n)
     return u >= won, (u < won) | (u >= won + lost)

@@ -42,8 +42,8 @@ class Tables:
         None
     )
     goal: Annotated[
-        Literal["latency", "throughput"] | None,
-        Parameter(help="What counts of two exact forms: one row, or many."),
+        Literal["latency", "throughput", "size"] | None,
+        Parameter(help="What counts of two forms: one row, many, or the size of the file."),
     ] = None
     fresh: Annotated[bool, Parameter(negative="", help="Reuse no record.")] = False
 

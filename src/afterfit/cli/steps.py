@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass
+from typing import Annotated, Any
+
 import msgspec
+from cyclopts import Parameter
 
 from afterfit.cli.common import Common, opened
 from afterfit.cli.output import Answer
 from afterfit.cli.sources import Tables
+from afterfit.errors import UsageError
 from afterfit.records.codec import Stored
 from afterfit.report.build import record_page
 from afterfit.report.text import render
@@ -39,8 +45,58 @@ def assess(model: str, *, tables: Tables = NO_TABLES, common: Common = NONE) -> 
     return _run("assess", model, tables, common)
 
 
-def optimize(model: str, *, tables: Tables = NO_TABLES, common: Common = NONE) -> Answer:
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Lossy:
+    """Which variants may change answers, and how much may be lost by it."""
+
+    allow: Annotated[
+        str | None,
+        Parameter(help="Techniques that may change answers: quantize,prune,distil."),
+    ] = None
+    max_drop: Annotated[
+        float | None, Parameter(help="The largest loss of the metric that is certified.")
+    ] = None
+    metric: Annotated[str | None, Parameter(help="The metric that must not drop.")] = None
+    batch: Annotated[
+        int | None, Parameter(help="Rows a call that are measured beside single ones.")
+    ] = None
+    budget: Annotated[str | None, Parameter(help="The time for all of it: 180s, 5m.")] = None
+
+    def overrides(self) -> dict[str, Any]:
+        """Return what was given here as settings of the configuration."""
+        allow = None if self.allow is None else [w.strip() for w in self.allow.split(",") if w]
+        return {
+            "optimize.allow": allow,
+            "optimize.max_drop": self.max_drop,
+            "optimize.metric": self.metric,
+            "optimize.batch": self.batch,
+            "optimize.budget": None if self.budget is None else seconds_of(self.budget),
+        }
+
+
+def seconds_of(text: str) -> float:
+    """Return a duration (``180``, ``180s``, ``5m``, ``1h``) in seconds; raises UsageError."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smh]?)", text.strip())
+    if match is None or not float(match[1]):
+        raise UsageError(f"{text!r} is no duration", where="--budget", fix="--budget 180s")
+    return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
+
+
+NO_LOSSY = Lossy()
+
+
+def optimize(
+    model: str,
+    *,
+    tables: Tables = NO_TABLES,
+    lossy: Lossy = NO_LOSSY,
+    common: Common = NONE,
+) -> Answer:
     """Make it faster, and prove that nothing was lost.
+
+    Only variants that answer exactly as the model does are tried, unless ``--allow`` names
+    techniques that may change answers; those ship only with a certificate.
 
     Parameters
     ----------
@@ -48,7 +104,7 @@ def optimize(model: str, *, tables: Tables = NO_TABLES, common: Common = NONE) -
         A model file, or module:function with --code.
 
     """
-    return _run("optimize", model, tables, common)
+    return _run("optimize", model, tables, common, lossy.overrides())
 
 
 def robustness(model: str, *, tables: Tables = NO_TABLES, common: Common = NONE) -> Answer:
@@ -75,8 +131,10 @@ def loadtest(model: str, *, tables: Tables = NO_TABLES, common: Common = NONE) -
     return _run("loadtest", model, tables, common)
 
 
-def _run(step: str, model: str, tables: Tables, common: Common) -> Answer:
-    with opened(common, tables.overrides(), create=True) as space:
+def _run(
+    step: str, model: str, tables: Tables, common: Common, more: dict[str, Any] | None = None
+) -> Answer:
+    with opened(common, {**tables.overrides(), **(more or {})}, create=True) as space:
         data = space.config.data
         stored: Stored = getattr(space, step)(
             model,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -55,13 +56,18 @@ def certified(
 
     worth = [c for c in candidates if c.eligible and gained(c) >= GAIN * incumbent]
     worth = [c for c in worth if prefers_onnx(c.times, sorted(c.times["onnx"]), config)]
-    chosen = sorted(worth, key=gained, reverse=True)[: config.certify]
+    chosen = sorted(worth, key=lambda c: _rank(gained(c), c.drop or 0.0))[: config.certify]
     names = [c.name for c in chosen]
     told = [
         _certify(c, judge, env, len(chosen)) if c.name in names else _left(c, worth, incumbent)
         for c in candidates
     ]
     return sorted(told, key=lambda c: names.index(c.name) if c.name in names else len(names))
+
+
+def _rank(gained: float, drop: float) -> tuple[int, float]:
+    """Return what sorts by gain, and by loss where gains are within about 10 % of each other."""
+    return -round(math.log(max(gained, 1e-9)) / math.log(GAIN)), drop
 
 
 def _certify(candidate: Candidate, judge: Judge, env: Environment, count: int) -> Candidate:
@@ -85,7 +91,10 @@ def _left(candidate: Candidate, worth: Sequence[Candidate], incumbent: float) ->
     if not candidate.eligible:
         return candidate
     if any(candidate.name == other.name for other in worth):
-        return replace(candidate, why="others gain more, and only the most gainful are certified")
+        return replace(
+            candidate,
+            why="others gain more, or as much and lose less; only the best few are certified",
+        )
     if incumbent > 1.0:
         return replace(candidate, why="it is not 10 % better than the exact form, which loses none")
     return replace(candidate, why="it is not 10 % better than the model as it is")

@@ -23,6 +23,7 @@ from afterfit.optimize.certify import Judge
 from afterfit.optimize.config import OptimizeConfig
 from afterfit.optimize.ladder import TIME_OVER
 from afterfit.optimize.made import NOTHING_KEPT, Kept, made_key
+from afterfit.optimize.memory import graph_memory
 from afterfit.optimize.split import Parts
 from afterfit.optimize.within import within
 from afterfit.records.optimize import Certificate, VariantStatus
@@ -238,6 +239,8 @@ def _measured(room: Room, candidate: Candidate, made: Converted, output: GraphOu
             pass
         except AfterfitError as error:
             return replace(candidate, status="not_available", why=f"not timed: {brief(error)}")
+    memory = graph_memory(made.data)
+    cost = cost if memory is None else {**cost, "memory_bytes": memory}
     return replace(candidate, times=times, cost=cost)
 
 

@@ -14,7 +14,7 @@ ONE_ROW = "batch:1"
 STATUS_WORDS: dict[VariantStatus, tuple[str, Tone]] = {
     "as_is": ("as it is", "info"),
     "exact": ("exact", "good"),
-    "certified": ("parity proven", "good"),
+    "certified": ("certified", "good"),
     "rejected": ("rejected", "bad"),
     "not_available": ("not available", "muted"),
     "skipped": ("skipped", "muted"),

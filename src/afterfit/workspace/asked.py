@@ -16,7 +16,15 @@ _EFFORT = ("line.effort", "line.seed")
 ASKED: dict[str, tuple[str, ...]] = {
     "inspect": ("model.classes", "model.positive", "model.task", "model.threshold", *_ROLES),
     "assess": (*_EFFORT, "line.folds", "line.refit", *_ROLES),
-    "optimize": (*_EFFORT, "line.goal"),
+    "optimize": (
+        *_EFFORT,
+        "line.goal",
+        "optimize.allow",
+        "optimize.batch",
+        "optimize.budget",
+        "optimize.max_drop",
+        "optimize.metric",
+    ),
     "package": ("line.seed",),
     "robustness": _EFFORT,
     "loadtest": (*_EFFORT, "serve.threads", "serve.workers"),

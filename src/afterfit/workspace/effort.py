@@ -88,8 +88,17 @@ def assess_config(config: Config, code: str, seconds: float) -> AssessConfig:
 
 def optimize_config(config: Config, seconds: float) -> OptimizeConfig:
     """Return what ``optimize`` is asked at this effort."""
-    line = config.line
-    return OptimizeConfig(seed=line.seed, effort=line.effort, goal=line.goal, seconds=seconds)
+    line, asked = config.line, config.optimize
+    return OptimizeConfig(
+        seed=line.seed,
+        effort=line.effort,
+        goal=line.goal,
+        seconds=asked.budget or seconds,
+        batches=(1, asked.batch),
+        allow=asked.allow,
+        metric=asked.metric,
+        max_drop=asked.max_drop,
+    )
 
 
 def robustness_config(config: Config, seconds: float) -> RobustnessConfig:

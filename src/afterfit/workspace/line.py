@@ -25,6 +25,8 @@ from afterfit.loadtest.run import loadtest
 from afterfit.models.code import tree_digest
 from afterfit.models.hosted import HostedVariant
 from afterfit.models.loaded import Hints, LoadedModel
+from afterfit.optimize.lossy import Means
+from afterfit.optimize.made import KeptInFolder
 from afterfit.optimize.run import optimize
 from afterfit.records.codec import Stored
 from afterfit.records.inspect import InspectRecord
@@ -157,14 +159,23 @@ class Line:
         asked = effort.optimize_config(self.config, self._seconds("optimize"))
 
         def make() -> OptimizeRecord:
+            means = Means(self.train, KeptInFolder(self.space.folder / "made"))
             done = optimize(
-                self.model, self.signature, self.data, asked, progress=self.space.progress
+                self.model,
+                self.signature,
+                self.data,
+                asked,
+                means=means,
+                progress=self.space.progress,
             )
             blobs = payload.keep_files(self.space.blobs, done.files)
             return msgspec.structs.replace(done.record, blobs=blobs)
 
         resolved = [digest_of(self.signature), msgspec.to_builtins(replace_seconds(asked))]
-        return self._step("optimize", make, resolved=resolved, measured=True)
+        # A search that was cut short goes on where it ended, so only a whole one is reused.
+        last = self.space.records.latest("optimize", self.model.digest) if asked.allow else None
+        again = last is not None and last.body.status == "partial"
+        return self._step("optimize", make, resolved=resolved, measured=True, again=again)
 
     def package(self) -> Stored:
         """Draft the bundle; the same inputs give the same digest."""
@@ -287,6 +298,7 @@ class Line:
         resolved: Any,
         measured: bool = False,
         subject: str = "",
+        again: bool = False,
     ) -> Stored:
         return self.space.run_step(
             step,
@@ -295,7 +307,7 @@ class Line:
             inputs=self.inputs,
             resolved=resolved,
             measured=measured,
-            fresh=self.fresh,
+            fresh=self.fresh or again,
             args=asked_of(step, self.sources, self.space.given),
         )
 
