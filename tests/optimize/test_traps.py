@@ -7,36 +7,20 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.optimize.traps import outcome_of
 
-from afterfit.core.dataset import Dataset
 from afterfit.core.frame import Frame
-from afterfit.core.progress import SILENT
 from afterfit.core.signature import Signature
-from afterfit.models.convert import Attempt
 from afterfit.models.convert_known import known_traps
-from afterfit.optimize.config import OptimizeConfig
-from afterfit.optimize.ladder import (
-    CONVERT,
-    Trial,
-    climb,
-    evidence_rows,
-    missing_marker,
-    try_attempt,
-)
-from afterfit.optimize.parity import answers_of
+from afterfit.optimize.ladder import Trial
 
-QUICK = OptimizeConfig(effort="quick")
-LIBRARY = Attempt(name="library", precision="float32", trees="library")
 Fit = Callable[..., tuple[Any, Signature]]
 
 
 def trials_of(model: Any, signature: Signature, frame: Frame) -> tuple[Trial, list[Trial]]:
     """What the common converters' way came to, and the whole ladder."""
-    data = Dataset(frame=dict(frame))
-    answers = [answers_of(model, rows) for rows in evidence_rows(model, signature, data, QUICK)]
-    marker = missing_marker(data)
-    library = try_attempt(model, signature, LIBRARY, answers, marker, QUICK)
-    return library, climb(model, model.call(f"{CONVERT}:attempts"), signature, data, QUICK, SILENT)
+    outcome = outcome_of(model, signature, frame)
+    return outcome.library, outcome.ladder
 
 
 def numbers(rows: int = 1500, seed: int = 0) -> dict[str, np.ndarray]:

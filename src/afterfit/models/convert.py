@@ -17,12 +17,10 @@ from afterfit.core.bundle import GraphOutput, TensorInput
 from afterfit.core.signature import Signature
 from afterfit.errors import DependencyError, ModelError
 from afterfit.models.convert_trees import Trees, table
+from afterfit.models.convert_words import brief, plain
 from afterfit.models.native import NativeModel, family
 
-__all__ = ["Attempt", "Converted", "attempts", "thresholds", "to_onnx"]
-
-MAX_MESSAGE = 300
-"""Characters kept of a converter's complaint: some print megabytes."""
+__all__ = ["Attempt", "Converted", "attempts", "brief", "thresholds", "to_onnx"]
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,7 +92,7 @@ def to_onnx(
         fix = "pip install 'afterfit[lightgbm,torch,xgboost]'"
         raise DependencyError("a converter is not installed", why=str(error), fix=fix) from None
     except Exception as error:  # noqa: BLE001 - converters raise anything, and none of it is fatal
-        return Converted(error=brief(error))
+        return Converted(error=plain(error))
 
 
 def thresholds(native: NativeModel, signature: Signature) -> dict[str, Any]:
@@ -110,16 +108,6 @@ def thresholds(native: NativeModel, signature: Signature) -> dict[str, Any]:
     if trees is None:
         return {}
     return mapped(native, signature, table(trees))
-
-
-def brief(error: BaseException) -> str:
-    """Return the first words of an error, at most 300 characters."""
-    text = str(error).strip()
-    lines = [line.strip() for line in text[: 20 * MAX_MESSAGE].splitlines() if line.strip()]
-    message = lines[0] if lines else type(error).__name__
-    if isinstance(error, ModelError) or not lines:
-        return message[:MAX_MESSAGE]
-    return f"{type(error).__name__}: {message}"[:MAX_MESSAGE]
 
 
 def is_network(native: NativeModel) -> bool:

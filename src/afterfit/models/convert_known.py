@@ -25,7 +25,7 @@ def _of(part: Any, native: NativeModel) -> list[str]:
     if getattr(part, "_preprocessor", None) is not None and hasattr(part, "_predictors"):
         reasons.append("common converters read the categories of HistGradientBoosting as numbers")
     if hasattr(part, "estimators_") and _saw_missing(part):
-        reasons.append("common converters lose which way a forest trained with NaN sends NaN")
+        reasons.append("common converters lose which way a forest sends NaN")
     if family(part, "lightgbm") and _linear(part):
         reasons.append("ONNX's trees have a number in each leaf, linear_tree has a linear model")
     if name == "CalibratedClassifierCV" and getattr(part, "method", "") == "isotonic":
@@ -40,6 +40,9 @@ def _of(part: Any, native: NativeModel) -> list[str]:
 
 
 def _saw_missing(part: Any) -> bool:
+    """Return whether it answers rows with NaN, and sends some of them left."""
+    if not _takes_missing(part):
+        return False
     members = part.estimators_
     flat = list(np.asarray(members, dtype=object).ravel())[:5]
     trees = [getattr(member, "tree_", None) for member in flat]
@@ -47,6 +50,15 @@ def _saw_missing(part: Any) -> bool:
         tree is not None and bool(np.any(getattr(tree, "missing_go_to_left", np.zeros(1))))
         for tree in trees
     )
+
+
+def _takes_missing(part: Any) -> bool:
+    from sklearn.utils import get_tags
+
+    try:
+        return bool(get_tags(part).input_tags.allow_nan)
+    except (AttributeError, TypeError):
+        return True
 
 
 def _linear(part: Any) -> bool:

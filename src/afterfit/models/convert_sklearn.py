@@ -23,6 +23,7 @@ from afterfit.models.convert_graph import (
 )
 from afterfit.models.convert_repair import repair
 from afterfit.models.convert_steps import write_imputer, write_one_hot, write_ordinal
+from afterfit.models.convert_text import text_options, write_tfidf
 from afterfit.models.convert_trees import emit
 from afterfit.models.native import NativeModel
 
@@ -64,7 +65,10 @@ def sklearn_to_onnx(
     from afterfit.models.convert import Converted
 
     estimator = copy.deepcopy(_unwrapped(native.estimator))
-    repaired = repair(estimator, missing)
+    options, mended = text_options(estimator)
+    repaired = (*repair(estimator, missing), *mended)
+    if native.description.probabilities:
+        options[id(estimator)] = {"zipmap": False}
     names = column_names(native, signature)
     inputs = _inputs(estimator, names, signature, attempt, missing)
     exact = attempt.trees == "exact"
@@ -75,9 +79,7 @@ def sklearn_to_onnx(
             name="model",
             initial_types=types,
             target_opset={"": OPSET, "ai.onnx.ml": LIBRARY_ML_OPSET},
-            options={id(estimator): {"zipmap": False}}
-            if native.description.probabilities
-            else None,
+            options=options or None,
         )
     output = _output(model, native)
     ml_opset = ML_OPSET if exact else LIBRARY_ML_OPSET
@@ -201,7 +203,8 @@ def _registered(*, exact: bool) -> Iterator[None]:
         "SklearnOrdinalEncoder": write_ordinal,
         "SklearnSimpleImputer": write_imputer,
     }
-    for alias, write in ours.items() if exact else ():
+    written = (ours if exact else {}) | {"SklearnTfidfTransformer": write_tfidf}
+    for alias, write in written.items():
         if alias in pool:
             options = pool[alias].get_allowed_options()
             pool[alias] = _registration.RegisteredConverter(write, options)
@@ -210,7 +213,7 @@ def _registered(*, exact: bool) -> Iterator[None]:
     try:
         yield
     finally:
-        pool.update({alias: before[alias] for alias in ours if alias in before})
+        pool.update({alias: before[alias] for alias in written if alias in before})
         shapes.update(shapes_before)
 
 

@@ -15,7 +15,8 @@ import numpy as np
 from afterfit.core.bundle import GraphOutput, TensorInput
 from afterfit.core.signature import Signature
 from afterfit.errors import ModelError
-from afterfit.models.convert import Converted, brief
+from afterfit.models.convert import Converted
+from afterfit.models.convert_words import plain
 from afterfit.models.torch_outputs import TOLD, Activation, activation_of, first_output
 
 __all__ = ["OPSET", "brief_cause", "example", "export", "quiet"]
@@ -256,7 +257,7 @@ def _require_any_rows(data: bytes, inputs: tuple[TensorInput, ...]) -> None:
 
 
 def brief_cause(error: BaseException) -> str:
-    """Return the first words of what went wrong first: exporters wrap it in advice."""
+    """Return in a line what went wrong first: exporters wrap it in advice."""
     while error.__cause__ is not None:
         error = error.__cause__
-    return brief(error)
+    return plain(error)

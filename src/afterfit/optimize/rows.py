@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -122,6 +122,25 @@ def _changes(column: Column, values: np.ndarray) -> Iterator[tuple[str, np.ndarr
     else:
         for text in ("", " ", UNSEEN, *column.categories[:MAX_CATEGORIES]):
             yield repr(text), _filled(values, text)
+        if column.kind == "text" or any(" " in known.strip() for known in column.categories):
+            yield from _phrases(values)
+
+
+def _phrases(values: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield sentences in which a vectorizer of other words than the model's shows itself."""
+    for name, pattern in (
+        ("a short and a stop word between", "{0} a {0} the {0}"),
+        ("letters beyond ASCII", "\u00e9{0} {0}\u00e9 na\u00efve"),
+        ("punctuation", "{0},{0}-{0}'s."),
+    ):
+        yield name, _texts(values, pattern.format)
+    yield "upper case", _texts(values, str.upper)
+
+
+def _texts(values: np.ndarray, change: Callable[[str], str]) -> np.ndarray:
+    changed = np.empty(len(values), dtype=object)
+    changed[:] = [change(value) if isinstance(value, str) else value for value in values.tolist()]
+    return changed
 
 
 def _numbers(low: float, high: float, *, integer: bool) -> dict[str, float]:
