@@ -12,7 +12,13 @@ from afterfit.core.model import ModelDescription
 from afterfit.core.signature import Label, Task
 from afterfit.errors import InputError, ModelError
 from afterfit.models.native import Hints, NativeModel, Source, family
-from afterfit.models.tables import chosen_features, require_numbers, to_numbers, to_pandas
+from afterfit.models.tables import (
+    chosen_features,
+    require_numbers,
+    to_matrix,
+    to_numbers,
+    to_pandas,
+)
 
 __all__ = ["Adapter", "LightgbmModel", "categories_of"]
 
@@ -90,20 +96,30 @@ class LightgbmModel:
 
     def predict(self, frame: Frame) -> Predictions:
         """Return probabilities or values of n rows; raises InputError."""
-        answer = np.asarray(self.estimator.predict(self.table(frame)), dtype=np.float64)
+        answer = np.asarray(self.estimator.predict(self._rows(frame)), dtype=np.float64)
         if self.description.task == "binary":
             return Predictions(probabilities=np.column_stack([1.0 - answer, answer]))
         if self.description.task == "multiclass":
             return Predictions(probabilities=answer)
         return Predictions(values=answer.reshape(-1))
 
-    def table(self, frame: Frame) -> Any:
-        """Return the rows as a DataFrame with the names and categories of the training."""
+    def _rows(self, frame: Frame) -> Any:
+        """Return the rows as what costs the booster least: a matrix, where all are numbers."""
+        if self._categorical:
+            return self.table(frame)
+        features = self._chosen(frame)
+        require_numbers(frame, features)
+        return to_matrix(frame, features)
+
+    def _chosen(self, frame: Frame) -> tuple[str, ...]:
         if row_count(frame) == 0:
             raise InputError("no rows to predict", fix="give at least one row")
-        features = chosen_features(
-            frame, self._named, self._hints.features, self.description.n_features
-        )
+        told = self._hints.features
+        return chosen_features(frame, self._named, told, self.description.n_features)
+
+    def table(self, frame: Frame) -> Any:
+        """Return the rows as a DataFrame with the names and categories of the training."""
+        features = self._chosen(frame)
         trained = self._named or features
         pairs = list(zip(features, trained, strict=True))
         require_numbers(frame, [name for name, known in pairs if known not in self._categorical])

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from afterfit.core.frame import Frame, missing_mask, row_count
+from afterfit.core.frame import Frame, MatrixFrame, missing_mask, row_count
 from afterfit.errors import InputError
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "require_columns",
     "require_numbers",
     "to_array",
+    "to_matrix",
     "to_numbers",
     "to_pandas",
 ]
@@ -104,7 +105,8 @@ def _with_missing(array: np.ndarray, missing: object) -> np.ndarray:
 def to_numbers(table: Any) -> Any:
     """Return a DataFrame in which booleans with missing values are floats, as boosters need."""
     objects = [name for name in table.columns if table[name].dtype.kind == "O"]
-    plain = [name for name in objects if str(table[name].dtype) == "object"]
+    # A column without any value has the dtype of text.
+    plain = [n for n in objects if str(table[n].dtype) == "object" or table[n].isna().all()]
     return table.astype(dict.fromkeys(plain, np.float64)) if plain else table
 
 
@@ -116,6 +118,21 @@ def to_array(frame: Frame, features: Sequence[str]) -> np.ndarray:
             return np.column_stack([_with_missing(c.astype(object), np.nan) for c in columns])
         columns = [_with_missing(column, np.nan).astype(np.float64) for column in columns]
     return np.column_stack([column.astype(np.float64) for column in columns])
+
+
+def to_matrix(frame: Frame, features: Sequence[str], dtype: Any = np.float64) -> np.ndarray:
+    """Return columns of numbers side by side, floats of [n, columns] with NaN for missing ones.
+
+    A number beyond the range of ``dtype`` becomes an infinity.
+    """
+    if isinstance(frame, MatrixFrame) and frame.names == tuple(features):
+        with np.errstate(over="ignore"):
+            return frame.matrix.astype(dtype, copy=False)
+    out = np.empty((row_count(frame), len(features)), dtype)
+    with np.errstate(over="ignore"):
+        for index, name in enumerate(features):
+            out[:, index] = _with_missing(frame[name], np.nan)
+    return out
 
 
 def chosen_features(

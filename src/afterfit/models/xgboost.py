@@ -13,7 +13,13 @@ from afterfit.core.model import ModelDescription
 from afterfit.core.signature import Label, Task
 from afterfit.errors import DependencyError, InputError, ModelError
 from afterfit.models.native import Hints, NativeModel, Source, family
-from afterfit.models.tables import chosen_features, require_numbers, to_numbers, to_pandas
+from afterfit.models.tables import (
+    chosen_features,
+    require_numbers,
+    to_matrix,
+    to_numbers,
+    to_pandas,
+)
 
 __all__ = ["Adapter", "XgboostModel", "categories_of"]
 
@@ -61,6 +67,9 @@ class XgboostModel:
         names = booster.feature_names
         self._named = tuple(map(str, names)) if names else ()
         self._categorical = categories_of(booster)
+        # Neither codes of categories nor linear models are read from a matrix as they are.
+        kinds = booster.feature_types or ()
+        self._plain = learner["gradient_booster"]["name"] == "gbtree" and "c" not in kinds
         self.description = self._describe(int(learner["learner_model_param"]["num_feature"]))
 
     def _describe(self, n_features: int) -> ModelDescription:
@@ -86,23 +95,43 @@ class XgboostModel:
 
     def predict(self, frame: Frame) -> Predictions:
         """Return probabilities, codes or values of n rows; raises InputError."""
-        rows = self.table(frame)
         margin = self._objective in {"multi:softmax", "binary:logitraw"}
-        answer = np.asarray(
-            self.estimator.predict(rows, output_margin=margin, iteration_range=self._rounds),
-            dtype=np.float64,
-        )
-        return _read(answer, self._objective)
+        matrix = self._matrix(frame) if self._plain else None
+        if matrix is None:
+            rows = self.table(frame)
+            answer = self.estimator.predict(
+                rows, output_margin=margin, iteration_range=self._rounds
+            )
+        else:
+            answer = self.estimator.inplace_predict(
+                matrix,
+                iteration_range=self._rounds,
+                predict_type="margin" if margin else "value",
+                validate_features=False,
+            )
+        return _read(np.asarray(answer, dtype=np.float64), self._objective)
+
+    def _matrix(self, frame: Frame) -> np.ndarray | None:
+        """Return the rows in single precision, as XGBoost compares them; None for infinities.
+
+        A DMatrix refuses infinities, a matrix does not: so they go where they are refused.
+        """
+        features = self._chosen(frame)
+        require_numbers(frame, features)
+        matrix = to_matrix(frame, features, np.float32)
+        return None if np.isinf(matrix).any() else matrix
+
+    def _chosen(self, frame: Frame) -> tuple[str, ...]:
+        if row_count(frame) == 0:
+            raise InputError("no rows to predict", fix="give at least one row")
+        told = self._hints.features
+        return chosen_features(frame, self._named, told, self.description.n_features)
 
     def table(self, frame: Frame) -> Any:
         """Return the rows as a DMatrix with the names and categories of the training."""
         import xgboost
 
-        if row_count(frame) == 0:
-            raise InputError("no rows to predict", fix="give at least one row")
-        features = chosen_features(
-            frame, self._named, self._hints.features, self.description.n_features
-        )
+        features = self._chosen(frame)
         pairs = list(zip(features, self._named or features, strict=True))
         require_numbers(frame, [name for name, known in pairs if known not in self._categorical])
         categorical = {n: self._categorical[k] for n, k in pairs if k in self._categorical}
