@@ -104,9 +104,10 @@ def _with_missing(array: np.ndarray, missing: object) -> np.ndarray:
 
 def to_numbers(table: Any) -> Any:
     """Return a DataFrame in which booleans with missing values are floats, as boosters need."""
-    objects = [name for name in table.columns if table[name].dtype.kind == "O"]
-    # A column without any value has the dtype of text.
-    plain = [n for n in objects if str(table[n].dtype) == "object" or table[n].isna().all()]
+    kinds = {name: str(table[name].dtype) for name in table.columns}
+    plain = [name for name, kind in kinds.items() if kind == "object"]
+    # Of a column without any value nobody can tell that it is no text.
+    plain += [name for name, kind in kinds.items() if kind == "str" and table[name].isna().all()]
     return table.astype(dict.fromkeys(plain, np.float64)) if plain else table
 
 
