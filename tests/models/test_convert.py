@@ -325,7 +325,7 @@ SCRIPT = """
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import OneHotEncoder, StandardScaler
     from afterfit.core.signature import Column, Signature
-    from afterfit.models.convert import attempts, to_onnx
+    from afterfit.models.convert import Attempt, attempts, to_onnx
     from afterfit.models.native import Hints, adapter_for_object
 
     rng = np.random.default_rng(0)
@@ -337,7 +337,12 @@ SCRIPT = """
     columns = (Column(name="x", kind="number"), Column(name="k", kind="category"))
     signature = Signature(task="binary", columns=columns, classes=(0, 1))
     native = adapter_for_object(model).wrap(model, Hints.of(signature))
-    for attempt in attempts(native):
+    single = {"precision": "float32", "trees": "library"}
+    library = [
+        Attempt(name="onnx-float32", **single),
+        Attempt(name="onnx-float32-columns", layout="columns", **single),
+    ]
+    for attempt in [*attempts(native), *library]:
         made = to_onnx(native, signature, attempt, "?")
         print(attempt.name, hashlib.sha256(made.data).hexdigest(), made.error)
 """

@@ -11,6 +11,7 @@ from tests.optimize.traps import outcome_of
 
 from afterfit.core.frame import Frame
 from afterfit.core.signature import Signature
+from afterfit.models.convert import attempts
 from afterfit.models.convert_known import known_traps
 from afterfit.optimize.ladder import Trial
 
@@ -129,3 +130,43 @@ def test_a_plain_booster_in_single_precision_fails_beside_its_thresholds(fitted:
     assert thresholds.parity.beyond > 0
     assert library.status == "rejected"
     assert ladder[0].status == "exact"
+
+
+def test_single_precision_is_not_tried_where_no_row_would_show_its_errors(fitted: Fit) -> None:
+    """Products of columns before trees have no probed thresholds: one row in thousands flips."""
+    from sklearn.ensemble import RandomForestClassifier
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import GridSearchCV
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import KBinsDiscretizer, PolynomialFeatures
+
+    frame = numbers(400)
+    truth = (frame["x0"] * frame["x1"] > 0).astype(int)
+    forest = RandomForestClassifier(5, random_state=0)
+    for estimator, single in (
+        (make_pipeline(PolynomialFeatures(), forest), False),
+        (make_pipeline(KBinsDiscretizer(4), LogisticRegression()), False),
+        (GridSearchCV(forest, {}, cv=2), False),
+        (make_pipeline(PolynomialFeatures(), LogisticRegression(max_iter=500)), True),
+        (forest, True),
+    ):
+        model, _ = fitted(estimator, frame, truth, "binary")
+        tried = [attempt.precision for attempt in attempts(model.native)]
+        assert ("float32" in tried) == single, estimator
+
+
+@pytest.mark.parametrize("degree", [2, 3, (2, 3)])
+def test_products_of_columns_are_multiplied_as_the_model_does(fitted: Fit, degree: Any) -> None:
+    """Their common converter mixes single and double precision, and the graph does not load."""
+    from sklearn.ensemble import RandomForestClassifier
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import PolynomialFeatures
+
+    frame = numbers(600)
+    truth = (frame["x0"] * frame["x1"] > 0).astype(int)
+    step = PolynomialFeatures(degree, interaction_only=degree == 3, include_bias=degree == 2)
+    estimator = make_pipeline(step, RandomForestClassifier(8, random_state=0))
+    model, signature = fitted(estimator, frame, truth, "binary")
+    ladder = trials_of(model, signature, frame)[1]
+    assert [trial.status for trial in ladder] == ["exact"]
+    assert max(j.parity.max_difference or 0.0 for j in ladder[0].judgements) < 1e-12

@@ -54,7 +54,11 @@ class Converted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def attempts(native: NativeModel) -> list[Attempt]:
-    """Return the ways worth trying, the one most likely to be exact first."""
+    """Return the ways worth trying, the one most likely to be exact first.
+
+    Single precision is left out where a last digit can move a row one step, and no row would show
+    it: trees are probed beside their thresholds only where nothing but scaling is in front of them.
+    """
     if is_network(native):
         return [Attempt(name="onnx-float32", precision="float32", trees="library")]
     if family(native.estimator, "onnxruntime") or not _convertible(native.estimator):
@@ -71,9 +75,10 @@ def attempts(native: NativeModel) -> list[Attempt]:
     ]
     if getattr(native, "own_labels", False):
         return exact[:1]
-    if not _has_columns(native.estimator):
-        return [exact[0], library[0]]
-    return exact + library
+    exact = exact if _has_columns(native.estimator) else exact[:1]
+    if _unprobed_steps(native.estimator):
+        return exact
+    return exact + library[: len(exact)]
 
 
 def to_onnx(
@@ -155,6 +160,23 @@ def _is_booster(estimator: Any) -> bool:
 def _reads_categories(estimator: Any) -> bool:
     """Return whether a HistGradientBoosting model takes categories without a step before it."""
     return hasattr(estimator, "_predictors") and vars(estimator).get("_preprocessor") is not None
+
+
+def _unprobed_steps(estimator: Any) -> bool:
+    """Return whether answers jump at values that no row is tried beside."""
+    from afterfit.models.convert_repair import walk
+
+    alone = not hasattr(estimator, "steps") and _trees_of(estimator) is not None
+    linear_tree = not hasattr(estimator, "steps") and _is_booster(estimator)
+    return not (alone or linear_tree) and any(map(_jumps, walk(estimator)))
+
+
+def _jumps(part: Any) -> bool:
+    if type(part).__name__ in {"KBinsDiscretizer", "Binarizer"} or _is_booster(part):
+        return True
+    if getattr(part, "method", "") == "isotonic" and hasattr(part, "calibrated_classifiers_"):
+        return True
+    return hasattr(part, "tree_") or hasattr(part, "_predictors") or hasattr(part, "init_")
 
 
 def _trees_of(estimator: Any) -> Trees | None:

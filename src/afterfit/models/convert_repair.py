@@ -13,6 +13,9 @@ from afterfit.models.native import family
 __all__ = ["repair", "walk"]
 
 
+_INSIDE = ("estimator_", "final_estimator_", "best_estimator_", "regressor_")
+
+
 def repair(estimator: Any, missing: str) -> tuple[str, ...]:
     """Return what was mended in ``estimator``, which is changed and so must be a copy.
 
@@ -43,7 +46,7 @@ def walk(estimator: Any) -> list[Any]:
         waiting += [step for _, step in getattr(part, "steps", None) or []]
         waiting += [entry[1] for entry in getattr(part, "transformers_", None) or []]
         waiting += [entry[1] for entry in getattr(part, "transformer_list", None) or []]
-        waiting += [getattr(part, name, None) for name in ("estimator_", "final_estimator_")]
+        waiting += [getattr(part, name, None) for name in _INSIDE]
         several = getattr(part, "estimators_", None)
         waiting += list(several) if isinstance(several, list) else []
         calibrated = getattr(part, "calibrated_classifiers_", None) or []

@@ -22,7 +22,12 @@ from afterfit.models.convert_graph import (
     finish,
 )
 from afterfit.models.convert_repair import repair
-from afterfit.models.convert_steps import write_imputer, write_one_hot, write_ordinal
+from afterfit.models.convert_steps import (
+    write_imputer,
+    write_one_hot,
+    write_ordinal,
+    write_polynomial,
+)
 from afterfit.models.convert_text import text_options, write_tfidf
 from afterfit.models.convert_trees import emit
 from afterfit.models.native import NativeModel
@@ -202,6 +207,7 @@ def _registered(*, exact: bool) -> Iterator[None]:
         "SklearnOneHotEncoder": write_one_hot,
         "SklearnOrdinalEncoder": write_ordinal,
         "SklearnSimpleImputer": write_imputer,
+        "SklearnPolynomialFeatures": write_polynomial,
     }
     written = (ours if exact else {}) | {"SklearnTfidfTransformer": write_tfidf}
     for alias, write in written.items():

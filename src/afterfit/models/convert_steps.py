@@ -10,7 +10,7 @@ from afterfit.core.frame import is_missing
 from afterfit.errors import ModelError
 from afterfit.models.convert_graph import ML, ConverterContainer, texts
 
-__all__ = ["look_up", "write_imputer", "write_one_hot", "write_ordinal"]
+__all__ = ["look_up", "write_imputer", "write_one_hot", "write_ordinal", "write_polynomial"]
 
 INT64, DOUBLE = 7, 11
 
@@ -76,6 +76,29 @@ def write_one_hot(scope: Any, operator: Any, container: Any) -> None:
         found = out.node("Gather", [table, whole], axis=0)
         parts.append(out.node("Squeeze", [found, out.constant(np.array([1]))]))
     out.named("Concat", parts, operator.outputs[0].full_name, axis=1)
+
+
+def write_polynomial(scope: Any, operator: Any, container: Any) -> None:
+    """Write PolynomialFeatures as products of columns, multiplied in scikit-learn's own order."""
+    from skl2onnx.common.data_types import DoubleTensorType
+
+    powers = np.asarray(operator.raw_operator.powers_)
+    degree = max(1, int(powers.sum(axis=1).max()))
+    width = powers.shape[1]
+    # A product of fewer factors has ones for the others: the column after the last.
+    factors = [np.repeat(np.arange(width), row)[::-1] for row in powers]
+    table = np.array([[*row, *[width] * (degree - len(row))] for row in factors], np.int64)
+    out = ConverterContainer(scope, container)
+    rows = _joined(operator, out)
+    if not all(isinstance(variable.type, DoubleTensorType) for variable in operator.inputs):
+        rows = out.node("Cast", [rows], to=DOUBLE)
+    pads = out.constant(np.array([0, 0, 0, 1]))
+    rows = out.node("Pad", [rows, pads, out.constant(np.array(1.0))])
+    product = out.node("Gather", [rows, out.constant(table[:, 0])], axis=1)
+    for index in range(1, degree):
+        factor = out.node("Gather", [rows, out.constant(table[:, index])], axis=1)
+        product = out.node("Mul", [product, factor])
+    out.named("Identity", [product], operator.outputs[0].full_name)
 
 
 def _one_hot_rows(estimator: Any, index: int) -> np.ndarray:
