@@ -103,7 +103,7 @@ class Variant(msgspec.Struct, frozen=True, kw_only=True):
 
     ``runtime`` names an entry point of the group ``afterfit.variants``. ``file`` is relative to
     the bundle. ``function`` is ``module:function`` for the user's own. ``trusted`` lists what the
-    audit let in, as the loader of that format needs it.
+    audit let in, as the loader of that format needs it. ``large`` is what answers many rows.
     """
 
     name: str
@@ -116,11 +116,13 @@ class Variant(msgspec.Struct, frozen=True, kw_only=True):
     code: bool = False
     function: str = ""
     trusted: tuple[str, ...] = ()
+    large: Large | msgspec.UnsetType = msgspec.UNSET
 
     @property
     def own_code(self) -> bool:
         """Whether it brings code of the user's own: a folder of it, or classes by value."""
-        return self.code or bool(self.function) or self.format in OWN_CODE_FORMATS
+        mine = self.code or bool(self.function) or self.format in OWN_CODE_FORMATS
+        return mine or (self.large.variant.own_code if self.large else False)
 
     @property
     def asks(self) -> str:
@@ -132,8 +134,16 @@ class Variant(msgspec.Struct, frozen=True, kw_only=True):
         if self.trusted:
             more = f" and {len(self.trusted) - 5} more" if len(self.trusted) > 5 else ""
             return f"its file needs names let in: {', '.join(self.trusted[:5])}{more}"
-        judged = self.runtime == "onnx" or self.format in JUDGED_FORMATS
-        return "" if judged else f"nothing audits the format {self.format!r}"
+        if self.runtime != "onnx" and self.format not in JUDGED_FORMATS:
+            return f"nothing audits the format {self.format!r}"
+        return self.large.variant.asks if self.large else ""
+
+
+class Large(msgspec.Struct, frozen=True, kw_only=True):
+    """What answers a call of ``rows`` rows and more, in place of the variant that holds it."""
+
+    rows: int
+    variant: Variant
 
 
 class Golden(msgspec.Struct, frozen=True, kw_only=True):

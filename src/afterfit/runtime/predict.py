@@ -18,6 +18,7 @@ from afterfit.core.model import Model
 from afterfit.core.scale import answer_scale
 from afterfit.core.signature import Signature
 from afterfit.errors import RESTORE, DependencyError, ModelError
+from afterfit.runtime.by_size import BySize
 from afterfit.runtime.columns import frame_of
 from afterfit.runtime.onnx import OnnxModel
 
@@ -75,15 +76,21 @@ class Predictor:
         return frame if row_count(frame) else None
 
     def check_golden(self, golden: Golden) -> GoldenReport:
-        """Return how far the answers to the golden rows are from the expected ones."""
+        """Return how far the answers to the golden rows are from the expected ones.
+
+        Where a model has two forms by the number of rows, both are asked.
+        """
         frame = frame_of(golden.columns, self.signature)
         rows = len(next(iter(golden.columns.values()), []))
         expected = _expected(golden)
         if not rows or expected is None:
             self.golden = GoldenReport(outcome="skipped", why="the bundle has no golden rows")
             return self.golden
-        answer = np.asarray(self.predict(frame).main, dtype=np.float64)
-        self.golden = _compare(answer, expected, rows, golden)
+        for form in getattr(self.model, "forms", (self.model,)):
+            answer = np.asarray(form.predict(frame).main, dtype=np.float64)
+            self.golden = _compare(answer, expected, rows, golden)
+            if self.golden.outcome == "failed":
+                break
         return self.golden
 
 
@@ -119,7 +126,18 @@ def load_bundle(
 def open_variant(
     folder: Path, variant: Variant, signature: Signature, *, threads: int = 1
 ) -> Model:
-    """Return the model of one variant: ONNX here, others through the group afterfit.variants."""
+    """Return the model of one variant: ONNX here, others through the group afterfit.variants.
+
+    One that has another variant for many rows holds both.
+    """
+    model = _open_one(folder, variant, signature, threads)
+    if not variant.large:
+        return model
+    large = open_variant(folder, variant.large.variant, signature, threads=threads)
+    return BySize(model, large, variant.large.rows)
+
+
+def _open_one(folder: Path, variant: Variant, signature: Signature, threads: int) -> Model:
     if variant.runtime == "onnx":
         if variant.output is None:
             raise ModelError(
