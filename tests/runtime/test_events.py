@@ -209,7 +209,7 @@ def test_a_flood_of_refusals_displaces_no_prediction(
     with monkeypatch.context() as patch:
         patch.setattr(journal, "_drain", lambda: None)
         for _ in range(1000):
-            taken += journal.put(refusal("refused", "busy", ("churn", 2, "d"), "r"))
+            taken += journal.put(refusal("refused", "busy", ("churn", 2, "d"), ["r"]))
         ask(parts)
         assert taken == 25
         assert parts[0].metrics.total("events_dropped") == 975
@@ -221,7 +221,7 @@ def test_a_flood_of_refusals_displaces_no_prediction(
 def test_a_refusal_is_an_event_of_its_own_kind(tmp_path: Path) -> None:
     """With the message, and without any input."""
     parts = service(tmp_path)
-    parts[2].put(refusal("refused", "$.rows[0].age: x", ("churn", 2, "d"), "r9"))
+    parts[2].put(refusal("refused", "$.rows[0].age: x", ("churn", 2, "d"), ["r9"]))
     parts[2].close()
     (event,) = read_segments(tmp_path / "events")
     assert (event.kind, event.error, event.request_id) == ("refused", "$.rows[0].age: x", "r9")

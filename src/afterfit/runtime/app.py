@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 from afterfit.runtime import metrics as prometheus
+from afterfit.runtime.away import Away
+from afterfit.runtime.heads import Head
 from afterfit.runtime.keys import KeyRing, Refusal, credentials
 from afterfit.runtime.live import LiveModel, Service
 from afterfit.runtime.messages import Reply, Request, Response, json_response
@@ -29,7 +31,8 @@ MAX_KNOWN_PATHS = 1024
 class Route(NamedTuple):
     """What a path is: the class that its counters have, the methods it takes, and its handler.
 
-    ``role`` is what a key needs to be let in; empty for what anyone may ask.
+    ``role`` is what a key needs to be let in; empty for what anyone may ask. ``target`` returns
+    the model that a prediction is asked of, or raises HttpError.
     """
 
     name: str
@@ -37,6 +40,7 @@ class Route(NamedTuple):
     handle: Callable[[Request], Result]
     role: str = ""
     model: str = ""
+    target: Callable[[], LiveModel] | None = None
 
 
 class App:
@@ -84,6 +88,30 @@ class App:
         if isinstance(result, Response):
             return self._counted(route, request, result)
         return self._wait(route, request, result)
+
+    def away(self, head: Head) -> Away | None:
+        """Return how requests with this head are refused, where they can be without a look at them.
+
+        With keys each request is looked at, as a key may not be let in at all.
+        """
+        route = self.fixed.get(head.path) or self._found.get(head.path)
+        if route is None or route.target is None or self.ring is not None:
+            return None
+        if head.method not in route.methods:
+            return None
+        try:
+            found = self.service.away(route.target())
+        except HttpError:
+            return None
+        if found is None:
+            return None
+        name = route.name
+
+        def note(ids: list[str]) -> None:
+            found.note(ids)
+            self.service.metrics.refused(name, found.response.status, len(ids))
+
+        return Away(found.response, note)
 
     def count_refused(self, status: int) -> None:
         """Count an answer of the HTTP layer."""

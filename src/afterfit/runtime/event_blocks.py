@@ -78,17 +78,17 @@ class Block(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Refusal(msgspec.Struct, frozen=True, gc=False):
-    """A request without predictions: refused, or failed."""
+    """Requests without predictions, refused or failed for one reason at one time."""
 
     kind: Literal["refused", "failed"]
     error: str
     model: ModelKey
-    request_id: str
+    request_ids: list[str]
     ts: int
 
     def __len__(self) -> int:
-        """Return 1: it counts as one row."""
-        return 1
+        """Return the number of requests: each counts as one row."""
+        return len(self.request_ids)
 
 
 class LabelRows(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -130,10 +130,10 @@ class LabelRows(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 def refusal(
-    kind: Literal["refused", "failed"], error: str, model: ModelKey, request_id: str = ""
+    kind: Literal["refused", "failed"], error: str, model: ModelKey, request_ids: list[str]
 ) -> Refusal:
-    """Return what becomes the event of a request without predictions."""
-    return Refusal(kind, error[:MOST_ERROR], model, request_id, time.time_ns() // 1000)
+    """Return what becomes the events of requests without predictions, one for each."""
+    return Refusal(kind, error[:MOST_ERROR], model, request_ids, time.time_ns() // 1000)
 
 
 def refusals(items: Sequence[Refusal], endpoint: str) -> Iterator[EventBatch]:
@@ -143,11 +143,15 @@ def refusals(items: Sequence[Refusal], endpoint: str) -> Iterator[EventBatch]:
         groups.setdefault((item.kind, item.model), []).append(item)
     for members in groups.values():
         kind, (name, version, digest) = members[0].kind, members[0].model
+        counts = [len(item) for item in members]
+        rows = sum(counts)
+        moments = np.array([item.ts for item in members], dtype=np.int64)
+        errors = [error for item in members for error in [item.error] * len(item)]
         columns = {
-            "event_id": text_column(new_ids(len(members))),
-            "ts": times(np.array([item.ts for item in members], dtype=np.int64)),
-            "request_id": text_column([item.request_id for item in members]),
-            "error": text_column([item.error for item in members]),
+            "event_id": text_column(new_ids(rows)),
+            "ts": times(np.repeat(moments, counts)),
+            "request_id": text_column([each for item in members for each in item.request_ids]),
+            "error": text_column(errors),
         }
         origin = Origin(kind, endpoint, name, version, digest)
-        yield encode(origin, len(members), columns)
+        yield encode(origin, rows, columns)

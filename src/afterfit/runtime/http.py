@@ -13,8 +13,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from email.utils import formatdate
 
+from afterfit.runtime.away import Away
 from afterfit.runtime.connection import Connection
-from afterfit.runtime.heads import HeadMemo
+from afterfit.runtime.heads import Head, HeadMemo
 from afterfit.runtime.messages import Handler, HttpLimits, Reply, Request, Response, json_response
 
 __all__ = ["HttpLimits", "Reply", "Request", "Response", "Server", "json_response"]
@@ -27,7 +28,8 @@ class Server:
 
     ``refused`` is called with the status of each answer that no handler saw (400, 408, 413, 429,
     431, 503), so that they are counted too. ``observe`` is called with each request and its answer,
-    ``left`` with the number of connections after one of them has ended.
+    ``left`` with the number of connections after one of them has ended. ``away`` may refuse a
+    request by its head alone, unobserved; it is asked from one 429 on until it refuses none.
     """
 
     def __init__(
@@ -37,12 +39,15 @@ class Server:
         refused: Observer = lambda _: None,
         observe: Callable[[Request, Response], None] | None = None,
         left: Observer = lambda _: None,
+        away: Callable[[Head], Away | None] | None = None,
     ) -> None:
         self.handler = handler
         self.limits = limits or HttpLimits()
         self.refused = refused
         self.observe = observe
         self.left = left
+        self.away = away
+        self.hurried = False
         self.connections: set[Connection] = set()
         self.closing = False
         self.empty = asyncio.Event()

@@ -51,6 +51,7 @@ class _Queue:
         self.open: dict[Key, Pending] = {}
         self.full: list[Pending] = []
         self.refusals: list[Refusal] = []
+        self.refused = 0
         self.labels: list[LabelRows] = []
 
     def add(self, block: Block) -> None:
@@ -112,10 +113,11 @@ class Journal:
             if isinstance(item, Block):
                 self._queue.add(item)
             elif isinstance(item, Refusal):
-                if len(self._queue.refusals) * REFUSED_SHARE >= self.capacity:
+                if self._queue.refused * REFUSED_SHARE >= self.capacity:
                     self.metrics.add("events_dropped", rows)
                     return False
                 self._queue.refusals.append(item)
+                self._queue.refused += rows
             else:
                 self._queue.labels.append(item)
             self._waiting = waiting
@@ -169,7 +171,7 @@ class Journal:
             for pending in (*taken.full, *taken.open.values()):
                 self._handle(pending.rows, self._send_rows, pending)
             if taken.refusals:
-                self._handle(len(taken.refusals), self._send_refusals, taken.refusals)
+                self._handle(taken.refused, self._send_refusals, taken.refusals)
             for labels in taken.labels:
                 if not self._handle(len(labels), self._send_labels, labels):
                     labels.tell(kept=False)

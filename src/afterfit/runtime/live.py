@@ -11,6 +11,7 @@ from afterfit.core.event import new_ids
 from afterfit.core.frame import Frame, row_count
 from afterfit.errors import AfterfitError, InputError
 from afterfit.runtime.answers import Answer, BatchAnswer
+from afterfit.runtime.away import Away
 from afterfit.runtime.batch import Batcher, BatchSettings, Outcome, Part, Work
 from afterfit.runtime.decode import Rows
 from afterfit.runtime.endpoint import Endpoint
@@ -69,12 +70,23 @@ class Service:
 
         Under overload these must cost little, so nothing is raised and nothing is read before.
         """
+        away = self.away(model)
+        if away is None:
+            return None
+        away.note([request.id])
+        return away.response
+
+    def away(self, model: LiveModel) -> Away | None:
+        """Return how requests are refused where nobody can take more, else None."""
         batcher = self.batcher(model)
         if not batcher.turns_away():
             return None
-        if self.journal is not None:
-            self.journal.put(refusal("refused", BUSY, model.key, request.id))
-        return busy_response(batcher.wait_seconds)
+
+        def note(ids: list[str]) -> None:
+            if self.journal is not None:
+                self.journal.put(refusal("refused", BUSY, model.key, ids))
+
+        return Away(busy_response(batcher.wait_seconds), note)
 
     def batcher(self, model: LiveModel) -> Batcher:
         """Return the model's queue, made when it is first asked for."""
@@ -107,7 +119,7 @@ class Service:
         kind = "refused" if bad else "failed"
         message = error.message if isinstance(error, AfterfitError | HttpError) else "a defect"
         key = ("", 0, "") if model is None else model.key
-        self.journal.put(refusal(kind, message, key, request_id))  # type: ignore[arg-type]
+        self.journal.put(refusal(kind, message, key, [request_id]))  # type: ignore[arg-type]
 
     def _complete(self, model: LiveModel, outcome: Outcome) -> None:
         for part in outcome.parts:

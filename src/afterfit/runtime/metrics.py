@@ -128,6 +128,11 @@ class Metrics:
             self.table[self.start + _BUCKETS[route] + bisect_left(BUCKETS, seconds)] += 1.0
             self.table[self.start + _SECONDS[route]] += seconds
 
+    def refused(self, route: str, status: int, count: int) -> None:
+        """Count answers that took next to no time."""
+        self.table[self.start + _REQUESTS[route, status]] += count
+        self.table[self.start + _BUCKETS[route]] += count
+
     def total(self, name: str) -> float:
         """Return the sum over all workers."""
         return float(sum(self.table[LAYOUT[name] :: ROW].tolist()))

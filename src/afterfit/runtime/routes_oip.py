@@ -42,7 +42,12 @@ def _find(app: App, parts: list[str]) -> Route | None:
         (): Route("metadata", READ, lambda _: _metadata(model()), role="predict", model=name),
         ("ready",): Route("health", READ, lambda _: _model_ready(model()), model=name),
         ("infer",): Route(
-            "infer", WRITE, lambda r: _infer(app, r, model(), version), role="predict", model=name
+            "infer",
+            WRITE,
+            lambda r: _infer(app, r, model(), version),
+            role="predict",
+            model=name,
+            target=model,
         ),
     }
     return routes.get(tuple(rest))

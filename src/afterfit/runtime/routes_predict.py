@@ -40,10 +40,13 @@ def _find(app: App, parts: list[str]) -> Route | None:
 def _route(app: App, family: str, name: str) -> Route:
     known: Family = family  # type: ignore[assignment]  # settings name families only
 
-    def handle(request: Request) -> Result:
-        return _predict(app, request, app.model(name) if name else app.only(), known)
+    def model() -> LiveModel:
+        return app.model(name) if name else app.only()
 
-    return Route("predict", WRITE, handle, role="predict", model=name)
+    def handle(request: Request) -> Result:
+        return _predict(app, request, model(), known)
+
+    return Route("predict", WRITE, handle, role="predict", model=name, target=model)
 
 
 def _ready(app: App) -> Result:

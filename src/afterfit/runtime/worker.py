@@ -96,6 +96,8 @@ class Worker:
             self.app.count_refused,
             observer(settings.access_log),
             left=lambda count: metrics.set("connections", count),
+            # Where every answer is logged, each request is looked at.
+            away=None if settings.access_log == "all" else self.app.away,
         )
         self.preparing: set[int] = set()
         self.prepared: dict[int, Prepared] = {}

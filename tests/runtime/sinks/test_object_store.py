@@ -68,7 +68,7 @@ def test_a_segment_ends_by_age_without_new_events(tmp_path: Path, local: Any) ->
     """So what was served is in the store soon, also when nobody asks any more."""
     sink = sink_of(local, tmp_path, max_seconds=0.2)
     journal = Journal(Metrics(), sink=sink)
-    journal.put(refusal("refused", "x", ("m", 1, "d")))
+    journal.put(refusal("refused", "x", ("m", 1, "d"), [""]))
     until(lambda: len(list(read_segments(tmp_path / "store"))) == 1)
     journal.close()
 
@@ -96,7 +96,7 @@ def test_a_full_spool_refuses_and_does_not_grow(tmp_path: Path, local: Any) -> N
     sink = sink_of(store, tmp_path, max_seconds=0.0, spool_bytes=20_000, first_delay=0.01)
     journal = Journal(metrics, sink=sink)
     for _ in range(20):
-        journal.put(refusal("refused", "x" * 400, ("m", 1, "d")))
+        journal.put(refusal("refused", "x" * 400, ("m", 1, "d"), [""]))
         assert journal.flush()
     kept, failed = metrics.total("events_written"), metrics.total("events_failed")
     assert failed > 0
@@ -112,7 +112,7 @@ def test_closing_while_the_store_is_away_leaves_the_spool_for_the_next_process(
 ) -> None:
     """Which uploads it, and what a killed process left torn as well."""
     journal = Journal(Metrics(), sink=sink_of(Away(local), tmp_path))
-    journal.put(refusal("refused", "x", ("m", 1, "d")))
+    journal.put(refusal("refused", "x", ("m", 1, "d"), [""]))
     journal.close(1.0)
     assert log_lines(capsys, "events_left")[0]["files"] == 1
     script = """

@@ -124,7 +124,7 @@ def test_a_restart_in_the_middle_loses_nothing(
 def refuse(journal: Journal, count: int) -> None:
     """Put some refusals."""
     for _ in range(count):
-        assert journal.put(refusal("refused", "x", ("m", 1, "d")))
+        assert journal.put(refusal("refused", "x", ("m", 1, "d"), [""]))
 
 
 def test_a_database_that_is_not_there_is_waited_for_and_then_left(
@@ -139,7 +139,7 @@ def test_a_database_that_is_not_there_is_waited_for_and_then_left(
     assert journal.outlet is not None
     for _ in range(10):
         for one in new_ids(240):
-            journal.put(refusal("refused", one, ("m", 1, "d")))
+            journal.put(refusal("refused", one, ("m", 1, "d"), [""]))
         until(lambda: not journal._waiting)
     assert journal.outlet.waiting <= 1000
     journal.close(2.0)
