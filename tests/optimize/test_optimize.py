@@ -163,15 +163,16 @@ def test_a_custom_transformer_ships_as_it_is(
 def test_a_wrong_conversion_is_reported_with_its_cause(
     tmp_path: Path, signed: Signed, table: Callable[..., dict[str, np.ndarray]]
 ) -> None:
-    """linear_tree converts silently wrong: the native model ships, and the finding says why."""
+    """linear_tree converts silently wrong: no graph ships, and the finding says why."""
     lightgbm = pytest.importorskip("lightgbm")
     frame = {name: table(holes=False)[name] for name in ("income", "ratio")}
     truth = (frame["ratio"] + np.log(frame["income"]) > 10).astype(int)
     estimator = lightgbm.LGBMClassifier(n_estimators=10, linear_tree=True, verbose=-1)
     estimator.fit(to_pandas(frame, tuple(frame)), truth)
     done, _ = run(estimator, signed(frame, "binary", (0, 1)), frame, tmp_path)
-    assert done.record.chosen == "native"
-    (finding,) = done.record.findings
+    assert done.record.chosen == "booster-direct"
+    assert done.record.variant.runtime == "native"
+    finding = done.record.findings[0]
     assert (finding.code, finding.outcome) == ("O002", "tip")
     assert "linear_tree" in finding.message
     assert finding.evidence["beyond"] > 0

@@ -56,5 +56,5 @@ def outcome_of(model: Any, signature: Signature, frame: Frame) -> Outcome:
     if ladder[-1].status == "exact":
         return Outcome(library, ladder, [])
     timings: dict[str, Any] = {"native": {}, "onnx": {}}
-    found = judged(model, ladder, None, timings, QUICK, ships_onnx=False)
+    found = judged(model, ladder, None, timings, QUICK)
     return Outcome(library, ladder, found)

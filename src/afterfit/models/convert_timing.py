@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from afterfit.core.bundle import GraphOutput, TensorInput
 from afterfit.core.frame import Frame
 from afterfit.core.model import Model
 from afterfit.core.signature import Label
+from afterfit.models.booster_direct import Bare, load, opened
 from afterfit.models.native import NativeModel, Source, adapter_for_format
 
 __all__ = ["load_ms", "time_beside"]
@@ -30,17 +32,20 @@ def time_beside(
     inputs: Any = (),
     output: GraphOutput | None = None,
     classes: Any = (),
+    direct: Bare | None = None,
 ) -> dict[str, np.ndarray]:
-    """Return {"native": µs per call, "onnx": µs per call}, float64 of [calls], on one thread.
+    """Return {"native", "onnx", "direct": µs per call}, float64 of [calls], on one thread.
 
-    Both answer the same rows in turn, so that a noisy moment meets both; ``seconds`` bounds the
-    whole. Without ``data`` only the native model is timed.
+    All answer the same rows in turn, so that a noisy moment meets all; ``seconds`` bounds the
+    whole. Without ``data`` there is no graph, without ``direct`` no booster by itself.
     """
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
     models: dict[str, Model] = {"native": native}
     if output is not None:
         models["onnx"] = _graph(data, tuple(inputs), output, tuple(classes))
+    if direct is not None:
+        models["direct"] = opened(direct)
     with threadpool_limits(1):
         return _in_turn(models, frame, seconds)
 
@@ -53,6 +58,7 @@ def load_ms(
     data: bytes = b"",
     inputs: Any = (),
     output: GraphOutput | None = None,
+    direct: Bare | None = None,
 ) -> dict[str, float]:
     """Return the least of three times to load each form once its library is imported, ms.
 
@@ -65,12 +71,14 @@ def load_ms(
         factory = getattr(native, "factory", "")
         source = Source(format=form, path=path, digest=digest, function=factory)
         loaders["native"] = lambda: adapter_for_format(form).load(source)
+    if direct is not None:
+        loaders["direct"] = partial(load, direct)
     found: dict[str, float] = {}
-    for name, load in loaders.items():
+    for name, loader in loaders.items():
         spent = []
         for _ in range(LOADS):
             start = time.perf_counter()
-            load()
+            loader()
             spent.append(time.perf_counter() - start)
         found[name] = min(spent) * 1e3
     return found

@@ -135,14 +135,18 @@ def _graph_variant(loaded: LoadedModel, file: str, signature: Signature | None) 
     )
 
 
-def serving_requirements(description: ModelDescription) -> list[str]:
+def serving_requirements(description: ModelDescription, framework: str = "") -> list[str]:
     """Return ``name==version`` for what the native variant imports, dependencies included, sorted.
 
+    A booster without the class around it needs its own library only: ``framework`` says so.
     The versions are those installed here, without the name of a build (``2.13.0+cpu``); raises
     ModelError for a library that is not.
     """
-    waiting = list(_ROOTS.get(description.framework, ())) + list(description.installed)
-    if description.categorical and "xgboost" in description.installed:
+    known = description.installed
+    if framework and framework != description.framework:
+        known = {name: known[name] for name in (framework,) if name in known}
+    waiting = list(_ROOTS.get(framework or description.framework, ())) + list(known)
+    if description.categorical and "xgboost" in known:
         # XGBoost reads and recodes its categories through Arrow.
         waiting.append("pyarrow")
     found: dict[str, str] = {}
@@ -152,7 +156,7 @@ def serving_requirements(description: ModelDescription) -> list[str]:
             continue
         package = _distribution(name)
         if package is None:
-            if name in description.installed:
+            if name in known:
                 raise ModelError(f"{name} is not installed", fix=f"pip install {name}")
             continue
         real = canonicalize_name(package.metadata["Name"])

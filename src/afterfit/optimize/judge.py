@@ -8,13 +8,16 @@ import msgspec
 import numpy as np
 
 from afterfit.core.finding import Finding
+from afterfit.models.booster_direct import DIRECT
 from afterfit.models.loaded import LoadedModel
 from afterfit.optimize import findings
 from afterfit.optimize.config import OptimizeConfig
 from afterfit.optimize.ladder import Trial
 from afterfit.optimize.latency import Timings, prefers_onnx, speedup
+from afterfit.optimize.shipped import Shipped
 
 NATIVE = "native"
+AS_IS = "the model ships as it is"
 MORE_TIME = "--effort full"
 
 
@@ -24,46 +27,96 @@ def judged(
     exact: Trial | None,
     timings: Timings,
     config: OptimizeConfig,
-    *,
-    ships_onnx: bool,
+    ships: Shipped | None = None,
 ) -> list[Finding]:
-    """Return every finding of the step, from all trials and the one that is exact, if any."""
+    """Return every finding of the step, from all trials and the one that is exact, if any.
+
+    Without ``ships`` the model ships as it is.
+    """
+    found = _of_graphs(model, trials, exact, timings, config, ships)
+    return found if ships is None else [*found, *_bare(timings, ships), *_by_size(timings, ships)]
+
+
+def _of_graphs(
+    model: LoadedModel,
+    trials: list[Trial],
+    exact: Trial | None,
+    timings: Timings,
+    config: OptimizeConfig,
+    ships: Shipped | None,
+) -> list[Finding]:
+    bare = ships is not None and ships.regime.small == "direct"
+    instead = "its booster ships by itself" if bare else AS_IS
     if not trials:
-        return [_no_way(model)]
+        return [_no_way(model, instead)]
     if exact is None:
-        return [*_rejections(model, trials), *_failures(trials), *_not_reached(trials)]
-    found = [_proven(exact), *_repairs(exact), *_anyway(exact)]
-    found.append(_speed(exact, timings, config, ships_onnx=ships_onnx))
-    return found
+        return [
+            *_rejections(model, trials, instead),
+            *_failures(trials, instead),
+            *_not_reached(trials, instead),
+        ]
+    speed = _speed(
+        exact, timings, config, ships_onnx=ships is not None and ships.onnx, instead=instead
+    )
+    return [_proven(exact), *_repairs(exact), *_anyway(exact), speed]
 
 
-def _not_reached(trials: list[Trial]) -> list[Finding]:
+def _bare(timings: Timings, ships: Shipped) -> list[Finding]:
+    if "direct" not in (ships.regime.small, ships.regime.large):
+        return []
+    sizes = sorted(set(timings["direct"]) & set(timings[NATIVE]))
+    text = "; ".join(_against(timings, "direct", NATIVE, rows) for rows in sizes)
+    return [findings.BoosterByItself.passed(f"{DIRECT} answers as the model does, {text}")]
+
+
+def _by_size(timings: Timings, ships: Shipped) -> list[Finding]:
+    found = ships.regime
+    if not found.large or not ships.variant.large:
+        return []
+    most = max(set(timings[found.large]) & set(timings[found.small]))
+    text = (
+        f"{ships.variant.name} answers calls of less than {found.rows} rows, "
+        f"{ships.variant.large.variant.name} the others: "
+        f"{_against(timings, found.large, found.small, most)}"
+    )
+    return [findings.FormBySize.passed(text, rows=found.rows)]
+
+
+def _against(timings: Timings, form: str, other: str, rows: int) -> str:
+    mine, others = (float(np.median(timings[each][rows])) for each in (form, other))
+    unit = "row" if rows == 1 else "rows"
+    calls = len(timings[form][rows])
+    times = f"({others / mine:.1f} times, n = {calls})"
+    return f"{rows} {unit}: {mine:,.0f} against {others:,.0f} µs {times}"
+
+
+def _not_reached(trials: list[Trial], instead: str) -> list[Finding]:
     left = [trial for trial in trials if trial.status == "skipped"]
     if not left:
         return []
     text = (
         f"{len(left)} of {len(trials)} ways to convert were not tried before the time was over; "
-        "the model ships as it is"
+        f"{instead}"
     )
     return [findings.NotConverted.skipped(text, fix=MORE_TIME)]
 
 
-def _no_way(model: LoadedModel) -> Finding:
+def _no_way(model: LoadedModel, instead: str) -> Finding:
     if model.format == "onnx":
         return findings.NotConverted.not_applicable("the model is an ONNX graph already")
     framework = model.description.framework
-    text = f"models of the kind {framework!r} have no converter; the model ships as it is"
+    text = f"models of the kind {framework!r} have no converter; {instead}"
     return findings.NotConverted.not_applicable(text)
 
 
-def _rejections(model: LoadedModel, trials: list[Trial]) -> list[Finding]:
+def _rejections(model: LoadedModel, trials: list[Trial], instead: str) -> list[Finding]:
     rejected = [trial for trial in trials if trial.status == "rejected"]
     if not rejected:
         return []
     traps: list[str] = model.call("afterfit.models.convert_known:known_traps")
     known = f". Known cause: {'; '.join(traps)}" if traps else ""
     worst = rejected[0]
-    text = f"{worst.attempt.name} answers otherwise ({worst.why}); the model ships as it is{known}"
+    text = f"{worst.attempt.name} answers otherwise ({worst.why}); {instead}{known}"
     return [
         findings.NotEqual.tip(
             text, where=trial.attempt.name, beyond=_beyond(trial), n=trial.compared, known=traps
@@ -76,11 +129,11 @@ def _beyond(trial: Trial) -> int:
     return sum(judgement.parity.beyond for judgement in trial.judgements)
 
 
-def _failures(trials: list[Trial]) -> list[Finding]:
+def _failures(trials: list[Trial], instead: str) -> list[Finding]:
     failed = [trial for trial in trials if trial.status == "not_available"]
     if not failed or len(failed) < len(trials):
         return []
-    text = f"no ONNX form could be made, so the model ships as it is: {failed[0].why}"
+    text = f"no ONNX form could be made, so {instead}: {failed[0].why}"
     return [findings.NotConverted.tip(text, where=failed[0].attempt.name)]
 
 
@@ -110,7 +163,14 @@ def _anyway(exact: Trial) -> list[Finding]:
     return [findings.AnswersRefusedRows.tip(f"{text} ({cases})", fix=fix, n=count)]
 
 
-def _speed(exact: Trial, timings: Timings, config: OptimizeConfig, *, ships_onnx: bool) -> Finding:
+def _speed(
+    exact: Trial,
+    timings: Timings,
+    config: OptimizeConfig,
+    *,
+    ships_onnx: bool,
+    instead: str = AS_IS,
+) -> Finding:
     measured = sorted(timings["onnx"])
     if not measured:
         text = f"{exact.attempt.name} is exact and was not timed before the time was over"
@@ -118,12 +178,8 @@ def _speed(exact: Trial, timings: Timings, config: OptimizeConfig, *, ships_onnx
     evidence: dict[str, Any] = {}
     parts = []
     for rows in measured:
-        ratio, calls = speedup(timings, rows), len(timings["onnx"][rows])
-        native, onnx = (float(np.median(timings[form][rows])) for form in (NATIVE, "onnx"))
-        unit = "row" if rows == 1 else "rows"
-        parts.append(
-            f"{rows} {unit}: {onnx:,.0f} against {native:,.0f} µs ({ratio:.1f} times, n = {calls})"
-        )
+        ratio = speedup(timings, rows)
+        parts.append(_against(timings, "onnx", NATIVE, rows))
         evidence[f"speedup_{rows}"] = ratio
     text = f"{exact.attempt.name}, {'; '.join(parts)}"
     if ships_onnx:
@@ -131,7 +187,7 @@ def _speed(exact: Trial, timings: Timings, config: OptimizeConfig, *, ships_onnx
     other = "throughput" if config.goal == "latency" else "latency"
     turned = prefers_onnx(timings, measured, msgspec.structs.replace(config, goal=other))
     return findings.SlowerConverted.tip(
-        f"the model ships as it is, because it is faster: {text}",
+        f"{instead}, because that is faster: {text}",
         where=exact.attempt.name,
         fix=f"--goal {other}" if turned else "",
         **evidence,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -66,12 +66,14 @@ def climb(
     data: Dataset,
     config: OptimizeConfig,
     progress: Progress,
+    also: Callable[[Sequence[Answers]], Trial] | None = None,
 ) -> list[Trial]:
     """Return the trials in order; the last one is exact unless none is.
 
-    Attempts that the model's time did not suffice for are ``skipped``.
+    Attempts that the model's time did not suffice for are ``skipped``. ``also`` makes one trial
+    more, which comes last, of the model's answers to the same rows.
     """
-    if not attempts:
+    if not attempts and also is None:
         return []
     progress.step("compare the converted model", len(attempts))
     trials: list[Trial] = []
@@ -84,6 +86,8 @@ def climb(
             progress.advance()
             if trials[-1].status == "exact":
                 break
+        if also is not None:
+            trials.append(also(answers))
     except TimeOverError:
         trials += [Trial(attempt, "skipped", TIME_OVER) for attempt in attempts[len(trials) :]]
     return trials

@@ -11,13 +11,16 @@ from afterfit.core.dataset import Dataset
 from afterfit.core.frame import take
 from afterfit.core.metric import Metric
 from afterfit.core.signature import Signature
+from afterfit.models.booster_direct import Bare
 from afterfit.models.convert import Converted
+from afterfit.models.native import Hints
 from afterfit.models.timebox import Asked, TimeOverError
 from afterfit.optimize.config import OptimizeConfig
 from afterfit.stats.quantile import quantile_metric
 
 __all__ = [
     "Timings",
+    "bare",
     "graph_arguments",
     "measure",
     "metrics_of",
@@ -26,7 +29,7 @@ __all__ = [
 ]
 
 Timings = dict[str, dict[int, np.ndarray]]
-"""Form ("native", "onnx") to rows a call to the time of each call, µs."""
+"""Form ("native", "onnx", "direct") to rows a call to the time of each call, µs."""
 
 
 def measure(
@@ -35,13 +38,16 @@ def measure(
     signature: Signature,
     data: Dataset,
     config: OptimizeConfig,
+    direct: Converted | None = None,
 ) -> Timings:
-    """Return the times of the native model and, where there is one, of its ONNX form.
+    """Return the times of the native model and, where there are, of its ONNX form and booster.
 
     A batch size that could not be measured in time is left out.
     """
     rng = np.random.default_rng(config.seed)
-    timings: Timings = {"native": {}} if converted is None else {"native": {}, "onnx": {}}
+    others = {"onnx": converted, "direct": direct}
+    timings: Timings = {"native": {}}
+    timings |= {form: {} for form, made in others.items() if made}
     for rows in sorted(config.batches):
         frame = take(data.frame, rng.integers(0, len(data), rows))
         try:
@@ -51,6 +57,7 @@ def measure(
                 seconds=config.timing_seconds,
                 classes=list(signature.classes),
                 **graph_arguments(converted),
+                direct=bare(direct, signature),
             )
         except TimeOverError:
             break
@@ -68,6 +75,11 @@ def graph_arguments(converted: Converted | None) -> dict[str, Any]:
         "inputs": list(converted.inputs),
         "output": converted.output,
     }
+
+
+def bare(made: Converted | None, signature: Signature) -> Bare | None:
+    """Return a booster by itself, as a function in the model's process takes it."""
+    return Bare(made.data, made.format, Hints.of(signature)) if made else None
 
 
 def metrics_of(timings: dict[int, np.ndarray]) -> tuple[Metric, ...]:

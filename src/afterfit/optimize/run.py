@@ -3,43 +3,46 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from afterfit.core.bundle import Variant
 from afterfit.core.dataset import Dataset
 from afterfit.core.digest import sha256_bytes, sha256_file
 from afterfit.core.metric import Metric
 from afterfit.core.progress import SILENT, Progress
 from afterfit.core.signature import Signature
 from afterfit.errors import AfterfitError, InputError
+from afterfit.models.booster_direct import DIRECT
 from afterfit.models.convert import Attempt, Converted
-from afterfit.models.draft import native_files
 from afterfit.models.loaded import LoadedModel
 from afterfit.models.timebox import Timed, TimeOverError
 from afterfit.optimize.choose import gain, with_front
 from afterfit.optimize.config import OptimizeConfig
+from afterfit.optimize.direct import make_direct, try_direct
 from afterfit.optimize.judge import NATIVE, judged
 from afterfit.optimize.ladder import CONVERT, Trial, climb
 from afterfit.optimize.latency import (
     Timings,
+    bare,
     graph_arguments,
     measure,
     metrics_of,
-    prefers_onnx,
     speedup,
 )
 from afterfit.optimize.lossy import NO_LOSSY, Incumbent, Means, lossy_variants
+from afterfit.optimize.parity import Answers
+from afterfit.optimize.regime import Regime
+from afterfit.optimize.shipped import ONNX_FILE, Files, Shipped, onnx_variant, shipped
 from afterfit.optimize.within import within
 from afterfit.records.optimize import OptimizeRecord, VariantReport
 from afterfit.store.environment import current_environment
 
 __all__ = ["ONNX_FILE", "Optimized", "optimize"]
 
-ONNX_FILE = "model/model.onnx"
 NO_MEANS = Means()
 
 
@@ -48,7 +51,7 @@ class Optimized:
     """The record, and the files of the chosen variant by their path in the bundle."""
 
     record: OptimizeRecord
-    files: dict[str, bytes | Path] = field(default_factory=dict)
+    files: Files = field(default_factory=dict)
 
 
 def optimize(
@@ -71,54 +74,57 @@ def optimize(
     whole, data = data, data.select(signature.names)
     progress.step("optimize")
     deadline = time.monotonic() + config.seconds
-    trials = _trials(model, signature, data, config, progress)
-    exact = next((trial for trial in trials if trial.status == "exact"), None)
+    tried = _trials(model, signature, data, config, progress)
+    trials = [trial for trial in tried if trial.attempt.name != DIRECT]
+    exact, direct = (
+        next((trial for trial in group if trial.status == "exact"), None)
+        for group in (trials, [trial for trial in tried if trial.attempt.name == DIRECT])
+    )
     progress.step("measure the variants")
     seconds = max(config.measuring_seconds, deadline - time.monotonic())
     with within(model, seconds) as timed:
-        timings = measure(timed, exact.converted if exact else None, signature, data, config)
-        loads = _load_times(timed, model, exact)
-    ships_onnx = exact is not None and prefers_onnx(timings, sorted(timings["onnx"]), config)
-    variant, native_paths = native_files(model, signature)
-    files: dict[str, bytes | Path] = dict(native_paths)
-    if exact is not None and ships_onnx:
-        variant, files = (
-            _onnx_variant(model, exact.attempt.name, exact.converted),
-            {ONNX_FILE: _data(exact)},
-        )
+        graph = exact.converted if exact else None
+        alone = direct.converted if direct else None
+        timings = measure(timed, graph, signature, data, config, alone)
+        loads = _load_times(timed, model, signature, graph, alone)
+    ships = shipped(model, signature, exact, direct, timings, config)
+    variant, files = ships.variant, ships.files
     lossy = NO_LOSSY
     if config.allow:
-        size = sum(path.stat().st_size for path in native_paths.values())
+        incumbent = _incumbent(trials, exact, timings, ships, config)
         lossy = lossy_variants(
             model,
             signature,
             whole,
             means,
-            _incumbent(trials, exact, timings, size, config, ships_onnx=ships_onnx),
+            incumbent,
             config,
             deadline=deadline,
             progress=progress,
         )
     if lossy.chosen is not None and lossy.chosen.converted is not None:
-        made = lossy.chosen.converted
-        variant, files = _onnx_variant(model, lossy.chosen.name, made), {ONNX_FILE: made.data}
-    reports = (*_reports(trials, exact, timings, loads, native_paths), *lossy.reports)
-    skipped = lossy.cut or any(trial.status == "skipped" for trial in trials)
-    found = judged(model, trials, exact, timings, config, ships_onnx=ships_onnx)
-    record = OptimizeRecord(
-        subject=model.digest,
-        env=current_environment(),
-        inputs={"data": data.digest} | ({"train": means.train.digest} if means.train else {}),
-        resolved=_resolved(config),
-        status="partial" if skipped else "complete",
-        findings=(*found, *lossy.findings),
-        metrics=lossy.metrics or _metrics(exact, timings, ships_onnx=ships_onnx),
-        blobs={path: _digest(content) for path, content in sorted(files.items())},
-        chosen=variant.name,
-        variant=variant,
-        variants=with_front(reports),
+        graph = lossy.chosen.converted
+        variant, files = onnx_variant(model, lossy.chosen.name, graph), {ONNX_FILE: graph.data}
+    return Optimized(
+        OptimizeRecord(
+            subject=model.digest,
+            env=current_environment(),
+            inputs={"data": data.digest} | ({"train": means.train.digest} if means.train else {}),
+            resolved=_resolved(config),
+            status="partial" if lossy.cut or _cut(tried) else "complete",
+            findings=(*judged(model, trials, exact, timings, config, ships), *lossy.findings),
+            metrics=lossy.metrics or _metrics(exact, timings, ships),
+            blobs={path: _digest(content) for path, content in sorted(files.items())},
+            chosen=variant.name,
+            variant=variant,
+            variants=with_front((*_reports(tried, timings, loads, ships), *lossy.reports)),
+        ),
+        files,
     )
-    return Optimized(record, files)
+
+
+def _cut(trials: list[Trial]) -> bool:
+    return any(trial.status == "skipped" for trial in trials)
 
 
 def _trials(
@@ -128,24 +134,33 @@ def _trials(
     config: OptimizeConfig,
     progress: Progress,
 ) -> list[Trial]:
+    """Return the trials, that of the booster by itself last."""
     attempts: list[Attempt] = model.call(f"{CONVERT}:attempts")
+    made = make_direct(model, signature, config)
+
+    def also(answers: Sequence[Answers]) -> Trial:
+        if made is None:
+            raise ValueError("there is no booster to try")
+        return try_direct(timed, signature, made, answers, config)
+
     with within(model, config.seconds - config.measuring_seconds) as timed:
-        return climb(timed, attempts, signature, data, config, progress)
+        more = also if made is not None else None
+        return climb(timed, attempts, signature, data, config, progress, more)
 
 
 def _incumbent(
     trials: list[Trial],
     exact: Trial | None,
     timings: Timings,
-    size: int,
+    ships: Shipped,
     config: OptimizeConfig,
-    *,
-    ships_onnx: bool,
 ) -> Incumbent:
     """Return what a lossy variant has to beat, and the graph that it may start from."""
     graphs = [trial.converted for trial in trials if trial.converted is not None]
     graph = exact.converted if exact is not None else next(iter(graphs), None)
-    ahead = gain(timings, len(_data(exact)), size, config) if exact and ships_onnx else 1.0
+    size = sum(path.stat().st_size for path in ships.native.values())
+    both = {NATIVE: timings[NATIVE], "onnx": ships.times}
+    ahead = 1.0 if ships.regime == Regime(NATIVE) else gain(both, ships.size, size, config)
     return Incumbent(graph, ahead, size)
 
 
@@ -155,36 +170,25 @@ def _resolved(config: OptimizeConfig) -> dict[str, Any]:
     return told | sizes | {"seconds": None}
 
 
-def _data(trial: Trial) -> bytes:
-    return trial.converted.data if trial.converted else b""
-
-
 def _digest(content: bytes | Path) -> str:
     return sha256_file(content) if isinstance(content, Path) else sha256_bytes(content)
 
 
-def _onnx_variant(model: LoadedModel, name: str, converted: Converted | None) -> Variant:
-    if converted is None:
-        raise ValueError("a trial without a graph cannot ship")
-    return Variant(
-        name=name,
-        runtime="onnx",
-        framework=model.description.framework,
-        file=ONNX_FILE,
-        format="onnx",
-        inputs=converted.inputs,
-        output=converted.output,
-    )
-
-
-def _load_times(timed: Timed, model: LoadedModel, exact: Trial | None) -> dict[str, float]:
+def _load_times(
+    timed: Timed,
+    model: LoadedModel,
+    signature: Signature,
+    graph: Converted | None,
+    direct: Converted | None,
+) -> dict[str, float]:
     try:
         found: dict[str, float] = timed.call(
             "afterfit.models.convert_timing:load_ms",
             form=model.format,
             path=str(model.path or ""),
             digest=model.file_digest,
-            **graph_arguments(exact.converted if exact else None),
+            direct=bare(direct, signature),
+            **graph_arguments(graph),
         )
     except (AfterfitError, TimeOverError):
         return {}
@@ -192,20 +196,17 @@ def _load_times(timed: Timed, model: LoadedModel, exact: Trial | None) -> dict[s
 
 
 def _reports(
-    trials: list[Trial],
-    exact: Trial | None,
-    timings: Timings,
-    loads: dict[str, float],
-    native_paths: dict[str, Path],
+    trials: list[Trial], timings: Timings, loads: dict[str, float], ships: Shipped
 ) -> tuple[VariantReport, ...]:
-    size = sum(path.stat().st_size for path in native_paths.values())
+    size = sum(path.stat().st_size for path in ships.native.values())
     metrics = metrics_of(timings[NATIVE]) + _cost(size, loads.get(NATIVE))
     reports = [VariantReport(name=NATIVE, status="as_is", metrics=metrics)]
     for trial in trials:
         report = trial.report()
-        if trial is exact:
-            metrics = metrics_of(timings["onnx"]) + _cost(len(_data(trial)), loads.get("onnx"))
-            report = msgspec.structs.replace(report, metrics=metrics)
+        if trial.status == "exact" and trial.converted is not None:
+            form = "direct" if trial.attempt.name == DIRECT else "onnx"
+            cost = _cost(len(trial.converted.data), loads.get(form))
+            report = msgspec.structs.replace(report, metrics=metrics_of(timings[form]) + cost)
         reports.append(report)
     return tuple(reports)
 
@@ -218,10 +219,9 @@ def _cost(size: int, load: float | None) -> tuple[Metric, ...]:
     return tuple(found)
 
 
-def _metrics(exact: Trial | None, timings: Timings, *, ships_onnx: bool) -> tuple[Metric, ...]:
+def _metrics(exact: Trial | None, timings: Timings, ships: Shipped) -> tuple[Metric, ...]:
     """Return the times of what ships first, then how many times faster ONNX is."""
-    shipped = metrics_of(timings["onnx" if ships_onnx else NATIVE])
-    found = [msgspec.structs.replace(metric, scope=metric.scope) for metric in shipped]
+    found = list(metrics_of(ships.times))
     if exact is None:
         return tuple(found)
     for rows, spent in sorted(timings["onnx"].items()):

@@ -102,9 +102,12 @@ def requirements(model: LoadedModel, variant: Variant) -> str:
 
     A library that both need stands in the version that the model was measured with.
     """
-    if variant.runtime == "onnx":
+    both = [variant, variant.large.variant] if variant.large else [variant]
+    native = [each.framework for each in both if each.runtime != "onnx"]
+    if not native:
         return serving_pins()
-    return pins(dict(pin.split("==") for pin in serving_requirements(model.description)))
+    needed = serving_requirements(model.description, native[0])
+    return pins(dict(pin.split("==") for pin in needed))
 
 
 class _Rounding:
