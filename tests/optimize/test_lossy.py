@@ -148,6 +148,7 @@ def test_labels_are_needed(model: LoadedModel, signature: Signature, table: Data
         optimize(model, signature, unlabelled, ALLOW, means=TOYS)
 
 
+@pytest.mark.slow
 def test_what_hangs_is_ended_when_the_time_is_over(
     model: LoadedModel,
     signature: Signature,
@@ -156,10 +157,10 @@ def test_what_hangs_is_ended_when_the_time_is_over(
 ) -> None:
     """The time box ends the process of a variant that hangs; the one before it ships."""
     without_exact(monkeypatch)
-    config = OptimizeConfig(effort="quick", batches=(1, 16), allow=("prune",), seconds=8.0)
+    config = OptimizeConfig(effort="quick", batches=(1, 16), allow=("prune",), seconds=25.0)
     started = time.monotonic()
     record = optimize(model, signature, table, config, means=Means(proposers=("toys:slow",))).record
-    assert time.monotonic() - started < 30
+    assert time.monotonic() - started < 60
     assert by_name(record)["hangs"].status == "skipped"
     assert "not made within" in by_name(record)["hangs"].why
     assert record.chosen == "same"
