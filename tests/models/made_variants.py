@@ -50,6 +50,7 @@ def made(
     *,
     seed: int = 0,
     seconds: float = 60.0,
+    graph: Converted | None = None,
 ) -> Converted:
     """What a proposal's function makes."""
     module, _, name = proposal.make.partition(":")
@@ -59,7 +60,7 @@ def made(
         options=proposal.options,
         rows=rows,
         target=target,
-        graph=None,
+        graph=graph,
         seed=seed,
         seconds=seconds,
     )

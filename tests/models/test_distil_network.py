@@ -157,7 +157,8 @@ def test_students_are_built_in_the_process_that_has_the_code(code: Path, tmp_pat
     asked = {"signature": signature, "labelled": True, "rows": 600}
     with open_model(source, code=code, workdir=tmp_path / "w") as model:
         found = model.call("afterfit.models.distil_network:proposals", **asked)
-        assert [each.name for each in found] == ["distil-width-50", "distil-width-25"]
+        names = ["distil-width-50", "distil-width-25", "distil-width-50-int8"]
+        assert [each.name for each in found] == names
         variant = model.call(
             found[0].make,
             signature=signature,
@@ -181,7 +182,7 @@ def test_named_students_are_tried_and_say_what_is_wrong_with_them() -> None:
     rows, target = rows_of(200)
     found = offered(native, signature)
     names = ["distil-line", "distil-wrong", "distil-other-input", "distil-broken"]
-    assert list(found) == names
+    assert list(found) == [*names, "distil-line-int8"]
     told = {n: made(native, signature, found[n], rows, target).error for n in names}
     assert told["distil-line"] == ""
     assert "answers 4 numbers a row, the network 3" in told["distil-wrong"]

@@ -310,6 +310,27 @@ def attempts_of(net: Any, signature: Signature) -> Any:
     return attempts(shipped(net, signature))[0]
 
 
+def test_narrow_networks_get_8_bits_by_the_way_that_suits_their_layers() -> None:
+    """Each starts from a proposal before it, and names a function that is there."""
+    net = torch.nn.Sequential(
+        torch.nn.Conv2d(1, 96, 3), torch.nn.ReLU(), torch.nn.Flatten(), torch.nn.Linear(3456, 3)
+    )
+    net.input_shape = (1, 8, 8)
+    dense = torch.nn.Sequential(torch.nn.Linear(64, 200), torch.nn.ReLU(), torch.nn.Linear(200, 3))
+    rows, target = learnable(64, 3, n=150)
+    signature = signature_of(rows, "multiclass", (0, 1, 2))
+    for given, way in ((net, "int8"), (dense, "int8_dynamic")):
+        native = shipped(given.eval(), signature)
+        found = offered(native, signature)
+        combined = found["prune-channels-50-int8"]
+        assert combined.make == f"afterfit.optimize.quantize:{way}"
+        assert list(found).index(combined.base) < list(found).index(combined.name)
+        narrow = made(native, signature, channels(0.5, epochs=1), rows, target)
+        small = made(native, signature, combined, rows, target, graph=narrow)
+        assert len(small.data) < len(narrow.data) / 2
+        assert len(answers(small, signature, rows)) == 150
+
+
 def test_nothing_is_proposed_without_rows_or_layers_of_its_own(tmp_path: Path) -> None:
     """TorchScript is not taken apart, a tiny network is not worth it, no rows teach nothing."""
     rows, _ = learnable(64, 3)
@@ -319,6 +340,7 @@ def test_nothing_is_proposed_without_rows_or_layers_of_its_own(tmp_path: Path) -
     assert list(offered(native, signature)) == [
         *(f"prune-channels-{share}" for share in (25, 50, 65)),
         "prune-weights-90",
+        *(f"prune-channels-{share}-int8" for share in (50, 65)),
     ]
     assert offered(native, signature, rows=20) == {}
     small = signature_of({f"c{i}": np.zeros(1) for i in range(4)}, "multiclass", (0, 1, 2))

@@ -32,7 +32,7 @@ from afterfit.models.distil_network_train import (
 )
 from afterfit.models.native import NativeModel
 from afterfit.models.proposal import Proposal
-from afterfit.models.prune_network import can_learn, expected_seconds
+from afterfit.models.prune_network import can_learn, expected_seconds, in_8_bits
 from afterfit.models.torch_export import brief_cause, export
 from afterfit.models.torch_outputs import Activation, activation_of, first_output
 
@@ -66,7 +66,7 @@ def proposals(
         (f"distil-{_word(small)}", {"student": index}, f"the network of {_word(small)}")
         for index, small in enumerate(_students(factory))
     ]
-    return [
+    found = [
         Proposal(
             name=label,
             technique="distil",
@@ -78,6 +78,7 @@ def proposals(
         )
         for label, options, told in choices
     ]
+    return [*found, *(in_8_bits(each, network) for each in found[:1])]
 
 
 def student(

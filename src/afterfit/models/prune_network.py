@@ -38,11 +38,13 @@ __all__ = [
     "expected_seconds",
     "fewer_channels",
     "fewer_weights",
+    "in_8_bits",
     "proposals",
     "training_of",
 ]
 
 MAKE = "afterfit.models.prune_network"
+QUANTIZE = "afterfit.optimize.quantize"
 SHARES = (0.25, 0.5, 0.65)
 """Of the channels of each layer, left out."""
 
@@ -90,7 +92,24 @@ def proposals(
             told=f"{WEIGHTS:.0%} of the weights are zero: a smaller file, and no faster",
         )
     )
-    return found
+    return [*found, *(in_8_bits(each, network) for each in found[1 : len(SHARES)])]
+
+
+def in_8_bits(base: Proposal, network: Any) -> Proposal:
+    """Return what makes a variant's weights 8-bit; it needs both techniques to be allowed.
+
+    Convolutions need ranges found on rows before; those found at each call slow them down.
+    """
+    convolutions = any(each.ndim > 2 for each in network.estimator.parameters())
+    return Proposal(
+        name=f"{base.name}-int8",
+        technique="quantize",
+        make=f"{QUANTIZE}:{'int8' if convolutions else 'int8_dynamic'}",
+        base=base.name,
+        needs=("rows",) if convolutions else (),
+        seconds=5.0 + _parameters(network) / 1e6,
+        told=f"{base.told}; with 8-bit weights",
+    )
 
 
 def can_learn(network: Any, signature: Signature) -> bool:
