@@ -32,7 +32,10 @@ PACKAGES = (
 )
 """The distributions whose version can change what a step measures."""
 
-CPU_FEATURES = ("avx", "avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_int8", "fma", "sse4_2")
+CPU_FEATURES = (
+    *("avx", "avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_int8", "avx_vnni"),
+    *("fma", "sse4_2", "asimddp", "i8mm"),
+)
 _GIT_SECONDS = 5.0
 
 
