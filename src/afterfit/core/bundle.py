@@ -31,6 +31,7 @@ MANIFEST = "manifest.json"
 OWN_CODE_FORMATS = frozenset({"cloudpickle", "function"})
 JUDGED_FORMATS = frozenset(
     {
+        "catboost",
         "joblib",
         "lightgbm-text",
         "onnx",

@@ -31,7 +31,8 @@ from afterfit.models.proposal import Proposal
 __all__ = ["DIRECT", "Bare", "answer", "direct", "load", "opened", "proposals"]
 
 DIRECT = "booster-direct"
-_LIBRARIES = ("catboost", "lightgbm", "xgboost")
+_AS_IS = "nothing is needed: the estimator ships as it is"
+_LIBRARIES = ("lightgbm", "xgboost")
 
 
 class Bare(msgspec.Struct, frozen=True):
@@ -97,13 +98,15 @@ def _booster(estimator: Any) -> Any:
     Raises ModelError for an estimator that does more than to ask it.
     """
     if estimator is None:
-        raise ModelError("the model is no estimator around a booster")
+        raise ModelError("the model is no estimator around a booster", fix=_AS_IS)
     if hasattr(estimator, "booster_"):
         # Its file ends at the best round.
         return estimator.booster_
     hole = estimator.missing
     if not is_missing(hole):
-        raise ModelError(f"the estimator reads {hole!r} as missing, and its booster does not")
+        raise ModelError(
+            f"the estimator reads {hole!r} as missing, and its booster does not", fix=_AS_IS
+        )
     booster = estimator.get_booster()
     best = booster.attr("best_iteration")
     return booster if best is None else booster[: int(best) + 1]

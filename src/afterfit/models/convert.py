@@ -23,6 +23,9 @@ from afterfit.models.native import NativeModel, family
 __all__ = ["Attempt", "Converted", "attempts", "brief", "thresholds", "to_onnx"]
 
 
+BOOSTERS = ("catboost", "lightgbm", "xgboost")
+
+
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     """One way to convert.
 
@@ -76,7 +79,7 @@ def attempts(native: NativeModel) -> list[Attempt]:
     if getattr(native, "own_labels", False):
         return exact[:1]
     exact = exact if _has_columns(native.estimator) else exact[:1]
-    if _unprobed_steps(native.estimator):
+    if _unprobed_steps(native.estimator) or family(native.estimator, "catboost"):
         return exact
     return exact + library[: len(exact)]
 
@@ -121,7 +124,7 @@ def is_network(native: NativeModel) -> bool:
 
 
 def _convertible(estimator: Any) -> bool:
-    return any(family(estimator, package) for package in ("sklearn", "lightgbm", "xgboost"))
+    return any(family(estimator, package) for package in ("sklearn", *BOOSTERS))
 
 
 def _has_columns(estimator: Any) -> bool:
@@ -153,8 +156,8 @@ def _convert(
 
 
 def _is_booster(estimator: Any) -> bool:
-    """Return whether the model is LightGBM's or XGBoost's own, in a pipeline or not in one."""
-    return family(estimator, "lightgbm") or family(estimator, "xgboost")
+    """Return whether the model is of a boosting library, in a pipeline or not in one."""
+    return any(family(estimator, package) for package in BOOSTERS)
 
 
 def _reads_categories(estimator: Any) -> bool:

@@ -1,4 +1,4 @@
-"""LightGBM and XGBoost models by themselves, boosters and estimators alike."""
+"""CatBoost, LightGBM and XGBoost models by themselves, boosters and estimators alike."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ FLOAT, STRING, DOUBLE = 1, 8, 11
 
 
 def read_booster(estimator: Any) -> Trees:
-    """Return the trees of a LightGBM, XGBoost or scikit-learn model; raises ModelError.
+    """Return the trees of a CatBoost, LightGBM, XGBoost or scikit-learn model; raises ModelError.
 
     A copy of a model that was given other trees (``afterfit_trees_``, by pruning) has those.
     """
@@ -35,6 +35,10 @@ def read_booster(estimator: Any) -> Trees:
         return given
     if family(estimator, "lightgbm"):
         return read_lightgbm(getattr(estimator, "booster_", estimator))
+    if family(estimator, "catboost"):
+        from afterfit.models.convert_trees_catboost import read_catboost
+
+        return read_catboost(estimator)
     if not family(estimator, "xgboost"):
         return read_sklearn(estimator)
     if not hasattr(estimator, "get_booster"):

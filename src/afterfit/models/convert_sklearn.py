@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -270,7 +271,10 @@ def _write_trees(scope: Any, operator: Any, container: Any) -> None:
 
 
 def _register_boosters(*, exact: bool) -> None:
-    """Tell skl2onnx of LightGBM's and XGBoost's estimators, where they are installed."""
+    """Tell skl2onnx of the estimators of boosting libraries, where they are installed.
+
+    CatBoost takes long to import: where the model is of it, it is there already.
+    """
     from importlib.util import find_spec
 
     from skl2onnx import update_registered_converter
@@ -279,7 +283,10 @@ def _register_boosters(*, exact: bool) -> None:
         calculate_linear_regressor_output_shapes,
     )
 
-    for package, prefix in (("lightgbm", "LGBM"), ("xgboost", "XGB")):
+    packages = {"lightgbm": "LGBM", "xgboost": "XGB"}
+    if exact and "catboost" in sys.modules:
+        packages["catboost"] = "CatBoost"
+    for package, prefix in packages.items():
         if find_spec(package) is None:
             continue
         module = __import__(package)
@@ -295,7 +302,23 @@ def _register_boosters(*, exact: bool) -> None:
                 _write_trees if exact else _library_converter(package),
                 overwrite=True,
                 options=options,
+                parser=_two_outputs if prefix + kind == "CatBoostClassifier" else None,
             )
+
+
+def _two_outputs(scope: Any, model: Any, inputs: Any, custom_parsers: Any = None) -> Any:
+    """Return labels and probabilities, which skl2onnx foresees for scikit-learn's own classes."""
+    from skl2onnx._supported_operators import _get_sklearn_operator_name
+    from skl2onnx.common.data_types import DoubleTensorType, Int64TensorType, StringTensorType
+
+    del custom_parsers
+    operator = scope.declare_local_operator(_get_sklearn_operator_name(type(model)), model)
+    operator.inputs.extend(inputs)
+    text = np.asarray(model.classes_).dtype.kind in "OU"
+    label = StringTensorType() if text else Int64TensorType()
+    for name, kind in (("label", label), ("probabilities", DoubleTensorType())):
+        operator.outputs.append(scope.declare_local_variable(name, kind))
+    return operator.outputs
 
 
 def _library_converter(package: str) -> Any:

@@ -30,6 +30,9 @@ def own_threshold(native: NativeModel) -> OwnThreshold | None:
     Tuned (``TunedThresholdClassifierCV``) or fixed (``FixedThresholdClassifier``) by the user, as
     the last step of a pipeline and inside of a finished search too.
     """
+    carried = getattr(native, "threshold", None)
+    if isinstance(carried, float) and 0.0 < carried < 1.0:
+        return OwnThreshold(value=carried)
     decider = _decider(native.estimator)
     value = _value(decider)
     if value is None or not 0.0 < value < 1.0 or not _of_probabilities(decider):

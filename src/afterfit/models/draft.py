@@ -20,6 +20,7 @@ from afterfit.models.loaded import LoadedModel
 __all__ = ["native_files", "serving_requirements"]
 
 _SUFFIXES = {
+    "catboost": ".cbm",
     "cloudpickle": ".pkl",
     "joblib": ".joblib",
     "lightgbm-text": ".txt",
@@ -33,6 +34,7 @@ _SUFFIXES = {
     "xgboost-ubj": ".ubj",
 }
 _ROOTS = {
+    "catboost": ("catboost", "joblib", "pandas"),
     "function": ("pandas",),
     "lightgbm": ("lightgbm", "pandas"),
     "onnx": ("onnxruntime",),

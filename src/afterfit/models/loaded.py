@@ -14,7 +14,7 @@ from afterfit.core.frame import Frame, Predictions
 from afterfit.core.model import ModelDescription
 from afterfit.errors import InputError, NotFoundError, UsageError
 from afterfit.models.host import Host
-from afterfit.models.native import CATBOOST, NO_HINTS, Hints, Source, adapter_for_format
+from afterfit.models.native import NO_HINTS, Hints, Source, adapter_for_format
 
 if TYPE_CHECKING:
     from afterfit.models.audit import Audit
@@ -237,10 +237,7 @@ def _require_adapter(found: Audit, path: Path, factory: str) -> None:
         raise needs_factory(path)
     if factory and found.format != "safetensors":
         raise no_weights(path, found.format)
-    packages = {name.partition(".")[0] for name in found.globals}
-    # As a step of a pipeline it is read through scikit-learn's interface.
-    alone = CATBOOST in packages and "sklearn" not in packages
-    adapter_for_format(CATBOOST if alone else found.format, where=str(path))
+    adapter_for_format(found.format, where=str(path))
 
 
 def _open_object(model: object, hints: Hints, workdir: Path) -> LoadedModel:

@@ -17,7 +17,6 @@ from afterfit.core.signature import Label, Signature, Task
 from afterfit.errors import IntegrityError, ModelError
 
 __all__ = [
-    "CATBOOST",
     "NO_HINTS",
     "Adapter",
     "Hints",
@@ -29,10 +28,10 @@ __all__ = [
 ]
 
 GROUP = "afterfit.adapters"
-CATBOOST = "catboost"
 
 # The same table as in pyproject.toml, for a checkout that is run without being installed.
 _BUILT_IN = {
+    "catboost": "afterfit.models.catboost:Adapter",
     "xgboost": "afterfit.models.xgboost:Adapter",
     "lightgbm": "afterfit.models.lightgbm:Adapter",
     "onnx": "afterfit.models.onnx:Adapter",
@@ -158,8 +157,6 @@ def adapter_for_format(form: str, *, where: str = "") -> Adapter:
     for adapter in adapters():
         if form in adapter.formats:
             return adapter
-    if form == CATBOOST:
-        raise _no_catboost(where)
     known = sorted(name for adapter in adapters() for name in adapter.formats)
     raise ModelError(
         f"no adapter loads files of the format {form!r}",
@@ -174,24 +171,11 @@ def adapter_for_object(estimator: object) -> Adapter:
     for adapter in adapters():
         if adapter.owns(estimator):
             return adapter
-    if family(estimator, CATBOOST):
-        raise _no_catboost("")
     kind = type(estimator)
     raise ModelError(
         f"a {kind.__module__}.{kind.__qualname__} is no model that Afterfit knows",
         why="it has no predict method and belongs to no supported framework",
         fix="give a fitted estimator, or wrap it in a function and name it module:function",
-    )
-
-
-def _no_catboost(where: str) -> ModelError:
-    return ModelError(
-        "CatBoost models are not supported yet by this version of Afterfit",
-        where=where,
-        why="there is no adapter that reads their columns and classes",
-        fix="export it to ONNX, and ship that: model.save_model('m.onnx', format='onnx')  "
-        "(one with categorical features has no ONNX form: name a function of yours that asks it, "
-        "module:function with --code FOLDER)",
     )
 
 

@@ -11,6 +11,7 @@ __all__ = ["imported_since", "versions_of"]
 
 # Distribution names that differ from the import, or that several builds answer to.
 _KNOWN = {
+    "catboost": ("catboost", ("catboost",)),
     "lightgbm": ("lightgbm", ("lightgbm",)),
     "sklearn": ("scikit-learn", ("scikit-learn",)),
     "torch": ("torch", ("torch",)),

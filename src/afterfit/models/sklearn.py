@@ -15,7 +15,6 @@ from afterfit.core.model import ModelDescription
 from afterfit.core.signature import Label, Task
 from afterfit.errors import InputError, ModelError
 from afterfit.models.native import (
-    CATBOOST,
     Hints,
     NativeModel,
     Source,
@@ -37,8 +36,7 @@ class Adapter:
 
     def owns(self, estimator: object) -> bool:
         """Return whether the object has a ``predict`` method, and keeps to the interface."""
-        # A CatBoost model of its own tells 0 for the number of its columns.
-        return callable(getattr(estimator, "predict", None)) and not family(estimator, CATBOOST)
+        return callable(getattr(estimator, "predict", None))
 
     def load(self, source: Source) -> NativeModel:
         """Return the model of an audited file, by the adapter that its object belongs to."""

@@ -226,7 +226,7 @@ class RowsHeldBack(Check):
 class BoosterByItself(Check):
     """The booster ships without the scikit-learn class around it, for some calls or for all.
 
-    What it looks for: An estimator of LightGBM, XGBoost or CatBoost whose booster's own file
+    What it looks for: An estimator of LightGBM or XGBoost whose booster's own file
     answers as the estimator does, on every row that was compared, and is faster.
     Why it matters: The class checks and copies each call's table, which takes longer than the
     answer to one row; and a server then needs the booster's library only.

@@ -75,11 +75,7 @@ def optimize(
     progress.step("optimize")
     deadline = time.monotonic() + config.seconds
     tried = _trials(model, signature, data, config, progress)
-    trials = [trial for trial in tried if trial.attempt.name != DIRECT]
-    exact, direct = (
-        next((trial for trial in group if trial.status == "exact"), None)
-        for group in (trials, [trial for trial in tried if trial.attempt.name == DIRECT])
-    )
+    trials, exact, direct = _parted(tried)
     progress.step("measure the variants")
     seconds = max(config.measuring_seconds, deadline - time.monotonic())
     with within(model, seconds) as timed:
@@ -91,16 +87,9 @@ def optimize(
     variant, files = ships.variant, ships.files
     lossy = NO_LOSSY
     if config.allow:
-        incumbent = _incumbent(trials, exact, timings, ships, config)
+        ahead = _incumbent(trials, exact, timings, ships, config)
         lossy = lossy_variants(
-            model,
-            signature,
-            whole,
-            means,
-            incumbent,
-            config,
-            deadline=deadline,
-            progress=progress,
+            *(model, signature, whole, means, ahead, config), deadline=deadline, progress=progress
         )
     if lossy.chosen is not None and lossy.chosen.converted is not None:
         graph = lossy.chosen.converted
@@ -121,6 +110,14 @@ def optimize(
         ),
         files,
     )
+
+
+def _parted(tried: list[Trial]) -> tuple[list[Trial], Trial | None, Trial | None]:
+    """Return the trials of graphs, the exact one of them, and the booster where it is exact."""
+    graphs = [trial for trial in tried if trial.attempt.name != DIRECT]
+    exact = [trial for trial in tried if trial.status == "exact"]
+    graph = next((trial for trial in exact if trial.attempt.name != DIRECT), None)
+    return graphs, graph, next((t for t in exact if t.attempt.name == DIRECT), None)
 
 
 def _cut(trials: list[Trial]) -> bool:

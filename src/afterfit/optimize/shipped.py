@@ -23,7 +23,6 @@ __all__ = ["ONNX_FILE", "Files", "Shipped", "onnx_variant", "shipped"]
 
 ONNX_FILE = "model/model.onnx"
 _BOOSTERS = {
-    "catboost": ("catboost", "model/booster.cbm"),
     "lightgbm-text": ("lightgbm", "model/booster.txt"),
     "xgboost-ubj": ("xgboost", "model/booster.ubj"),
 }
