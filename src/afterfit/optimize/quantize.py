@@ -23,6 +23,7 @@ from afterfit.models.convert import Converted, attempts, is_network, to_onnx
 from afterfit.models.native import NativeModel, family
 from afterfit.models.proposal import Proposal
 from afterfit.optimize.quantize_graph import (
+    OTHERWISE,
     finished,
     folded,
     network_values,
@@ -253,7 +254,10 @@ def _int8(
     spared = set(last(model)) if choice.last_float else set()
     operators = [name for name in (*tables(model), *nodes) if name not in spared]
     if not operators:
-        raise ModelError("its only operator with weights is the last one")
+        raise ModelError(
+            "its only operator with weights is the last one",
+            fix="quantize it too: last_float=False",
+        )
     names = network_values(model, nodes)
     how, share = choice.calibrate, choice.percentile
     ranges = ranges_of(model, names, frame, base.inputs, how=how, percentile=share)
@@ -296,13 +300,14 @@ def _choice(options: dict[str, Any]) -> Choice:
     try:
         return msgspec.convert(options, Choice)
     except msgspec.ValidationError as error:
-        raise ModelError("the options of quantizing are wrong", why=str(error)) from None
+        fix = f"give some of these: {', '.join(Choice.__struct_fields__)}"
+        raise ModelError("the options of quantizing are wrong", why=str(error), fix=fix) from None
 
 
 def _asker(base: Converted, signature: Signature, frame: Frame) -> Any:
     output = base.output
     if output is None:
-        raise ModelError("there is no graph to quantize")
+        raise ValueError("a graph without an output cannot be asked")
 
     def ask(data: bytes) -> Any:
         model = OnnxModel(data, base.inputs, output, signature.classes)
@@ -324,7 +329,7 @@ def _base(native: NativeModel, signature: Signature, graph: Converted | None) ->
         found = to_onnx(native, signature, attempt)
         if not found.error:
             return found
-    raise ModelError("the model has no graph to quantize", why=found.error)
+    raise ModelError("the model has no graph to quantize", why=found.error, fix=OTHERWISE)
 
 
 def _made(base: Converted, data: bytes, *notes: str) -> Converted:

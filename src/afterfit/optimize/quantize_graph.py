@@ -14,6 +14,7 @@ import numpy as np
 from afterfit.errors import ModelError
 
 __all__ = [
+    "OTHERWISE",
     "WEIGHTED",
     "WeightsSize",
     "finished",
@@ -26,6 +27,7 @@ __all__ = [
 ]
 
 WEIGHTED = frozenset({"Conv", "Gemm", "MatMul"})
+OTHERWISE = "make it smaller in another way: --allow prune,distil"
 LEAST_OPSET = 13
 """Of the first operators that have a scale a channel."""
 
@@ -94,6 +96,7 @@ def prepared(data: bytes) -> Any:
         raise ModelError(
             "no operator of the graph multiplies by weights",
             why="8-bit numbers make matrix products and convolutions faster, and nothing else",
+            fix=OTHERWISE,
         )
     single(model)
     folded_bytes = folded(model.SerializeToString(), "basic")
@@ -102,7 +105,7 @@ def prepared(data: bytes) -> Any:
         node.name = f"{node.op_type}_{index}"
     _flatten_biases(model.graph)
     if not weighted(model):
-        raise ModelError("all that the weights are multiplied by is constant")
+        raise ModelError("all that the weights are multiplied by is constant", fix=OTHERWISE)
     return model
 
 
@@ -128,7 +131,9 @@ def folded(data: bytes, level: Literal["basic", "extended"]) -> bytes:
             onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # noqa: BLE001 - its errors have no common class
             raise ModelError(
-                "ONNX Runtime cannot optimize the graph", why=str(error).splitlines()[0][:300]
+                "ONNX Runtime cannot optimize the graph",
+                why=str(error).splitlines()[0][:300],
+                fix="pip install --upgrade onnxruntime",
             ) from None
         return path.read_bytes()
 
@@ -237,7 +242,10 @@ def _after_weights(model: Any) -> list[Any]:
             found.append(node)
             reached |= set(node.output)
     if any(each.HasField("g") for node in found for each in node.attribute):
-        raise ModelError("the graph branches after its weights, which stay as precise as they are")
+        raise ModelError(
+            "the graph branches after its weights, which stay as precise as they are",
+            fix="export it without branches: torch.where in place of if",
+        )
     return found
 
 
@@ -258,7 +266,10 @@ def _narrow(tensor: Any, name: str) -> Any:
     with np.errstate(over="ignore"):
         values = numpy_helper.to_array(tensor).astype(np.float32)
     if not np.isfinite(values).all():
-        raise ModelError("its weights are beyond the range of single precision")
+        raise ModelError(
+            "its weights are beyond the range of single precision",
+            fix="train it on scaled columns",
+        )
     return numpy_helper.from_array(values, name)
 
 

@@ -193,6 +193,10 @@ def _quantizer() -> Iterator[None]:
         with contextlib.redirect_stdout(io.StringIO()):
             yield
     except Exception as error:  # noqa: BLE001 - it raises anything, and none of it is fatal
-        raise ModelError("ONNX Runtime cannot quantize the graph", why=brief(error)) from None
+        raise ModelError(
+            "ONNX Runtime cannot quantize the graph",
+            why=brief(error),
+            fix="pip install --upgrade onnxruntime",
+        ) from None
     finally:
         logging.disable(before)

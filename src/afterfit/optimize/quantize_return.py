@@ -12,6 +12,7 @@ import numpy as np
 from afterfit.core.frame import Predictions
 from afterfit.core.signature import Signature
 from afterfit.errors import ModelError
+from afterfit.optimize.quantize_graph import OTHERWISE
 
 __all__ = ["Budget", "Loss", "Returned", "loss_of", "within_budget"]
 
@@ -106,6 +107,7 @@ def within_budget(
     raise ModelError(
         f"8 bits change {loss} even with one operator of {len(operators)} left in them",
         why=f"allowed are {Loss(budget.flips, budget.difference)}",
+        fix=OTHERWISE,
     )
 
 
