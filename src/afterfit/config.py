@@ -13,97 +13,23 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, get_type_hints
+from typing import Any, NamedTuple, get_type_hints
 
 import msgspec
 
-from afterfit.core.effort import Effort
 from afterfit.core.gate import Gate, parse_gate
 from afterfit.core.metric_names import require_known
-from afterfit.core.signature import Label, Task
+from afterfit.core.sections import (
+    DataSection,
+    LineSection,
+    ModelSection,
+    OptimizeSection,
+    ServeSection,
+)
 from afterfit.errors import ConfigError, NotFoundError
 
 FILE_NAME = "afterfit.toml"
-
 DEFAULT_GATES = ("baseline_lift > 0",)
-
-
-class ModelSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """``[model]``: what the file cannot tell."""
-
-    name: str = ""
-    positive: Label | None = None
-    classes: tuple[Label, ...] = ()
-    task: Task | None = None
-    threshold: float | None = None
-    code: str = ""
-
-
-class DataSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """``[data]``: the tables and the roles of their columns."""
-
-    data: str = ""
-    train: str = ""
-    target: str = ""
-    time: str = ""
-    group: str = ""
-    entity: str = ""
-
-
-class LineSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """``[line]``: how much work to do, and the seed of everything random.
-
-    ``folds`` are as many as the effort allows where nothing is said: 3, 5 or 10. ``goal`` decides
-    which form ships where one is faster with single rows and the other with many.
-    """
-
-    effort: Effort = "standard"
-    seed: int = 0
-    folds: Annotated[int, msgspec.Meta(ge=0, le=100)] | None = None
-    refit: str = ""
-    goal: Literal["latency", "throughput", "size"] = "latency"
-
-
-class OptimizeSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """``[optimize]``: which techniques may change answers, and how much may be lost by it.
-
-    ``allow`` is empty for exact variants only. ``max_drop`` is the largest loss of ``metric`` (by
-    default accuracy, for a regression mae) that is certified. ``batch`` is the rows a call to
-    measure beside single ones, ``budget`` the seconds of the step (0: by effort).
-    """
-
-    allow: tuple[Literal["quantize", "prune", "distil"], ...] = ()
-    max_drop: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 0.005
-    metric: str = ""
-    batch: Annotated[int, msgspec.Meta(ge=2, le=100_000)] = 256
-    budget: Annotated[float, msgspec.Meta(ge=0)] = 0.0
-
-
-class ServeSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """``[serve]``: where and how the server listens; loopback unless told otherwise.
-
-    ``workers`` and ``threads`` are by the processors where nothing is said; ``batch_cap`` and
-    ``queue_rows`` of 0 by measurement; ``deadline_ms`` of 0 is none. A worker whose model does not
-    come back within ``hang_seconds`` is replaced (0: never). ``capture`` is which inputs events
-    keep: none, all, or the columns named.
-    """
-
-    host: str = "127.0.0.1"
-    port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 8080
-    workers: Annotated[int, msgspec.Meta(ge=1, le=256)] | None = None
-    threads: Annotated[int, msgspec.Meta(ge=1, le=256)] | None = None
-    keys: str = ""
-    tls_cert: str = ""
-    tls_key: str = ""
-    client_ca: str = ""
-    public_docs: bool = False
-    access_log: Literal["none", "errors", "all"] = "errors"
-    batch_cap: Annotated[int, msgspec.Meta(ge=0)] = 0
-    queue_rows: Annotated[int, msgspec.Meta(ge=0)] = 0
-    deadline_ms: Annotated[float, msgspec.Meta(ge=0)] = 0.0
-    hang_seconds: Annotated[float, msgspec.Meta(ge=0)] = 30.0
-    repository_control: bool = False
-    capture: Literal["none", "all"] | tuple[str, ...] = "none"
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -17,7 +17,8 @@ from sklearn.linear_model import LogisticRegression
 from tests.runtime.bundles import people, people_bundle
 
 from afterfit.cli.app import run
-from afterfit.config import Config, LineSection, ServeSection
+from afterfit.config import Config
+from afterfit.core.sections import LineSection, ServeSection
 from afterfit.testing.samples import labels, pipeline, table
 from afterfit.workspace import Workspace
 

@@ -13,7 +13,8 @@ from sklearn.linear_model import LogisticRegression
 from tests.e2e.helpers import quick_space
 from tests.runtime.bundles import people, people_bundle
 
-from afterfit.config import Config, LineSection, load_config
+from afterfit.config import Config, load_config
+from afterfit.core.sections import LineSection
 from afterfit.package.config import IndexConfig, PackageConfig
 from afterfit.package.run import _given
 from afterfit.predict.config import PredictConfig

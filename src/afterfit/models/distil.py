@@ -152,7 +152,10 @@ def _lesson(
     whole = len(asked) == len(order)
     order = order[: len(asked)]
     if len(asked) < LEAST_ROWS:
-        raise ModelError(f"the model answered {len(asked)} rows in the time, too few to teach")
+        raise ModelError(
+            f"the model answered {len(asked)} rows in the time, too few to teach",
+            fix="give more time (--budget 600s) or more rows (--train train.csv)",
+        )
     rows = take(rows, order)
     target = None if target is None else target[order]
     lesson, complete = _written(native, signature, options, rows, target, asked, seed, deadline)
@@ -208,7 +211,10 @@ def _asked(native: NativeModel, rows: Frame, deadline: float) -> np.ndarray:
     for start in range(0, row_count(rows), CHUNK):
         answer = native.predict(take(rows, slice(start, start + CHUNK)))
         if answer.values is None and answer.probabilities is None:
-            raise ModelError("the model gives labels alone, which teach too little")
+            raise ModelError(
+                "the model gives labels alone, which teach too little",
+                fix="give a model with probabilities, or leave out --allow distil",
+            )
         values = answer.probabilities if answer.values is None else answer.values[:, None]
         parts.append(np.asarray(values, dtype=np.float64))
         if time.monotonic() >= deadline:

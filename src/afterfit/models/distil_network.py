@@ -166,12 +166,22 @@ def _built(
         else:
             small = _students(factory)[int(options["student"])]()
     except Exception as error:  # noqa: BLE001 - it is the user's function
-        raise ModelError(f"{network.factory} builds no student", why=brief_cause(error)) from None
+        raise ModelError(
+            f"{network.factory} builds no student",
+            why=brief_cause(error),
+            fix="let the factory take width=0.5, or give it a function student",
+        ) from None
     if not hasattr(small, "load_state_dict"):
-        raise ModelError(f"{network.factory} returned a {type(small).__name__} for a student")
+        raise ModelError(
+            f"{network.factory} returned a {type(small).__name__} for a student",
+            fix="return a torch.nn.Module",
+        )
     slots = torch_layout.of_module(small.eval(), factory)
     if [slot.shape for slot in slots] != [slot.shape for slot in network.slots]:
-        raise ModelError("the student takes another input than the network")
+        raise ModelError(
+            "the student takes another input than the network",
+            fix="build a student of the same input",
+        )
     return small, network.tensors(signature.names)
 
 
@@ -199,5 +209,6 @@ def _require_fit(small: Any, taught: Any, activation: Activation) -> None:
     if answer.shape[1] != taught.soft.shape[1]:
         raise ModelError(
             f"the student answers {answer.shape[1]} numbers a row, the network "
-            f"{taught.soft.shape[1]}"
+            f"{taught.soft.shape[1]}",
+            fix="build a student of as many outputs",
         )

@@ -106,7 +106,10 @@ def lesson(
 
     count = row_count(rows)
     if count < LEAST_ROWS:
-        raise ModelError(f"{count} rows teach nothing; {LEAST_ROWS} would")
+        raise ModelError(
+            f"{count} rows teach nothing; {LEAST_ROWS} would",
+            fix="give more rows: --train train.csv",
+        )
     order = np.random.default_rng(seed).permutation(count)[:MOST_ROWS]
     rows = take(rows, order)
     feeds = [feed(rows, tensor) for tensor in inputs]
@@ -117,7 +120,10 @@ def lesson(
     answer = torch.from_numpy(np.concatenate(parts))
     soft = answer.reshape(len(answer), -1) if regression else scores(answer, native.activation)
     if not bool(torch.isfinite(soft).all()):
-        raise ModelError("the network answers no number for some of the rows")
+        raise ModelError(
+            "the network answers no number for some of the rows",
+            fix="leave out rows with missing or infinite values",
+        )
     tensors = tuple(torch.from_numpy(np.ascontiguousarray(array)) for array in feeds)
     return Lesson(tensors, soft, _hard(target, order, regression=regression), regression)
 
@@ -178,7 +184,10 @@ def learn(network: Any, taught: Lesson, activation: Activation, training: Traini
         if since >= PATIENCE or time.monotonic() >= training.deadline:
             break
     if state is None:
-        raise ModelError("training went astray: the network answers no numbers any more")
+        raise ModelError(
+            "training went astray: the network answers no numbers any more",
+            fix="scale the columns inside of the network",
+        )
     network.load_state_dict(state)
     known = bool((~taught.hard.isnan() if taught.regression else taught.hard >= 0).any())
     labels = f" and labels ({training.labels:.0%})" if known and training.labels else ""

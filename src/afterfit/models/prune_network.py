@@ -198,7 +198,9 @@ def fewer_weights(
             whole = layered(native, inputs)
             kept = masks(whole.module, whole.last, float(options["share"]))
             if not kept:
-                raise ModelError("no layer has enough weights to leave some out")
+                raise ModelError(
+                    "no layer has enough weights to leave some out", fix="leave out --allow prune"
+                )
             apply(kept)
             left = sum(int(mask.sum()) for _, mask in kept)
             every = sum(mask.numel() for _, mask in kept)
@@ -222,6 +224,7 @@ def narrow(whole: Layered, tensors: tuple[Any, ...], share: float) -> None:
         raise ModelError(
             "no layer can be narrower",
             why="the numbers of each are answered, added up or weighed by attention",
+            fix="leave out --allow prune",
         )
     pruning = _torch_pruning()
     before = _count(whole.module)
@@ -238,10 +241,15 @@ def narrow(whole: Layered, tensors: tuple[Any, ...], share: float) -> None:
             whole.module(*tensors)
     except Exception as error:  # noqa: BLE001 - what it cannot follow fails in any way
         raise ModelError(
-            "the network's code depends on its widths", why=brief_cause(error)
+            "the network's code depends on its widths",
+            why=brief_cause(error),
+            fix="read widths from the tensors: x.flatten(1) in place of x.view(-1, 512)",
         ) from None
     if _count(whole.module) >= before:
-        raise ModelError(f"its layers are too narrow to leave out {share:.0%} of their channels")
+        raise ModelError(
+            f"its layers are too narrow to leave out {share:.0%} of their channels",
+            fix="leave out --allow prune",
+        )
 
 
 def _values(signature: Signature) -> bool:

@@ -52,7 +52,10 @@ def layered(native: Any, inputs: Sequence[TensorInput]) -> Layered:
         graph_module = copy.deepcopy(program.module())
     module = _raised(graph_module)
     if not wide(module):
-        raise ModelError("the network has neither a convolution nor a linear layer")
+        raise ModelError(
+            "the network has neither a convolution nor a linear layer",
+            fix="leave out --allow prune",
+        )
     nodes = list(module.graph.nodes)
     return Layered(
         module=module,
@@ -87,7 +90,11 @@ def _program(module: Any, inputs: Sequence[TensorInput]) -> Any:
             copy.deepcopy(module), example(inputs), dynamic_shapes=tuple({0: rows} for _ in inputs)
         )
     except Exception as error:  # noqa: BLE001 - exporters raise anything
-        raise ModelError("the network cannot be exported", why=brief_cause(error)) from None
+        raise ModelError(
+            "the network cannot be exported",
+            why=brief_cause(error),
+            fix="write it so that torch.export takes it",
+        ) from None
 
 
 def _raised(given: Any) -> Any:

@@ -177,7 +177,10 @@ def collapsed(
         trees = trees_of(native)
         fitted = _fitted_trees(native)
         if fitted is None:
-            raise ModelError("the trees do not remember the impurity of their nodes")
+            raise ModelError(
+                "the trees do not remember the impurity of their nodes",
+                fix="fit them with scikit-learn, or leave out --allow prune",
+            )
         before = size(trees)
         if "trees" in options:
             trees = first(trees, max(1, round(float(options["trees"]) * len(trees.trees))))
@@ -229,5 +232,8 @@ def _leaves(
     for tree in trees.trees:
         found.append(leaves_of(tree, numbers))
         if time.monotonic() >= deadline:
-            raise ModelError(f"the rows passed {len(found)} of {len(trees.trees)} trees in time")
+            raise ModelError(
+                f"the rows passed {len(found)} of {len(trees.trees)} trees in time",
+                fix="give more time: --budget 600s",
+            )
     return found

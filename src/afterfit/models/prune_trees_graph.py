@@ -40,7 +40,9 @@ def trees_of(native: NativeModel) -> Trees:
     try:
         return read_booster(final_step(native.estimator))
     except (AttributeError, TypeError, ValueError, KeyError, IndexError) as error:
-        raise ModelError(f"the model is not made of trees: {error}") from None
+        raise ModelError(
+            f"the model is not made of trees: {error}", fix="leave out --allow prune"
+        ) from None
 
 
 def with_trees(native: NativeModel, signature: Signature, trees: Trees) -> Converted:
@@ -77,7 +79,10 @@ def reaching(
     few = replace(trees, trees=tuple(_stub(trees, output) for output in range(trees.n_outputs)))
     made = with_trees(native, signature, few)
     if made.error:
-        raise ModelError(f"what comes before the trees has no graph: {made.error}")
+        raise ModelError(
+            f"what comes before the trees has no graph: {made.error}",
+            fix="leave out --allow prune",
+        )
     name, data = _before_trees(made.data)
     if any(tensor.name == name for tensor in made.inputs):
         return lambda rows: _fed(rows, made, name)
@@ -110,7 +115,9 @@ def _before_trees(data: bytes) -> tuple[str, bytes]:
     model = onnx.load_from_string(data)
     readers = [node for node in model.graph.node if node.op_type == "TreeEnsemble"]
     if len(readers) != 1:
-        raise ModelError(f"a graph with {len(readers)} ensembles of trees")
+        raise ModelError(
+            f"a graph with {len(readers)} ensembles of trees", fix="leave out --allow prune"
+        )
     name = str(readers[0].input[0])
     del model.graph.output[:]
     model.graph.output.append(helper.make_tensor_value_info(name, DOUBLE, [None, None]))

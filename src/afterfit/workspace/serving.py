@@ -15,8 +15,8 @@ from typing import IO, TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from afterfit.config import ServeSection
 from afterfit.core.bundle import Bundle
+from afterfit.core.sections import ServeSection
 from afterfit.errors import UsageError
 from afterfit.runtime.batch import BatchSettings
 from afterfit.runtime.journal import Capture

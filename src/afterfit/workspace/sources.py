@@ -8,8 +8,8 @@ from typing import Any, TypedDict
 
 import numpy as np
 
-from afterfit.config import DataSection
 from afterfit.core.dataset import Dataset
+from afterfit.core.sections import DataSection
 from afterfit.core.signature import Label
 from afterfit.errors import UsageError
 from afterfit.store.tables import read_dataset
