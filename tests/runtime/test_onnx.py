@@ -169,3 +169,24 @@ def test_a_matrix_of_another_width_than_the_classes_is_a_model_error() -> None:
     model = OnnxModel(graph, inputs, GraphOutput(name="y", form="matrix"), (0, 1, 2))
     with pytest.raises(ModelError, match="do not fit the classes"):
         model.predict({"a": np.zeros(1), "b": np.zeros(1)})
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int64"])
+@pytest.mark.parametrize("n", [1, 5])
+def test_columns_that_fit_as_they_are_become_the_tensor_that_each_by_itself_does(
+    dtype: Any, n: int
+) -> None:
+    """Whole columns at once, and column by column where one of them has to be looked at."""
+    rng = np.random.default_rng(0)
+    frame: dict[str, np.ndarray] = {f"c{i}": rng.integers(0, 99, n) for i in range(6)}
+    if dtype != "int64":
+        frame["c1"] = rng.normal(size=n) * 1e30
+        frame["c2"] = np.full(n, 1e300)
+    tensor = TensorInput(name="x", columns=tuple(frame), dtype=dtype)
+    alone = [feed(frame, TensorInput(name="x", columns=(c,), dtype=dtype)) for c in frame]
+    whole = feed(frame, tensor)
+    np.testing.assert_array_equal(whole, np.hstack(alone))
+    assert whole.dtype == np.dtype(dtype)
+    assert whole.flags.c_contiguous
+    frame["c0"] = frame["c0"].astype(object)
+    np.testing.assert_array_equal(feed(frame, tensor), whole)

@@ -23,6 +23,12 @@ from afterfit.errors import RESTORE, InputError, ModelError
 
 __all__ = ["OnnxModel", "feed", "onnx_session", "session_options"]
 
+# Kinds of columns in which no value can be one that the tensor has no word for, by its numbers.
+_AS_THEY_ARE = {
+    "float32": frozenset("dfli"),
+    "float64": frozenset("dfli"),
+    "int64": frozenset("li"),
+}
 _NUMPY = {"float32": np.float32, "float64": np.float64, "int64": np.int64, "int32": np.int32}
 
 
@@ -127,11 +133,30 @@ def feed(frame: Frame, tensor: TensorInput) -> np.ndarray:
         return _column(frame, tensor.columns[0], tensor)
     if len(tensor.columns) == 1:
         return _shaped(_column(frame, tensor.columns[0], tensor)[:, None], tensor)
+    whole = _stacked(frame, tensor)
+    if whole is not None:
+        return _shaped(whole, tensor)
     dtype: Any = np.dtype(_NUMPY.get(tensor.dtype, bool if tensor.dtype == "bool" else object))
     out = np.empty((row_count(frame), len(tensor.columns)), dtype=dtype)
     for index, name in enumerate(tensor.columns):
         out[:, index] = _column(frame, name, tensor)
     return _shaped(out, tensor)
+
+
+def _stacked(frame: Frame, tensor: TensorInput) -> np.ndarray | None:
+    """Return [n, columns] of columns that fit as they are; None where each has to be looked at.
+
+    One call for all of them: column by column, the 64 pixels of a row take longer than its network.
+    """
+    kinds = _AS_THEY_ARE.get(tensor.dtype)
+    if kinds is None:
+        return None
+    arrays = [frame[name] for name in tensor.columns if name in frame]
+    if len(arrays) < len(tensor.columns) or not {array.dtype.char for array in arrays} <= kinds:
+        return None
+    with np.errstate(over="ignore"):
+        flat = np.concatenate(arrays, dtype=_NUMPY[tensor.dtype], casting="unsafe")
+    return np.ascontiguousarray(flat.reshape(len(arrays), -1).T)
 
 
 def _matrix_feed(matrix: np.ndarray, tensor: TensorInput) -> np.ndarray:
