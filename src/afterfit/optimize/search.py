@@ -25,6 +25,7 @@ from afterfit.optimize.ladder import TIME_OVER
 from afterfit.optimize.made import NOTHING_KEPT, Kept, made_key
 from afterfit.optimize.memory import graph_memory
 from afterfit.optimize.split import Parts
+from afterfit.optimize.stopping import stopped_by_ctrl_c
 from afterfit.optimize.within import within
 from afterfit.records.optimize import Certificate, VariantStatus
 from afterfit.runtime.onnx import OnnxModel
@@ -108,11 +109,13 @@ def search(room: Room, proposals: Sequence[Proposal], base: Converted | None) ->
     room.progress.step("search variants", len(proposals))
     done: dict[str, Candidate] = {}
     try:
-        for index, proposal in enumerate(proposals):
-            done[proposal.name] = _try(room, proposal, done, base)
-            room.progress.advance()
-            _tell(room, done[proposal.name], proposals[index + 1 :])
+        with stopped_by_ctrl_c():
+            for index, proposal in enumerate(proposals):
+                done[proposal.name] = _try(room, proposal, done, base)
+                room.progress.advance()
+                _tell(room, done[proposal.name], proposals[index + 1 :])
     except KeyboardInterrupt:
+        room.progress.say("stopped: the best so far is judged; ctrl-C once more ends the command")
         # The process may be in the middle of an answer that nobody will read.
         room.model.close()
         left = [p for p in proposals if p.name not in done]
