@@ -138,7 +138,10 @@ def test_too_few_rows_are_said_with_the_number_that_would_do(
     assert "would be enough" in same.why
     finding = next(f for f in record.findings if f.code == "O010")
     assert finding.outcome == "skipped"
-    assert finding.evidence["needed_n"] == same.certificate.needed_n
+    # It speaks of the variant that gained most, which is not the same in every run.
+    told = by_name(record)[finding.where].certificate
+    assert told is not None
+    assert finding.evidence["needed_n"] == told.needed_n
 
 
 def test_labels_are_needed(model: LoadedModel, signature: Signature, table: Dataset) -> None:

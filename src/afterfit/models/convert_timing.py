@@ -16,7 +16,7 @@ from afterfit.core.signature import Label
 from afterfit.models.booster_direct import Bare, load, opened
 from afterfit.models.native import NativeModel, Source, adapter_for_format
 
-__all__ = ["load_ms", "time_beside"]
+__all__ = ["load_ms", "time_beside", "time_graphs"]
 
 WARM_UP = 3
 MIN_CALLS = 5
@@ -46,6 +46,27 @@ def time_beside(
         models["onnx"] = _graph(data, tuple(inputs), output, tuple(classes))
     if direct is not None:
         models["direct"] = opened(direct)
+    with threadpool_limits(1):
+        return _in_turn(models, frame, seconds)
+
+
+def time_graphs(
+    native: NativeModel,
+    frame: Frame,
+    seconds: float,
+    graphs: dict[str, dict[str, Any]],
+    classes: list[Label],
+) -> dict[str, np.ndarray]:
+    """Return the times of the model ("native") and of each graph, as `time_beside` does.
+
+    ``graphs`` are data, inputs and output by the name that its times get.
+    """
+    from threadpoolctl import threadpool_limits
+
+    models: dict[str, Model] = {"native": native}
+    for name, graph in graphs.items():
+        inputs = tuple(graph["inputs"])
+        models[name] = _graph(graph["data"], inputs, graph["output"], tuple(classes))
     with threadpool_limits(1):
         return _in_turn(models, frame, seconds)
 

@@ -46,13 +46,18 @@ def certified(
     """Return all candidates, the most gainful of them with certificates.
 
     ``judge`` holds the certification rows and ``incumbent`` is the gain of the best exact form.
-    How many are certified at most is the config's; each has its share of alpha.
+    Where that is a graph, gains are over its times beside the candidate's: a slow model's own times
+    differ by more from one moment to the next than its fast forms do. How many are
+    certified at most is the config's; each has its share of alpha.
     """
     config = judge.config
 
     def gained(candidate: Candidate) -> float:
         size = len(candidate.converted.data) if candidate.converted else 0
-        return gain(candidate.times, size, native_size, config)
+        beside = candidate.times.get("exact")
+        if not beside or config.goal == "size":
+            return gain(candidate.times, size, native_size, config)
+        return incumbent * gain({**candidate.times, "native": beside}, size, native_size, config)
 
     worth = [c for c in candidates if c.eligible and gained(c) >= GAIN * incumbent]
     worth = [c for c in worth if prefers_onnx(c.times, sorted(c.times["onnx"]), config)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from afterfit.core.dataset import Dataset
 from afterfit.core.finding import Finding
@@ -45,11 +45,15 @@ class Means:
 
 @dataclass(frozen=True)
 class Incumbent:
-    """The best exact form: its graph or the one nearest to it, its gain, the native file's size."""
+    """The best exact form: its graph or the one nearest to it, its gain, the native file's size.
+
+    ``exact`` is its graph where it is one, which the times of variants are compared with.
+    """
 
     graph: Converted | None
     gain: float
     native_size: int
+    exact: Converted | None = None
 
 
 @dataclass(frozen=True)
@@ -100,6 +104,7 @@ def lossy_variants(
     selecting = Judge(signature, parts.selection, model.predict(parts.selection.frame), config)
     last = Judge(signature, parts.certification, model.predict(parts.certification.frame), config)
     room = Room(model, signature, parts, selecting, config, deadline, means.kept, progress)
+    room = replace(room, beside=incumbent.exact)
     proposals, absent = _proposals(room, means.proposers)
     found = search(room, proposals, incumbent.graph)
     told = certified(

@@ -158,7 +158,8 @@ def _incumbent(
     size = sum(path.stat().st_size for path in ships.native.values())
     both = {NATIVE: timings[NATIVE], "onnx": ships.times}
     ahead = 1.0 if ships.regime == Regime(NATIVE) else gain(both, ships.size, size, config)
-    return Incumbent(graph, ahead, size)
+    served = exact is not None and ships.regime != Regime(NATIVE)
+    return Incumbent(graph, ahead, size, exact.converted if exact and served else None)
 
 
 def _resolved(config: OptimizeConfig) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from afterfit.models.timebox import TimeOverError
 from afterfit.optimize.certify import Judge
 from afterfit.optimize.config import OptimizeConfig
 from afterfit.optimize.ladder import TIME_OVER
+from afterfit.optimize.latency import graph_arguments
 from afterfit.optimize.made import NOTHING_KEPT, Kept, made_key
 from afterfit.optimize.memory import graph_memory
 from afterfit.optimize.split import Parts
@@ -84,7 +85,10 @@ class Found:
 
 @dataclass(frozen=True)
 class Room:
-    """What a search works in: the model, its rows, what judges, and the time there is."""
+    """What a search works in: the model, its rows, what judges, and the time there is.
+
+    ``beside`` is the graph that variants are timed beside, as they have to be faster than it.
+    """
 
     model: LoadedModel
     signature: Signature
@@ -94,6 +98,7 @@ class Room:
     deadline: float
     kept: Kept = NOTHING_KEPT
     progress: Progress = SILENT
+    beside: Converted | None = None
 
     @property
     def left(self) -> float:
@@ -221,6 +226,8 @@ def _looked_at(room: Room, proposal: Proposal, made: Converted, output: GraphOut
 def _measured(room: Room, candidate: Candidate, made: Converted, output: GraphOutput) -> Candidate:
     graph = {"data": made.data, "inputs": list(made.inputs), "output": output}
     times: dict[str, dict[int, np.ndarray]] = {"native": {}, "onnx": {}}
+    graphs = {"onnx": graph} | ({"exact": graph_arguments(room.beside)} if room.beside else {})
+    times |= {form: {} for form in graphs}
     rng = np.random.default_rng(room.config.seed)
     frame, cost = room.judge.part.frame, {}
     # Without its times a variant cannot be chosen, so they are taken also when time is over.
@@ -229,11 +236,11 @@ def _measured(room: Room, candidate: Candidate, made: Converted, output: GraphOu
             for rows in sorted(room.config.batches):
                 chosen = rng.integers(0, row_count(frame), rows)
                 answer = timed.call(
-                    "afterfit.models.convert_timing:time_beside",
+                    "afterfit.models.convert_timing:time_graphs",
                     frame={name: values[chosen] for name, values in frame.items()},
                     seconds=room.config.timing_seconds,
                     classes=list(room.signature.classes),
-                    **graph,
+                    graphs=graphs,
                 )
                 for form, spent in answer.items():
                     times[form][rows] = np.asarray(spent)

@@ -13,7 +13,7 @@ from functools import cache
 from typing import Any
 
 from afterfit.report import number
-from afterfit.report.page import Bars, Drawing, Heat, Histogram, Intervals, Lines, Quantiles
+from afterfit.report.page import Bars, Drawing, Front, Heat, Histogram, Intervals, Lines, Quantiles
 from afterfit.report.printable import clipped_values
 from afterfit.report.svg import COLOURS, SERIES, clean
 
@@ -36,6 +36,7 @@ def svg(drawing: Drawing, title: str, description: str) -> str:
         Histogram: _histogram,
         Bars: _bars,
         Quantiles: _quantiles,
+        Front: _front,
     }
     chart = builders[type(drawing)](drawing).configure(**_theme())
     # vl-convert ends the process when a label holds a control character.
@@ -306,3 +307,30 @@ def _quantiles(drawing: Quantiles) -> Any:
         y=alt.Y("y:Q", title="latency, ms", axis=alt.Axis(tickCount=5)),
         order="order:Q",
     ).properties(width=WIDTH - 70, height=200)
+
+
+def _front(drawing: Front) -> Any:
+    import altair as alt
+
+    series = list(dict.fromkeys(dot.series for dot in drawing.dots))
+    rows = [
+        {
+            "x": dot.x,
+            "y": dot.y,
+            "series": dot.series,
+            "label": dot.label,
+            "say": f"{dot.name}: {number.plain(dot.x)} {drawing.x_title}, "
+            f"{number.plain(dot.y)} {drawing.y_title}",
+        }
+        for dot in drawing.dots
+    ]
+    base = alt.Chart(_data(rows)).encode(
+        x=alt.X("x:Q", title=drawing.x_title, scale=alt.Scale(type="log", nice=False, padding=24)),
+        y=alt.Y("y:Q", title=drawing.y_title, axis=alt.Axis(tickCount=5)),
+        description="say:N",
+    )
+    dots = base.mark_point(size=70, filled=True, opacity=1).encode(color=_colour(series, SERIES))
+    words = base.mark_text(align="left", dx=8, dy=-7, color=COLOURS["ink"], fontSize=12).encode(
+        text="label:N"
+    )
+    return (dots + words).properties(width=WIDTH - 70, height=220)

@@ -161,7 +161,28 @@ class Quantiles:
     kind: str = field(default="quantiles", init=False)
 
 
-Drawing = Intervals | Heat | Lines | Histogram | Bars | Quantiles
+@dataclass(frozen=True)
+class Dot:
+    """One thing of a `Front`: its name, place, series, and the text beside it (may be empty)."""
+
+    name: str
+    x: float
+    y: float
+    series: str
+    label: str = ""
+
+
+@dataclass(frozen=True)
+class Front:
+    """What is given up (upwards) for what is gained (to the left), on a logarithmic x axis."""
+
+    dots: tuple[Dot, ...]
+    x_title: str
+    y_title: str
+    kind: str = field(default="front", init=False)
+
+
+Drawing = Intervals | Heat | Lines | Histogram | Bars | Quantiles | Front
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from afterfit.core.metric import Metric
 from afterfit.records.loadtest import LoadtestRecord
 from afterfit.records.optimize import OptimizeRecord, Parity, VariantReport, VariantStatus
 from afterfit.report import number
+from afterfit.report.front import front
 from afterfit.report.page import Bars, Block, Cell, Chart, Details, Quantiles, Table, Tone
 from afterfit.report.parts import cell, key_values, metrics_table, table
 
@@ -26,6 +27,7 @@ def speed(record: OptimizeRecord) -> tuple[Block, ...]:
     blocks: list[Block] = [_variants(record)]
     if chart := _latency_chart(record):
         blocks.append(chart)
+    blocks += front(record)
     parity = [(report, item) for report in record.variants for item in report.parity]
     if parity:
         blocks.append(Details("Parity by set of rows", (_parity(parity),)))
