@@ -9,7 +9,9 @@ import pytest
 from afterfit.report import chart
 from afterfit.report.page import (
     Bars,
+    Dot,
     Drawing,
+    Front,
     Heat,
     Histogram,
     Intervals,
@@ -31,6 +33,7 @@ DRAWINGS: list[Drawing] = [
     Histogram(NASTY, (0.2, 0.8), (0.5, 0.5), edges=(0, 1, 2)),
     Histogram("t", (0.2, 0.8), (0.5, 0.5), labels=(NASTY, "b")),
     Bars((NASTY, "b"), (1.0, 2.0), "ms", NASTY),
+    Front((Dot(NASTY, 40.0, 0.0, "ships", "1"), Dot("b", 9.0, 0.02, "beaten")), "µs", "loss of it"),
     Quantiles(((0.0, 1.0), (0.5, 2.0), (0.99, 9.0), (1.0, 30.0))),
 ]
 

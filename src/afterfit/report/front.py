@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from afterfit.core.metric import Metric
-from afterfit.records.optimize import Certificate, OptimizeRecord, VariantReport
+from afterfit.records.optimize import Certificate, Guard, OptimizeRecord, VariantReport
 from afterfit.report import number
 from afterfit.report.page import Block, Cell, Chart, Dot, Front, Table, Tone
 from afterfit.report.parts import table
@@ -95,11 +95,7 @@ def _certificates(held: list[tuple[str, Certificate]]) -> Table:
     rows = []
     for name, certificate in held:
         tone: Tone = "good" if certificate.verdict == "certified" else "bad"
-        guards = "; ".join(
-            f"{guard.name.replace('_', ' ')} {number.plain(guard.value)} of at most "
-            f"{number.plain(guard.limit)}{f' ({guard.where})' if guard.where else ''}"
-            for guard in certificate.guards
-        )
+        guards = "; ".join(_guard(guard) for guard in certificate.guards)
         needed = "" if certificate.needed_n is None else f"about {certificate.needed_n:,} rows"
         rows.append(
             [
@@ -125,6 +121,13 @@ def _certificates(held: list[tuple[str, Certificate]]) -> Table:
         note=f"“At most” holds with {1 - alpha:.1%} confidence for each "
         f"({held[0][1].method}), on {held[0][1].runtime}.",
     )
+
+
+def _guard(guard: Guard) -> str:
+    where = f" ({guard.where})" if guard.where else ""
+    text = f"{guard.name.replace('_', ' ')} {number.plain(guard.value)} of {guard.limit:g}{where}"
+    beyond = guard.value is not None and guard.value > guard.limit
+    return f"{text}, by chance perhaps" if beyond and guard.held else text
 
 
 def _drop(report: VariantReport) -> Cell:
