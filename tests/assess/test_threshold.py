@@ -7,8 +7,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from afterfit.assess.evidence import Rows
 from afterfit.assess.judge import about_threshold
-from afterfit.assess.lift import Rows
 from afterfit.assess.threshold import best_threshold, f1_at
 from afterfit.core.dataset import Dataset
 from afterfit.core.frame import Predictions

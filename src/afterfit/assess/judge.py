@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from afterfit.assess import findings
-from afterfit.assess.lift import Rows
+from afterfit.assess.evidence import Rows
 from afterfit.assess.metrics import main_metric
 from afterfit.assess.threshold import best_threshold, f1_at
 from afterfit.core.finding import Check, Finding

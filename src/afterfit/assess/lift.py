@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import msgspec
 import numpy as np
 
 from afterfit.assess.config import AssessConfig
+from afterfit.assess.evidence import Rows
 from afterfit.assess.metrics import known, main_metric, measure, needed
 from afterfit.assess.splits import splits
 from afterfit.assess.truth import encode_truth, labelled_rows
@@ -23,16 +23,6 @@ from afterfit.stats.interval import Interval, undefined
 from afterfit.stats.paired import delong_difference, mean_difference
 
 LEAST_ROWS = 4
-
-
-@dataclass(frozen=True)
-class Rows:
-    """Labelled rows, their codes or values, and what the model said of them."""
-
-    signature: Signature
-    data: Dataset
-    truth: np.ndarray
-    predictions: Predictions
 
 
 def beside(

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import time
+from collections import ChainMap
+from itertools import chain
 from typing import Any
 
 import msgspec
 
 from afterfit.assess import findings
 from afterfit.assess.config import AssessConfig
+from afterfit.assess.evidence import Evidence, Rows
 from afterfit.assess.folds import cross_validate, plan, summarize
 from afterfit.assess.judge import about_agreement, about_quality
-from afterfit.assess.lift import Rows, beside
+from afterfit.assess.lift import beside
 from afterfit.assess.metrics import confusion, curves, measure
+from afterfit.assess.parts import PARTS
 from afterfit.assess.truth import encode_truth, labelled_rows
 from afterfit.core.dataset import Dataset
 from afterfit.core.finding import Finding
@@ -40,6 +45,7 @@ def assess(
     InputError for labels that the model does not know.
     """
     progress.step("assess")
+    deadline = time.monotonic() + config.seconds
     shared: dict[str, Any] = {
         "subject": subject,
         "env": current_environment(),
@@ -59,6 +65,11 @@ def assess(
     folds, about_folds = _folds(model, signature, train, config, progress, refittable=refittable)
     forward = train is not None and train.time is not None
     cv = summarize(signature, folds, config, forward=forward)
+    evidence = Evidence(
+        signature, labelled, truth, rows.predictions, model, train, config, held_out,
+        deadline, progress,
+    )  # fmt: skip
+    parts = [part(evidence) for part in PARTS]
     classifies = signature.task != "regression"
     return AssessRecord(
         **shared,
@@ -68,13 +79,15 @@ def assess(
             *about_quality(rows, others),
             about_folds,
             *about_agreement(signature, held_out, cv),
+            *chain.from_iterable(part.findings for part in parts),
         ),
-        metrics=(*held_out, *others, *cv),
+        metrics=(*held_out, *others, *cv, *chain.from_iterable(part.metrics for part in parts)),
         confusion=confusion(signature, truth, rows.predictions) if classifies else None,
         curves=curves(signature, truth, rows.predictions) if classifies else (),
         folds=folds,
         baseline=baseline,
         n_labelled=len(labelled),
+        **ChainMap(*(dict(part.fields) for part in parts)),
     )
 
 

@@ -57,6 +57,7 @@ def _named(page: dict[str, str]) -> dict[str, str]:
 def load_checks() -> dict[str, type[Check]]:
     """Return every kind of finding by its code, of all steps."""
     for folder in files("afterfit").iterdir():
-        if folder.is_dir() and folder.joinpath("findings.py").is_file():
+        module, package = folder.joinpath("findings.py"), folder.joinpath("findings")
+        if folder.is_dir() and (module.is_file() or package.is_dir()):
             importlib.import_module(f"afterfit.{folder.name}.findings")
     return dict(Check.registry)

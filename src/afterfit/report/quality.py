@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import groupby
 
 from afterfit.core.formulae import FORMULAE
@@ -28,6 +28,8 @@ BASELINE = "baseline"
 AHEAD, CLOSE = "ahead", "close"
 MOST_LINES = 5
 MOST_CLASSES = 20
+MORE: tuple[Callable[[AssessRecord], tuple[Block, ...]], ...] = ()
+"""What shows the parts of ``assess`` beyond its metrics, in this order."""
 _DIAGONAL = ("roc", "calibration", "reliability")
 
 
@@ -42,6 +44,8 @@ def quality(record: AssessRecord) -> tuple[Block, ...]:
     blocks += curve_charts(record.curves)
     if record.folds:
         blocks.append(_folds(record))
+    for shown in MORE:
+        blocks += shown(record)
     if not blocks:
         blocks.append(note("No metric could be measured.", "warn"))
     return tuple(blocks)

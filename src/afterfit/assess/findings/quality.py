@@ -1,4 +1,4 @@
-"""The findings of ``assess``."""
+"""Findings about how good the model is."""
 
 from __future__ import annotations
 
