@@ -120,7 +120,7 @@ class Client:
         self.tally = Tally()
         self.in_flight = 0
         self.closed_loop = False
-        self._turn = 0
+        self._turn = self._lane = 0
 
     async def connect(self, count: int) -> None:
         """Open connections."""
@@ -156,8 +156,9 @@ class Client:
                 if self.in_flight >= MOST_IN_FLIGHT or not self.lanes:
                     tally.held_back += 1
                 else:
-                    self._turn += 1
-                    self.lanes[self._turn % len(self.lanes)].ask(now, self._message())
+                    # A counter of its own: every connection has its turn, and none is idle.
+                    self._lane += 1
+                    self.lanes[self._lane % len(self.lanes)].ask(now, self._message())
             due = wanted
             await asyncio.sleep(TICK_SECONDS)
         await self.settle()

@@ -28,9 +28,8 @@ HERE = Path(__file__).resolve().parent
 RESULT = HERE / "results" / "floor.json"
 BODY = b'{"model_name":"bench","outputs":[{"name":"probabilities","shape":[1,2],"datatype":"FP64",'
 BODY += b'"data":[0.25,0.75]}]}'
-ANSWER = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(
-    BODY
-)
+HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
+ANSWER = HEAD % len(BODY) + BODY
 TICK = 1 / os.sysconf("SC_CLK_TCK")
 
 

@@ -105,3 +105,22 @@ def test_once_there_is_room_requests_are_looked_at_again() -> None:
     full = Full(room=1)
     answer = exchange(full, REQUEST, REQUEST, REQUEST * 3, REQUEST)
     assert statuses(answer) == [200, 429, 429, 429, 429, 200]
+
+
+def test_requests_that_differ_in_their_lengths_are_refused_together() -> None:
+    """One note of all of them, with an id each; another path is refused by itself."""
+    notes: list[int] = []
+
+    class Noting(Full):
+        def away(self, head: Head | None) -> Away | None:
+            if super().away(head) is None:
+                return None
+            return Away(busy_response(3), lambda ids: notes.append(len(ids)))
+
+    longer = REQUEST.replace(b"length: 2\r\n\r\n{}", b"length: 4\r\n\r\n[{}]")
+    other = REQUEST.replace(b"/predict", b"/other")
+    full = Noting(room=4)
+    mixed = longer + REQUEST + longer + other + REQUEST
+    answer = exchange(full, REQUEST, longer, other, REQUEST, longer, mixed, REQUEST)
+    assert statuses(answer) == [200] * 4 + [429] * 6 + [200]
+    assert notes == [3, 1, 1]

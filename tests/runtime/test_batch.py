@@ -181,6 +181,29 @@ def test_a_full_queue_refuses_at_once_and_tells_when_to_come_again() -> None:
     assert asyncio.run(scenario()) >= 1
 
 
+def test_after_a_refusal_several_batches_run_before_the_loop_reads_on() -> None:
+    """So what comes meanwhile is read in larger pieces; without a refusal it is one a turn."""
+
+    async def batches_in_one_turn(*, refused: bool) -> int:
+        model = Recorder(seconds=0.01)  # more than may run on the loop otherwise
+        room, inline_ms = (3, 0.001) if refused else (4, 1000.0)
+        batcher = model.batcher(cap=1, queue_rows=room, inline_ms=inline_ms)
+        batcher.learn(1, 0.01)
+        taken = [work() for _ in range(3)]
+        for each in taken:
+            batcher.submit(each)
+        assert batcher.turns_away() is refused
+        await asyncio.sleep(0)
+        ran = len(model.sizes)
+        await answered(taken)
+        batcher.close()
+        assert model.threads == {threading.get_ident()}
+        return ran
+
+    assert asyncio.run(batches_in_one_turn(refused=True)) == 3
+    assert asyncio.run(batches_in_one_turn(refused=False)) == 1
+
+
 def test_what_is_too_late_or_wanted_by_nobody_is_dropped_before_it_runs() -> None:
     """The model's time goes to those who still wait."""
 

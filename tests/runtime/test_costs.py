@@ -82,3 +82,9 @@ def test_the_loop_costs_what_its_thread_spends_on_a_row() -> None:
     assert cost.seconds(200) < 5e-4
     with ThreadPoolExecutor(1) as other:
         assert other.submit(cost.seconds, 300).result() == cost.seconds(300)
+
+
+def test_the_cap_ends_where_more_rows_share_nothing_more() -> None:
+    """However much time there is, thousands of requests are not brought together at once."""
+    assert fitted(1e-5, 1e-5).cap(1.0, 100_000) == 128
+    assert fitted(1e-2, 1e-5).cap(1.0, 100_000) == pytest.approx(32_000, rel=0.05)

@@ -14,6 +14,8 @@ from afterfit.runtime.messages import Response, request_id
 
 __all__ = ["Away", "Ready", "Written", "following", "written"]
 
+REQUEST_ID = b"x-request-id"
+
 
 class Away(NamedTuple):
     """Why requests are refused, and who takes note of them, by their ids."""
@@ -42,14 +44,20 @@ class Written(NamedTuple):
 
 
 def following(heads: HeadMemo, head: Head, data: bytes, at: int) -> tuple[int, int]:
-    """Return how many requests with the same head follow at ``at``, and where they end."""
+    """Return how many requests that are refused like this one follow at ``at``, and their end."""
     count = 0
     while at < len(data):
         known = heads.find(data, at)
-        if known is None or known[0] is not head:
+        if known is None or not (known[0] is head or _alike(known[0], head)):
             break
         count, at = count + 1, known[2]
     return count, at
+
+
+def _alike(one: Head, other: Head) -> bool:
+    """Whether two heads differ in nothing that a refusal knows of, such as the body's length."""
+    same = one.path == other.path and one.method == other.method
+    return same and one.headers.get(REQUEST_ID) == other.headers.get(REQUEST_ID)
 
 
 def written(away: Away, head: Head, count: int, reason: str, date: str) -> Written:
@@ -58,7 +66,7 @@ def written(away: Away, head: Head, count: int, reason: str, date: str) -> Writt
     lines = "".join([f"{name}: {value}\r\n" for name, value in headers])
     before = f"HTTP/1.1 {status} {reason}\r\ncontent-type: {content_type}\r\n{lines}x-request-id: "
     after = f"\r\ncontent-length: {len(body)}\r\n{date}\r\n"
-    given = head.headers.get(b"x-request-id", b"")
+    given = head.headers.get(REQUEST_ID, b"")
     ids = [request_id(given) for _ in range(count)]
     between = after + body.decode("latin-1") + before
     data = before + between.join(ids) + after

@@ -54,6 +54,7 @@ class BatchSettings(msgspec.Struct, frozen=True, kw_only=True):
 MOST_ROWS = 4096
 LEAST_QUEUE, MOST_QUEUE = 256, 20_000
 RECKON_EVERY = 32
+CROWDED_SECONDS = 0.05
 ALONE = 8
 """After so many requests that came one at a time, the next runs without waiting for company."""
 ALL_OF, ONE_IN = 256, 4
@@ -150,7 +151,7 @@ class Batcher:
         self._refuse = refuse
         self._relief = relief
         self._waiting: deque[Work] = deque()
-        self._scheduled = False
+        self._scheduled = self._crowded = False
         self._alone = 0
         self._loop: Any = None
         self._pool: ThreadPoolExecutor | None = None
@@ -164,7 +165,10 @@ class Batcher:
 
     def turns_away(self) -> bool:
         """Whether nobody can take more; costs next to nothing, so it is asked first."""
-        return self.rows >= self.limit and not self._relief()
+        if self.rows < self.limit or self._relief():
+            return False
+        self._crowded = True
+        return True
 
     @property
     def wait_seconds(self) -> int:
@@ -226,14 +230,26 @@ class Batcher:
             self._pool.shutdown(wait=False)
 
     def _turn(self) -> None:
-        works, rows = self._take()
-        if not works:
-            self._scheduled = False
-        elif self.fit.expected(rows) > self._inline_seconds:
-            self._run_in_thread(works, rows)
-        else:
+        """Run one batch, or where requests were turned away as many as take `CROWDED_SECONDS`.
+
+        What is sent meanwhile is then read and refused in larger pieces, which leaves more of the
+        time for answers. A thread would let the loop go on reading, so there is none then.
+        """
+        until = time.perf_counter() + CROWDED_SECONDS if self._crowded else 0.0
+        longest = CROWDED_SECONDS if self._crowded else self._inline_seconds
+        self._crowded = False
+        while True:
+            works, rows = self._take()
+            if not works:
+                self._scheduled = False
+                return
+            if self.fit.expected(rows) > longest:
+                self._run_in_thread(works, rows)
+                return
             self._run(works, rows)
-            self._again(self._loop)
+            if not until or time.perf_counter() >= until:
+                break
+        self._again(self._loop)
 
     def _run(self, works: list[Work], rows: int) -> None:
         try:

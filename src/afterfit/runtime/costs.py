@@ -14,6 +14,9 @@ TAIL = 2.33
 """The 99th percentile of a normal distribution, in standard deviations."""
 SHARED_WORK = 4.0
 """At ``4 a / b`` rows, four fifths of a call's time go into rows."""
+ENOUGH_WORK = 32.0
+ENOUGH_ROWS = 128
+"""At ``32 a / b`` rows, 97 % of a call's time go into rows: more of them share nothing more."""
 FRESH = 0.2
 """The weight of a new measurement of the loop's cost."""
 SETTLED = 8.0
@@ -85,6 +88,8 @@ class LatencyFit:
         rows = (seconds - self.tail(0)) / self.per_row
         if not strict and self.fixed > seconds / 2:
             rows = max(rows, SHARED_WORK * self.fixed / self.per_row)
+        # What thousands of requests bring with them fits into no cache.
+        rows = min(rows, max(ENOUGH_ROWS, ENOUGH_WORK * self.fixed / self.per_row))
         return max(1, min(most, int(rows)))
 
     def _solve(self) -> None:
