@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from afterfit.testing.conformance.tensors import (
+from afterfit.core.wire.tensors import (
     DATATYPES,
     INTEGERS,
     Tensor,

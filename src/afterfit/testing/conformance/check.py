@@ -10,12 +10,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import msgspec
 
-from afterfit.testing.conformance.documents import UnreadableError
-from afterfit.testing.conformance.wire import Exchange, NoAnswerError, OutOfBudgetError, Sent
+from afterfit.core.wire.client import Exchange, NoAnswerError, OutOfBudgetError
+from afterfit.core.wire.documents import UnreadableError
+from afterfit.core.wire.shown import show_came, show_sent
 
 if TYPE_CHECKING:
     from afterfit.testing.conformance.target import Target
@@ -35,7 +36,6 @@ __all__ = [
 
 Level = Literal["must", "should", "extension"]
 Status = Literal["pass", "fail", "skipped", "not_applicable"]
-SHOWN = 400
 
 
 class FailedError(Exception):
@@ -138,25 +138,3 @@ def _shown(exchange: Exchange | None) -> tuple[str, str]:
     if exchange is None:
         return "", ""
     return show_sent(exchange.sent), show_came(exchange)
-
-
-def show_sent(sent: Sent) -> str:
-    """Return a request in one line, without the headers of the user (they may be keys)."""
-    headers = "".join(f" [{name}: {value[:80]}]" for name, value in sent.headers)
-    return f"{sent.method} {sent.path}{headers} {_text(sent.body)}".strip()
-
-
-def show_came(exchange: Exchange) -> str:
-    """Return an answer in one line."""
-    kind = exchange.header("content-type") or "no content-type"
-    try:
-        body: Any = exchange.content()
-    except ValueError:
-        body = exchange.body
-    return f"{exchange.status} ({kind}) {_text(body)}".strip()
-
-
-def _text(body: bytes) -> str:
-    text = body[: 4 * SHOWN].decode("utf-8", "backslashreplace")
-    text = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in " ".join(text.split()))
-    return text if len(text) <= SHOWN else f"{text[:SHOWN]}… ({len(body)} bytes)"

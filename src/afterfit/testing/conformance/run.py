@@ -9,18 +9,19 @@ from typing import Any
 
 import msgspec
 
-from afterfit.errors import NotFoundError, ResourceError, UnavailableError, UsageError
-from afterfit.testing.conformance.catalog import CHECKS
-from afterfit.testing.conformance.check import Check, Level, Outcome, SkippedError, Status
-from afterfit.testing.conformance.documents import UnreadableError, json_of
-from afterfit.testing.conformance.target import JSON_TYPE, Target
-from afterfit.testing.conformance.wire import (
+from afterfit import __version__
+from afterfit.core.wire.client import (
     Client,
     NoAnswerError,
     OutOfBudgetError,
     Sent,
     address_of,
 )
+from afterfit.core.wire.documents import UnreadableError, json_of
+from afterfit.errors import NotFoundError, ResourceError, UnavailableError, UsageError
+from afterfit.testing.conformance.catalog import CHECKS
+from afterfit.testing.conformance.check import Check, Level, Outcome, SkippedError, Status
+from afterfit.testing.conformance.target import JSON_TYPE, Target
 
 __all__ = ["Report", "run"]
 
@@ -77,7 +78,8 @@ def run(
     if seed < 0:
         raise UsageError(f"the seed {seed} is negative", fix="--seed 0")
     begun = time.monotonic()
-    client = Client(address_of(url), headers=headers, timeout=timeout, limit=limit)
+    agent = f"afterfit-conform/{__version__}"
+    client = Client(address_of(url), headers=headers, timeout=timeout, limit=limit, agent=agent)
     try:
         _reach(client, url)
         chosen = model or _listed(client)

@@ -9,13 +9,16 @@ from urllib.parse import quote
 
 import msgspec
 
-from afterfit.testing.conformance.check import (
-    FailedError,
-    NotApplicableError,
-    SkippedError,
-    require,
+from afterfit.core.wire.client import (
+    Api,
+    Client,
+    Exchange,
+    Headers,
+    NoAnswerError,
+    OutOfBudgetError,
+    Sent,
 )
-from afterfit.testing.conformance.documents import (
+from afterfit.core.wire.documents import (
     Answer,
     ModelMetadata,
     ServerMetadata,
@@ -25,16 +28,13 @@ from afterfit.testing.conformance.documents import (
     json_of,
     typed,
 )
-from afterfit.testing.conformance.material import Material, candidates, given
-from afterfit.testing.conformance.tensors import RAW_ONLY, Tensor, alike
-from afterfit.testing.conformance.wire import (
-    Api,
-    Client,
-    Exchange,
-    Headers,
-    NoAnswerError,
-    OutOfBudgetError,
-    Sent,
+from afterfit.core.wire.material import Material, candidates, given
+from afterfit.core.wire.tensors import RAW_ONLY, Tensor, alike
+from afterfit.testing.conformance.check import (
+    FailedError,
+    NotApplicableError,
+    SkippedError,
+    require,
 )
 
 __all__ = ["JSON_TYPE", "Body", "Target", "body_of", "difference"]

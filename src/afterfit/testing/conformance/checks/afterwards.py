@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from afterfit.testing.conformance.check import FailedError, NotApplicableError, clause, require
-from afterfit.testing.conformance.documents import (
+from afterfit.core.wire.client import Api, Exchange
+from afterfit.core.wire.documents import (
     HEADER_LENGTH,
     UnreadableError,
     json_of,
 )
+from afterfit.testing.conformance.check import FailedError, NotApplicableError, clause, require
 from afterfit.testing.conformance.target import Target
-from afterfit.testing.conformance.wire import Api, Exchange
 
 _JSON_ANSWERS: frozenset[Api] = frozenset({"infer", "model", "server", "extension"})
 

@@ -7,6 +7,13 @@ from typing import Any
 
 import msgspec
 
+from afterfit.core.wire.documents import (
+    TensorMetadata,
+    UnreadableError,
+    answer_of,
+    typed,
+)
+from afterfit.core.wire.tensors import DATATYPES, FLOATS, INTEGERS, Tensor, alike
 from afterfit.testing.conformance.check import (
     FailedError,
     NotApplicableError,
@@ -14,14 +21,7 @@ from afterfit.testing.conformance.check import (
     clause,
     require,
 )
-from afterfit.testing.conformance.documents import (
-    TensorMetadata,
-    UnreadableError,
-    answer_of,
-    typed,
-)
 from afterfit.testing.conformance.target import Target
-from afterfit.testing.conformance.tensors import DATATYPES, FLOATS, INTEGERS, Tensor, alike
 
 _BATCHES = (1, 2, 5)
 

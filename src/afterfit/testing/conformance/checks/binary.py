@@ -5,6 +5,14 @@ from __future__ import annotations
 import gzip
 from typing import Any
 
+from afterfit.core.wire.client import Exchange
+from afterfit.core.wire.documents import (
+    HEADER_LENGTH,
+    Answer,
+    TensorMetadata,
+    answer_of,
+)
+from afterfit.core.wire.tensors import FLOATS, RAW_ONLY, Tensor
 from afterfit.testing.conformance.check import (
     FailedError,
     NotApplicableError,
@@ -12,15 +20,7 @@ from afterfit.testing.conformance.check import (
     clause,
     require,
 )
-from afterfit.testing.conformance.documents import (
-    HEADER_LENGTH,
-    Answer,
-    TensorMetadata,
-    answer_of,
-)
 from afterfit.testing.conformance.target import Target, difference
-from afterfit.testing.conformance.tensors import FLOATS, RAW_ONLY, Tensor
-from afterfit.testing.conformance.wire import Exchange
 
 _SECTION = "Triton, Binary Tensor Data Extension"
 _ALL = {"binary_data_output": True}

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from afterfit.core.wire.documents import HEADER_LENGTH
 from afterfit.testing.conformance.check import NotApplicableError, clause
-from afterfit.testing.conformance.documents import HEADER_LENGTH
 from afterfit.testing.conformance.target import RAW_TYPE, Body, Target
 
 _SECTION = "Triton, Binary Tensor Data Extension"

@@ -5,10 +5,10 @@ from __future__ import annotations
 import gzip
 import zlib
 
+from afterfit.core.wire.client import Exchange, Sent
+from afterfit.core.wire.documents import Document, json_of, typed
 from afterfit.testing.conformance.check import NotApplicableError, clause, require
-from afterfit.testing.conformance.documents import Document, json_of, typed
 from afterfit.testing.conformance.target import JSON_TYPE, Body, Target, difference
-from afterfit.testing.conformance.wire import Exchange, Sent
 
 _DECLINED = (411, 415, 501)
 _GZIP = ("Content-Encoding", "gzip")

@@ -8,15 +8,15 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from itertools import pairwise
 
+from afterfit.core.wire.client import Exchange, NoAnswerError, Sent, message
+from afterfit.core.wire.documents import Answer
 from afterfit.testing.conformance.check import (
     NotApplicableError,
     SkippedError,
     clause,
     require,
 )
-from afterfit.testing.conformance.documents import Answer
 from afterfit.testing.conformance.target import Target, difference
-from afterfit.testing.conformance.wire import Exchange, NoAnswerError, Sent, message
 
 _BUSY = (429, 503)
 _AT_ONCE = 12

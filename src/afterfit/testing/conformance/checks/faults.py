@@ -8,9 +8,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from afterfit.core.wire.tensors import FLOATS, INTEGERS, RAW_ONLY, Tensor
 from afterfit.testing.conformance.check import NotApplicableError, clause, require
 from afterfit.testing.conformance.target import Body, Target
-from afterfit.testing.conformance.tensors import FLOATS, INTEGERS, RAW_ONLY, Tensor
 
 _DEPTH = 20_000
 _HUGE = 1 << 62

@@ -4,6 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from afterfit.core.wire.client import Exchange
+from afterfit.core.wire.documents import (
+    ModelMetadata,
+    ServerMetadata,
+    UnreadableError,
+    json_of,
+    typed,
+)
+from afterfit.core.wire.tensors import DATATYPES
 from afterfit.testing.conformance.check import (
     FailedError,
     NotApplicableError,
@@ -11,16 +20,7 @@ from afterfit.testing.conformance.check import (
     clause,
     require,
 )
-from afterfit.testing.conformance.documents import (
-    ModelMetadata,
-    ServerMetadata,
-    UnreadableError,
-    json_of,
-    typed,
-)
 from afterfit.testing.conformance.target import Target
-from afterfit.testing.conformance.tensors import DATATYPES
-from afterfit.testing.conformance.wire import Exchange
 
 _VERSIONS = 3
 

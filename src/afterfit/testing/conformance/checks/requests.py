@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from afterfit.core.wire.documents import Answer, answer_of
+from afterfit.core.wire.tensors import FLOATS, RAW_ONLY, Tensor
 from afterfit.testing.conformance.check import NotApplicableError, clause, require
-from afterfit.testing.conformance.documents import Answer, answer_of
 from afterfit.testing.conformance.target import Target, difference
-from afterfit.testing.conformance.tensors import FLOATS, RAW_ONLY, Tensor
 
 _IDS = ("42", 'a "quoted" \\ ü € id', "x" * 200)
 _LARGEST = {"FP16": 65504.0, "BF16": 3.3e38, "FP32": 3.4e38, "FP64": 1.7e308}

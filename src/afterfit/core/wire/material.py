@@ -11,9 +11,9 @@ from typing import Any, Protocol
 import msgspec
 import numpy as np
 
+from afterfit.core.wire.documents import TensorMetadata
+from afterfit.core.wire.tensors import DATATYPES, FLOATS, Tensor, flat
 from afterfit.errors import InputError
-from afterfit.testing.conformance.documents import TensorMetadata
-from afterfit.testing.conformance.tensors import DATATYPES, FLOATS, Tensor, flat
 
 __all__ = ["Generated", "Given", "Material", "candidates", "given"]
 

@@ -19,7 +19,6 @@ from contextlib import suppress
 from typing import Any, Literal, NamedTuple, Self
 from urllib.parse import urlsplit
 
-from afterfit import __version__
 from afterfit.errors import UsageError
 
 __all__ = [
@@ -138,7 +137,7 @@ def _not_a_url(url: str, why: str) -> UsageError:
 def message(client: Client, sent: Sent, *, length: bool = True) -> bytes:
     """Return the bytes of a request; ``length`` adds content-length where there may be a body."""
     lines = [f"{sent.method} {client.address.base}{sent.path} HTTP/1.1"]
-    lines += [f"Host: {client.address.authority}", f"User-Agent: afterfit-conform/{__version__}"]
+    lines += [f"Host: {client.address.authority}", f"User-Agent: {client.agent}"]
     lines += [f"{name}: {value}" for name, value in (*client.headers, *sent.headers)]
     if length and (sent.body or sent.method not in {"GET", "HEAD"}):
         lines.append(f"Content-Length: {len(sent.body)}")
@@ -157,8 +156,10 @@ class Client:
         timeout: float = 10.0,
         limit: float = 300.0,
         requests: int = 600,
+        agent: str = "afterfit",
     ) -> None:
         self.address = address
+        self.agent = agent
         self.headers = tuple(headers)
         self.timeout = timeout
         self.log: list[Exchange] = []

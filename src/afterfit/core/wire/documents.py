@@ -6,8 +6,8 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from afterfit.testing.conformance.tensors import Tensor, flat, from_raw
-from afterfit.testing.conformance.wire import Exchange
+from afterfit.core.wire.client import Exchange
+from afterfit.core.wire.tensors import Tensor, flat, from_raw
 
 __all__ = [
     "HEADER_LENGTH",
