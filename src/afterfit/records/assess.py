@@ -6,6 +6,10 @@ import msgspec
 
 from afterfit.core.metric import Metric
 from afterfit.core.signature import Label
+from afterfit.records.assess_calibration import Calibration, Costs, ThresholdCurve
+from afterfit.records.assess_explain import Dependence, Importance
+from afterfit.records.assess_slices import Fairness, SliceSearch
+from afterfit.records.assess_data import Alone, Repeats, Shift, Suspects
 from afterfit.records.record import Record
 
 
@@ -43,3 +47,15 @@ class AssessRecord(Record, frozen=True, kw_only=True, tag="assess"):
     folds: tuple[Fold, ...] = ()
     baseline: str = ""
     n_labelled: int = 0
+    calibration: Calibration | None = None
+    thresholds: ThresholdCurve | None = None
+    costs: Costs | None = None
+    importances: tuple[Importance, ...] = ()
+    dependences: tuple[Dependence, ...] = ()
+    slices: SliceSearch | None = None
+    fairness: tuple[Fairness, ...] = ()
+    repeats_training: Repeats | None = None
+    repeats_held_out: Repeats | None = None
+    alone: tuple[Alone, ...] = ()
+    shifts: tuple[Shift, ...] = ()
+    suspects: Suspects | None = None

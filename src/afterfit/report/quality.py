@@ -9,6 +9,8 @@ from afterfit.core.formulae import FORMULAE
 from afterfit.core.metric import Metric, find
 from afterfit.records.assess import AssessRecord, Confusion, Curve
 from afterfit.report import number
+from afterfit.report.assess_calibration import calibration_blocks
+from afterfit.report.assess_explain import explained
 from afterfit.report.page import (
     Block,
     Cell,
@@ -28,7 +30,7 @@ BASELINE = "baseline"
 AHEAD, CLOSE = "ahead", "close"
 MOST_LINES = 5
 MOST_CLASSES = 20
-MORE: tuple[Callable[[AssessRecord], tuple[Block, ...]], ...] = ()
+MORE: tuple[Callable[[AssessRecord], tuple[Block, ...]], ...] = (calibration_blocks, explained)
 """What shows the parts of ``assess`` beyond its metrics, in this order."""
 _DIAGONAL = ("roc", "calibration", "reliability")
 

@@ -2,6 +2,26 @@
 
 from __future__ import annotations
 
+from afterfit.assess.findings.calibration import (
+    CheaperThreshold,
+    Miscalibrated,
+    PredictionsOff,
+    RecalibrationHelps,
+    SureAndWrong,
+)
+from afterfit.assess.findings.explain import ColumnsWithoutUse, OneColumnDecides
+from afterfit.assess.findings.data import (
+    DerivedFromTarget,
+    EarlierThanTraining,
+    HeldOutMoved,
+    PredictsAlone,
+    RowsInTraining,
+    RowsTwice,
+    SharedGroups,
+    StandsForTime,
+    Uninformative,
+    WrongLabels,
+)
 from afterfit.assess.findings.quality import (
     AnotherThreshold,
     CrossValidation,
@@ -13,11 +33,28 @@ from afterfit.assess.findings.quality import (
 )
 
 __all__ = [
+    "DerivedFromTarget",
+    "EarlierThanTraining",
+    "HeldOutMoved",
+    "PredictsAlone",
+    "RowsInTraining",
+    "RowsTwice",
+    "SharedGroups",
+    "StandsForTime",
+    "Uninformative",
+    "WrongLabels",
     "AnotherThreshold",
+    "CheaperThreshold",
+    "ColumnsWithoutUse",
     "CrossValidation",
     "FewRowsOfAClass",
     "HeldOutDisagrees",
     "LinearIsAsGood",
+    "Miscalibrated",
     "NoLabels",
     "NotBetterThanBaseline",
+    "OneColumnDecides",
+    "PredictionsOff",
+    "RecalibrationHelps",
+    "SureAndWrong",
 ]

@@ -1,0 +1,88 @@
+"""How the model uses its columns: which matter, and how the answer moves with the first of them."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+
+from afterfit.assess import findings
+from afterfit.assess.dependence import dependences
+from afterfit.assess.evidence import Evidence, Part
+from afterfit.assess.importance import importances
+from afterfit.core.finding import Finding
+from afterfit.records.assess_explain import Importance
+
+__all__ = ["explain"]
+
+SHARE = 0.25
+"""Of the time that is left: as much may go into this."""
+LEAST_ROWS = 50
+NEGLIGIBLE = 0.002
+"""A metric between 0 and 1 that moves by less is as it was; others by such a share of the most."""
+MOST = 0.9
+FEWEST = 3
+NAMED = 10
+DRAWN = 3
+
+
+def explain(evidence: Evidence) -> Part:
+    """Return each column's importance, the greatest first, and the curves of the first three."""
+    checks = (findings.OneColumnDecides, findings.ColumnsWithoutUse)
+    names, rows = evidence.signature.names, len(evidence.data)
+    if len(names) < 2:
+        return Part(tuple(check.not_applicable("the model has one column") for check in checks))
+    if rows < LEAST_ROWS:
+        text = f"{rows} rows are too few to see what a column is worth"
+        return Part(tuple(check.skipped(text, needed_n=LEAST_ROWS) for check in checks))
+    if not np.isfinite(evidence.predictions.main).all():
+        text = "some predictions are not finite"
+        return Part(tuple(check.skipped(text) for check in checks))
+    deadline = time.monotonic() + SHARE * evidence.left
+    found = importances(evidence, deadline)
+    if len(found) < len(names):
+        text = f"{len(found)} of {len(names)} columns were reached before the time was over"
+        told = tuple(check.skipped(text, fix="--effort full") for check in checks)
+    else:
+        told = (_one_decides(found), _without_use(found))
+    first = [each.column for each in found[:DRAWN]]
+    curves = dependences(evidence, first, deadline)
+    return Part(told, fields={"importances": tuple(found), "dependences": tuple(curves)})
+
+
+def _one_decides(found: list[Importance]) -> Finding:
+    check = findings.OneColumnDecides
+    whole = sum(max(0.0, each.value) for each in found)
+    first = found[0]
+    text = f"{first.column}: {_told(first)}"
+    if len(found) < FEWEST or not whole > 0.0:
+        return check.not_applicable(f"{len(found)} columns; the first is {text}")
+    share = first.value / whole
+    if share > MOST and first.low is not None and first.low > 0:
+        text = f"{share:.0%} of what the columns are worth comes from {text}"
+        return check.tip(text, where=first.column, share=share, n=first.n)
+    return check.passed(f"the first of {len(found)} columns has {share:.0%}: {text}")
+
+
+def _without_use(found: list[Importance]) -> Finding:
+    check = findings.ColumnsWithoutUse
+    limit = NEGLIGIBLE * (1.0 if found[0].metric != "mae" else max(found[0].value, 0.0))
+    idle = [
+        each.column
+        for each in found
+        if each.low is not None
+        and each.high is not None
+        and -limit <= each.low <= each.high < limit
+    ]
+    if not idle:
+        return check.passed(f"none of {len(found)} columns can surely be left out")
+    names = ", ".join(idle[:NAMED]) + (f" and {len(idle) - NAMED} more" if idle[NAMED:] else "")
+    text = f"{len(idle)} of {len(found)} columns move {found[0].metric} by less than {limit:.2g}"
+    return check.tip(f"{text}: {names}", columns=idle, n=found[0].n)
+
+
+def _told(each: Importance) -> str:
+    if each.low is None or each.high is None:
+        return f"{each.metric} worse by {each.value:.4g} (n = {each.n})"
+    bounds = f"{each.low:.4g} to {each.high:.4g}"
+    return f"{each.metric} worse by {each.value:.4g} ({bounds}, n = {each.n})"
