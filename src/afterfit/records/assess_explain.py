@@ -30,7 +30,7 @@ class Dependence(msgspec.Struct, frozen=True, kw_only=True):
 
     column: str
     output: str
-    at: tuple[float, ...] | tuple[str, ...]
+    at: tuple[float | str, ...]
     mean: tuple[float, ...]
     low: tuple[float, ...]
     high: tuple[float, ...]
