@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,8 +10,7 @@ from cyclopts import Parameter
 
 from afterfit.cli.common import Common
 from afterfit.cli.output import EXIT_GATE_FAILED, Answer, table
-from afterfit.errors import InputError, NotFoundError, UsageError
-from afterfit.store.files import os_error
+from afterfit.cli.requests import header_of, json_file
 from afterfit.testing import conformance
 from afterfit.testing.conformance import Outcome, Report
 
@@ -58,8 +56,8 @@ def conform(
         url,
         model=model,
         version=version,
-        headers=[_header(text) for text in header or ()],
-        request=None if input_ is None else _request(input_),
+        headers=[header_of(text) for text in header or ()],
+        request=None if input_ is None else json_file(input_, "--input"),
         seed=seed,
         timeout=timeout,
     )
@@ -72,27 +70,6 @@ def _counts(report: Report) -> dict[str, dict[str, int]]:
     return {
         level: {status: report.counts(level)[status] for status in _STATUSES} for level in _LEVELS
     }
-
-
-def _header(text: str) -> tuple[str, str]:
-    name, colon, value = (part.strip() for part in text.partition(":"))
-    plain = (name + value).isascii() and (name + value).isprintable()
-    if not colon or not name or not plain or " " in name:
-        raise UsageError(f"not a header: {text!r}", where="--header", fix="--header 'name: value'")
-    return name, value
-
-
-def _request(path: Path) -> Any:
-    try:
-        return json.loads(path.read_bytes())
-    except FileNotFoundError:
-        fix = "--input FILE, a file that holds the JSON of one request"
-        raise NotFoundError(f"no such file: {path}", where="--input", fix=fix) from None
-    except OSError as error:
-        raise os_error(error, path, "read") from None
-    except ValueError as error:
-        fix = "write one request of the protocol as JSON"
-        raise InputError("not JSON", where=str(path), why=str(error), fix=fix) from None
 
 
 def _text(report: Report, *, every: bool) -> str:

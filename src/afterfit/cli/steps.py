@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import msgspec
 from cyclopts import Parameter
 
+from afterfit.cli.attack import Attack, attacked
 from afterfit.cli.common import Common, opened
 from afterfit.cli.output import Answer
 from afterfit.cli.sources import Tables
@@ -33,16 +34,20 @@ def inspect(model: str, *, tables: Tables = NO_TABLES, common: Common = NONE) ->
     return _run("inspect", model, tables, common)
 
 
-def assess(model: str, *, tables: Tables = NO_TABLES, common: Common = NONE) -> Answer:
-    """Measure how good the model is, with intervals and beside a trivial baseline.
+def assess(
+    model: str, *, name: str = "", tables: Tables = NO_TABLES, common: Common = NONE
+) -> Answer:
+    """Measure how good the model is, with intervals, beside a baseline and beside the champion.
 
     Parameters
     ----------
     model
         A model file, or module:function with --code.
+    name
+        What the model is called; its file's name by default. The champion has the same name.
 
     """
-    return _run("assess", model, tables, common)
+    return _run("assess", model, tables, common, {"model.name": name or None})
 
 
 @Parameter(name="*")
@@ -107,16 +112,37 @@ def optimize(
     return _run("optimize", model, tables, common, lossy.overrides())
 
 
-def robustness(model: str, *, tables: Tables = NO_TABLES, common: Common = NONE) -> Answer:
-    """Send strange rows through the bundle that would ship.
+NO_ATTACK = Attack()
+
+
+def robustness(
+    source: str,
+    /,
+    *,
+    tables: Tables = NO_TABLES,
+    attack: Attack = NO_ATTACK,
+    common: Common = NONE,
+) -> Answer:
+    """Send strange rows through the bundle that would ship, or strange requests to a server.
+
+    With a URL every answer of the server is judged: exit 1 where a clause of level must does not
+    hold. At most 2,000 requests are sent, in a minute.
 
     Parameters
     ----------
-    model
-        A model file, or module:function with --code.
+    source
+        A model file, module:function with --code, or the URL of a running server.
 
     """
-    return _run("robustness", model, tables, common)
+    if "://" in source:
+        return attacked(source, attack, tables.seed, common)
+    if attack.given():
+        raise UsageError(
+            f"{', '.join(attack.given())}: only for a running server",
+            where=source,
+            fix="afterfit robustness http://127.0.0.1:8080",
+        )
+    return _run("robustness", source, tables, common)
 
 
 def loadtest(model: str, *, tables: Tables = NO_TABLES, common: Common = NONE) -> Answer:

@@ -19,6 +19,7 @@ from afterfit.records.package import PackageRecord
 from afterfit.records.predict import PredictRecord
 from afterfit.records.record import Envelope, Record
 from afterfit.records.robustness import RobustnessRecord
+from afterfit.records.robustness_endpoint import RobustnessEndpointRecord
 from afterfit.records.ship import ShipRecord
 
 AnyRecord = (
@@ -26,6 +27,7 @@ AnyRecord = (
     | AssessRecord
     | OptimizeRecord
     | RobustnessRecord
+    | RobustnessEndpointRecord
     | LoadtestRecord
     | PackageRecord
     | PredictRecord

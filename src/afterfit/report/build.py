@@ -17,8 +17,10 @@ from afterfit.records.package import PackageRecord
 from afterfit.records.predict import PredictRecord
 from afterfit.records.record import Envelope, Record
 from afterfit.records.robustness import RobustnessRecord
+from afterfit.records.robustness_endpoint import RobustnessEndpointRecord
 from afterfit.records.ship import ShipRecord, Verdict
 from afterfit.report import number
+from afterfit.report.attacked import attacked
 from afterfit.report.page import (
     Block,
     Cell,
@@ -61,6 +63,7 @@ _BODIES: dict[type[Record], Callable[[Any], tuple[Block, ...]]] = {
     AssessRecord: quality,
     OptimizeRecord: speed,
     RobustnessRecord: robustness,
+    RobustnessEndpointRecord: attacked,
     LoadtestRecord: load,
     PackageRecord: bundle,
     PredictRecord: batch,

@@ -20,6 +20,7 @@ STEP_TITLES = {
     "assess": "Quality",
     "optimize": "Speed",
     "robustness": "Robustness",
+    "robustness_endpoint": "Endpoint under strange requests",
     "loadtest": "Load test",
     "platforms": "Where to run it",
     "package": "What ships",

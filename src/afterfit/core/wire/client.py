@@ -221,6 +221,11 @@ class Line:
         with suppress(ConnectionError, TimeoutError):
             self._socket.sendall(data)
 
+    def end(self) -> None:
+        """Close this side of the connection: the server reads the end, and may still answer."""
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_WR)
+
     def receive(self, sent: Sent, *, api: Api = "other", fault: bool = False) -> Exchange:
         """Return the next answer on this connection; raises NoAnswerError."""
         self._source.ends = time.monotonic() + self.client.timeout

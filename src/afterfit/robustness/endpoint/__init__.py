@@ -1,0 +1,1 @@
+"""Strange requests to a server that runs, ours or another's, and what it did with each."""
