@@ -226,11 +226,7 @@ class InferReader:
         for index, tensor in enumerate(tensors):
             column = self._columns.get(tensor.name)
             if column is None:
-                expected = [each["name"] for each in input_tensors(self.signature)]
-                raise ProtocolError(
-                    f"$.inputs[{index}].name: no input {tensor.name[:80]!r}",
-                    why=f"the inputs are {expected}"[:300],
-                )
+                raise self._no_input(tensors, index)
             if tensor.datatype not in _ACCEPTED[column.kind]:
                 raise ProtocolError(
                     f"$.inputs[{index}].datatype: {tensor.name!r} is {TYPES[column.kind]}, "
@@ -240,6 +236,17 @@ class InferReader:
                 raise ProtocolError(f"$.inputs[{index}].shape: expected [rows] or [rows, 1]")
             data[tensor.name] = _values(tensor)
         return self.decoder.from_columns(data, "$.inputs.{}")
+
+    def _no_input(self, tensors: list[Tensor], index: int) -> ProtocolError:
+        """Return the refusal of an input that is no column, or of what stands beside the whole."""
+        expected = [each["name"] for each in input_tensors(self.signature)]
+        names = [tensor.name for tensor in tensors]
+        if names[index] in expected and len(names) > 1:
+            index = 1 if index == 0 else 0
+        return ProtocolError(
+            f"$.inputs[{index}].name: no input {names[index][:80]!r}",
+            why=f"the inputs are {expected}"[:300],
+        )
 
 
 def parse(body: bytes, json_bytes: int | None = None) -> InferRequest:
