@@ -31,7 +31,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     ),
     "assess": ("afterfit.cli.steps:assess", "Measure quality, with intervals, beside a baseline."),
     "optimize": ("afterfit.cli.steps:optimize", "Make it faster, and prove that nothing was lost."),
-    "robustness": ("afterfit.cli.steps:robustness", "Send strange rows through what would ship."),
+    "robustness": (
+        "afterfit.cli.steps:robustness",
+        "Send strange rows through what would ship, or strange requests to a server.",
+    ),
     "loadtest": ("afterfit.cli.steps:loadtest", "Measure the latency of what would ship."),
     "package": ("afterfit.cli.package:package", "Write what a place needs to run a version."),
     "serve": (
