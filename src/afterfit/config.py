@@ -20,6 +20,7 @@ import msgspec
 from afterfit.core.gate import Gate, parse_gate
 from afterfit.core.metric_names import require_known
 from afterfit.core.sections import (
+    CostSection,
     DataSection,
     LineSection,
     ModelSection,
@@ -39,6 +40,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     model: ModelSection = ModelSection()
     data: DataSection = DataSection()
     line: LineSection = LineSection()
+    cost: CostSection = CostSection()
     optimize: OptimizeSection = OptimizeSection()
     serve: ServeSection = ServeSection()
 
@@ -254,12 +256,19 @@ def _convert(tree: Any, kind: Any, path: str, problems: list[tuple[str, str]]) -
             problems.append((here, f"not a setting{hint}"))
         elif isinstance(known[key], type) and issubclass(known[key], msgspec.Struct):
             values[key] = _convert(value, known[key], here, problems)
+            problems += _of_section(values[key], here)
         else:
             try:
                 values[key] = msgspec.convert(value, known[key])
             except msgspec.ValidationError as error:
                 problems.append((here, str(error)))
     return None if problems else kind(**values)
+
+
+def _of_section(section: Any, path: str) -> list[tuple[str, str]]:
+    """Return what is wrong with settings that are right one by one, and not together."""
+    found = section.problem() if isinstance(section, CostSection) else None
+    return [] if found is None else [(f"{path}.{found[0]}", found[1])]
 
 
 def _gate_problems(gates: Any) -> list[tuple[str, str]]:
@@ -313,6 +322,12 @@ gates = [
 # folds = 5                   # by default 3, 5 or 10, by effort; 0 for no cross-validation
 # goal = "latency"              # what counts of two forms: "latency", "throughput" or "size"
 # refit = "train:fit"           # module:function(frame, target) -> model, for cross-validation
+
+[cost]
+# false_negative = 50           # what a miss costs, and what a false alarm does, in any one unit:
+# false_positive = 1            # the cheapest threshold is then looked for
+# true_positive = 0             # what a hit gains
+# true_negative = 0
 
 [optimize]
 # allow = ["prune", "distil"]   # techniques that may change answers: quantize, prune, distil

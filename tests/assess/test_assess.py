@@ -92,13 +92,13 @@ def test_metrics_are_those_of_scikit_learn_with_intervals_and_folds(
         assert metric.value is not None
         assert metric.low <= metric.value <= metric.high
     assert {m.scope for m in record.metrics} == {
-        "held-out", "baseline:majority", "baseline:logistic", "cv"}  # fmt: skip
+        "held-out", "baseline:majority", "baseline:logistic", "cv", "calibration"}  # fmt: skip
     assert [(f.n_train, f.n_test) for f in record.folds] == [(160, 80)] * 3
     assert finding(record, "A001").outcome == "passed"
     assert finding(record, "A006").outcome == "passed"
     assert record.confusion is not None
     assert sum(map(sum, record.confusion.counts)) == len(truth)
-    assert {curve.name for curve in record.curves} == {"ROC", "precision-recall", "reliability"}
+    assert {curve.name for curve in record.curves} == {"ROC", "precision-recall"}
 
 
 def test_a_time_column_makes_the_folds_go_forward(

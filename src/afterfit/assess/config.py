@@ -7,11 +7,24 @@ import msgspec
 from afterfit.core.effort import Effort
 
 
+class DecisionCosts(msgspec.Struct, frozen=True, kw_only=True):
+    """What a wrong decision costs and what a right one gains, in any one unit.
+
+    Of ``false_positive + true_negative`` and ``false_negative + true_positive`` neither is 0: else
+    one and the same decision would always be cheapest.
+    """
+
+    false_negative: float
+    false_positive: float
+    true_positive: float = 0.0
+    true_negative: float = 0.0
+
+
 class AssessConfig(msgspec.Struct, frozen=True, kw_only=True):
     """``folds`` of cross-validation (0: none), fitted by ``refit`` or by clones of the model.
 
     ``effort`` sets the bootstrap's replicates; ``seconds`` bounds the cross-validation;
-    ``level`` is that of every interval.
+    ``level`` is that of every interval. ``costs`` are those of decisions, None where not known.
     """
 
     folds: int = 5
@@ -22,3 +35,4 @@ class AssessConfig(msgspec.Struct, frozen=True, kw_only=True):
     level: float = 0.95
     jobs: int = 2
     seconds: float = float("inf")
+    costs: DecisionCosts | None = None

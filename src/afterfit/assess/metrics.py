@@ -16,7 +16,6 @@ from afterfit.records.assess import Confusion, Curve
 from afterfit.stats.metric_interval import metric_with_interval
 
 CURVE_POINTS = 120
-RELIABILITY_BINS = 10
 
 
 def names_for(signature: Signature) -> tuple[str, ...]:
@@ -106,7 +105,7 @@ def confusion(signature: Signature, truth: np.ndarray, predictions: Predictions)
 
 
 def curves(signature: Signature, truth: np.ndarray, predictions: Predictions) -> tuple[Curve, ...]:
-    """Return the ROC, precision-recall and reliability curves of a binary task."""
+    """Return the ROC and precision-recall curves of a binary task."""
     positive = signature.positive_index
     if signature.task != "binary" or positive is None or predictions.probabilities is None:
         return ()
@@ -125,7 +124,6 @@ def curves(signature: Signature, truth: np.ndarray, predictions: Predictions) ->
     return (
         _curve("ROC", "false positive rate", "true positive rate", fall_out, recall),
         _curve("precision-recall", "recall", "precision", recall, precision),
-        _reliability(hits, scores),
     )
 
 
@@ -139,11 +137,3 @@ def _curve(name: str, x_title: str, y_title: str, x: np.ndarray, y: np.ndarray) 
         x=tuple(a for a, _ in points),
         y=tuple(b for _, b in points),
     )
-
-
-def _reliability(hits: np.ndarray, scores: np.ndarray) -> Curve:
-    """Return mean score against observed share, in bins of equal numbers of rows."""
-    parts = np.array_split(np.argsort(scores, kind="stable"), min(RELIABILITY_BINS, len(scores)))
-    x = np.array([scores[part].mean() for part in parts])
-    y = np.array([hits[part].mean() for part in parts])
-    return _curve("reliability", "mean predicted probability", "observed share", x, y)

@@ -42,10 +42,10 @@ def best_threshold(hits: np.ndarray, scores: np.ndarray) -> Choice | None:
     best = int(np.argmax(f1))
     after = int(ends[best]) + 1
     below = float(ordered[after]) if after < len(ordered) else 0.0
-    return Choice(_shortest(below, float(ordered[ends[best]])), float(f1[best]))
+    return Choice(shortest(below, float(ordered[ends[best]])), float(f1[best]))
 
 
-def _shortest(above: float, upto: float) -> float:
+def shortest(above: float, upto: float) -> float:
     """Return a number of few digits in (above, upto], and below 1."""
     for digits in range(1, DIGITS):
         candidate = math.floor(upto * 10.0**digits) / 10.0**digits

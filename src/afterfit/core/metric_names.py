@@ -27,7 +27,20 @@ CLASSIFICATION = (
 REGRESSION = ("mae", "rmse", "r2", "quantile_loss")
 MONITOR = "monitor"
 METRICS: dict[str, tuple[str, ...]] = {
-    "assess": (*CLASSIFICATION, *REGRESSION, "baseline_lift", "linear_lift"),
+    "assess": (
+        *CLASSIFICATION,
+        *REGRESSION,
+        "baseline_lift",
+        "linear_lift",
+        "repeated_share",
+        "wrong_label_share",
+        "calibration_error",
+        "calibration_slope",
+        "calibration_intercept",
+        "mean_error",
+        "expected_cost",
+        "cost_saving",
+    ),
     "optimize": (
         "latency_p50_us",
         "latency_p99_us",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Literal
 
 import msgspec
@@ -9,7 +10,14 @@ import msgspec
 from afterfit.core.effort import Effort
 from afterfit.core.signature import Label, Task
 
-__all__ = ["DataSection", "LineSection", "ModelSection", "OptimizeSection", "ServeSection"]
+__all__ = [
+    "CostSection",
+    "DataSection",
+    "LineSection",
+    "ModelSection",
+    "OptimizeSection",
+    "ServeSection",
+]
 
 
 class ModelSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -46,6 +54,38 @@ class LineSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     folds: Annotated[int, msgspec.Meta(ge=0, le=100)] | None = None
     refit: str = ""
     goal: Literal["latency", "throughput", "size"] = "latency"
+
+
+class CostSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[cost]``: what a miss and a false alarm cost, in any one unit, so that thresholds have one.
+
+    ``true_positive`` and ``true_negative`` are gains of right decisions. Without the two costs no
+    threshold is judged by cost.
+    """
+
+    false_negative: Annotated[float, msgspec.Meta(ge=0)] | None = None
+    false_positive: Annotated[float, msgspec.Meta(ge=0)] | None = None
+    true_positive: float = 0.0
+    true_negative: float = 0.0
+
+    def problem(self) -> tuple[str, str] | None:
+        """Return the name of a setting and what is wrong with it; None where all fit together."""
+        told = {name: getattr(self, name) for name in self.__struct_fields__}
+        for name, value in told.items():
+            if value is not None and not math.isfinite(value):
+                return name, f"it is a finite number, not {value}"
+        absent = [name for name, value in told.items() if value is None]
+        if absent:
+            said = any(told.values())
+            why = "false_negative and false_positive only say something together: give it too"
+            return (absent[0], why) if said else None
+        for lost, gained in (
+            ("false_positive", "true_negative"),
+            ("false_negative", "true_positive"),
+        ):
+            if not told[lost] + told[gained] > 0:
+                return lost, f"{lost} + {gained} is above 0: else one decision is always cheapest"
+        return None
 
 
 class OptimizeSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -13,7 +13,17 @@ from functools import cache
 from typing import Any
 
 from afterfit.report import number
-from afterfit.report.page import Bars, Drawing, Front, Heat, Histogram, Intervals, Lines, Quantiles
+from afterfit.report.page import (
+    Bars,
+    Drawing,
+    Front,
+    Heat,
+    Histogram,
+    Intervals,
+    Line,
+    Lines,
+    Quantiles,
+)
 from afterfit.report.printable import clipped_values
 from afterfit.report.svg import COLOURS, SERIES, clean
 
@@ -186,17 +196,35 @@ def _lines(drawing: Lines) -> Any:
     ]
     colours, dashes = _line_looks(drawing)
     scale = alt.Scale(domain=[0, 1]) if drawing.unit_square else alt.Scale(zero=False)
-    chart = alt.Chart(_data(rows)).mark_line(strokeWidth=2, clip=True)
+    base = alt.Chart(_data(rows)).mark_line(strokeWidth=2, clip=True)
     dash = alt.StrokeDash(
         "series:N", title=None, sort=names, scale=alt.Scale(domain=names, range=dashes)
     )
-    return chart.encode(
+    chart = base.encode(
         x=alt.X("x:Q", title=drawing.x_title, scale=scale, axis=alt.Axis(tickCount=5)),
         y=alt.Y("y:Q", title=drawing.y_title, scale=scale, axis=alt.Axis(tickCount=5)),
         order="order:Q",
         color=_colour(names, colours, legend=len(names) > 1),
         **({"strokeDash": dash} if len(names) > 1 else {}),
-    ).properties(width=WIDTH - 100, height=SMALL_SQUARE)
+    )
+    bands = [
+        _band(line, colour, scale)
+        for line, colour in zip(drawing.lines, colours, strict=True)
+        if line.low
+    ]
+    whole = alt.layer(*bands, chart) if bands else chart
+    return whole.properties(width=WIDTH - 100, height=SMALL_SQUARE)
+
+
+def _band(line: Line, colour: str, scale: Any) -> Any:
+    import altair as alt
+
+    rows = [
+        {"x": x, "low": low, "high": high}
+        for x, low, high in zip(line.x, line.low, line.high, strict=True)
+    ]
+    mark = alt.Chart(_data(rows)).mark_area(color=colour, fillOpacity=0.16, clip=True)
+    return mark.encode(x=alt.X("x:Q", scale=scale), y=alt.Y("low:Q", scale=scale), y2="high:Q")
 
 
 def _line_looks(drawing: Lines) -> tuple[list[str], list[list[int]]]:

@@ -107,12 +107,17 @@ class Heat:
 
 @dataclass(frozen=True)
 class Line:
-    """A line through points; ``reference`` marks what the others are compared with."""
+    """A line through points; ``reference`` marks what the others are compared with.
+
+    ``low`` and ``high`` are the bounds of a band around it, or empty.
+    """
 
     name: str
     x: tuple[float, ...]
     y: tuple[float, ...]
     reference: bool = False
+    low: tuple[float, ...] = ()
+    high: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,10 @@ from afterfit.workspace.sources import Sources
 
 _ROLES = ("data.entity", "data.group", "data.target", "data.time")
 _EFFORT = ("line.effort", "line.seed")
+_COSTS = ("cost.false_negative", "cost.false_positive", "cost.true_negative", "cost.true_positive")
 ASKED: dict[str, tuple[str, ...]] = {
     "inspect": ("model.classes", "model.positive", "model.task", "model.threshold", *_ROLES),
-    "assess": (*_EFFORT, "line.folds", "line.refit", *_ROLES),
+    "assess": (*_EFFORT, *_COSTS, "line.folds", "line.refit", *_ROLES),
     "optimize": (
         *_EFFORT,
         "line.goal",

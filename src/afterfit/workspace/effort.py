@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from afterfit.assess.config import AssessConfig
+from afterfit.assess.config import AssessConfig, DecisionCosts
 from afterfit.config import Config
 from afterfit.core.effort import Effort
 from afterfit.errors import ResourceError
@@ -83,6 +83,20 @@ def assess_config(config: Config, code: str, seconds: float) -> AssessConfig:
         code=code,
         jobs=min(usable_cores(), 4),
         seconds=seconds,
+        costs=_costs(config),
+    )
+
+
+def _costs(config: Config) -> DecisionCosts | None:
+    """Return what decisions cost; None where nobody said."""
+    told = config.cost
+    if told.false_negative is None or told.false_positive is None:
+        return None
+    return DecisionCosts(
+        false_negative=told.false_negative,
+        false_positive=told.false_positive,
+        true_positive=told.true_positive,
+        true_negative=told.true_negative,
     )
 
 
