@@ -168,6 +168,11 @@ class Client:
         self._ends = time.monotonic() + limit
         self._lock = threading.Lock()
 
+    @property
+    def left(self) -> float:
+        """Return the seconds that are left for all requests, negative where they are over."""
+        return self._ends - time.monotonic()
+
     def open(self) -> Line:
         """Return a new connection; raises NoAnswerError where none is made."""
         return Line(self)
@@ -184,7 +189,7 @@ class Client:
             self.count += 1
             if self.count > self._requests:
                 raise OutOfBudgetError(f"{self._requests} requests were made, the limit of a run")
-        if time.monotonic() > self._ends:
+        if self.left < 0:
             raise OutOfBudgetError("the seconds of this run are used up")
 
 

@@ -105,17 +105,23 @@ def _varied(field: Field, value: Any, random: np.random.Generator) -> Any:
     """Return another value that fits the field as well."""
     if value is None:
         return None
-    low = value if field.low is None else field.low
-    high = value if field.high is None else field.high
-    if field.kind == "integer":
-        within = min(high, max(low, value + int(random.integers(0, 4))))
-        return int(within)
-    if field.kind == "number":
-        moved = round(float(value) * random.uniform(0.9, 1.1), 6)
-        return min(float(high), max(float(low), moved)) if high > low else moved
+    if field.numeric:
+        return _moved(field, value, random)
     if field.kind == "boolean":
         return bool(random.integers(0, 2))
     return str(random.choice(field.words)) if field.words else value
+
+
+def _moved(field: Field, value: float, random: np.random.Generator) -> float:
+    """Return a number near another, within the range where there is one."""
+    low, high = sorted((0.9 * value, 1.1 * value)) if field.kind == "number" else (value, value + 3)
+    if field.low is not None and field.high is not None and field.low < field.high:
+        low, high = max(low, field.low), min(high, field.high)
+    if low > high:
+        return value
+    if field.kind == "integer":
+        return int(random.integers(int(low), int(high) + 1))
+    return round(float(random.uniform(low, high)), 6)
 
 
 def _taken_apart(example: Any) -> tuple[str, list[Any], bool]:

@@ -32,17 +32,21 @@ def curl(client: Client, sent: Sent) -> str:
 
 def piped(client: Client, data: bytes) -> str:
     """Return the command that sends bytes over a bare connection, then its end."""
-    return f"{_unpacked(data)} | timeout {_PAUSE_S} nc -N {_place(client)}"
+    after = f"s.shutdown(1); s.settimeout({_PAUSE_S}); print(s.recv(65536).decode())"
+    return f"{_unpacked(data)} | {_python(client, after)}"
 
 
 def held(client: Client, data: bytes, count: int) -> str:
     """Return the command that sends bytes over some connections and keeps them for a minute."""
-    one = f"({_unpacked(data)}; sleep 60) | nc {_place(client)} &"
-    return f"for i in $(seq {count}); do {one} done"
+    one = f"{_unpacked(data)} | {_python(client, 'time.sleep(60)')} &"
+    return f"for i in $(seq {count}); do {one} done; sleep 1"
 
 
-def _place(client: Client) -> str:
-    return f"{shell_word(client.address.host)} {client.address.port}"
+def _python(client: Client, after: str) -> str:
+    """Return the command that writes its input to the server, and then does something."""
+    place = (client.address.host, client.address.port)
+    begin = f"import socket, sys, time; s = socket.create_connection({place})"
+    return f"python3 -c {shell_word(f'{begin}; s.sendall(sys.stdin.buffer.read()); {after}')}"
 
 
 def _unpacked(data: bytes) -> str:

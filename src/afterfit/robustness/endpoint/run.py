@@ -81,7 +81,7 @@ def robustness_endpoint(
         raise ResourceError(str(error), where=url, fix="give the run more --seconds") from None
     if address.host in LOOPBACK:
         target.pids = server_pids(address.port)
-    cases, ending, ended_by = _performed(target, begun, progress)
+    cases, ending, ended_by = _performed(target, progress)
     dialect = target.dialect
     return RobustnessEndpointRecord(
         subject=sha256_bytes(canonical_json([url, dialect.route])),
@@ -102,9 +102,7 @@ def robustness_endpoint(
     )
 
 
-def _performed(
-    target: Target, begun: float, progress: Progress
-) -> tuple[list[EndpointCase], Ending, str]:
+def _performed(target: Target, progress: Progress) -> tuple[list[EndpointCase], Ending, str]:
     """Return every case; after the end of the run the rest is skipped."""
     config = target.config
     checks = chosen(config.only)
@@ -113,7 +111,7 @@ def _performed(
     ending: Ending = "finished"
     ended_by = ""
     for check in checks:
-        left = begun + config.seconds - time.monotonic()
+        left = target.client.left
         if ending == "finished" and left <= 0:
             ending = "out_of_time"
         if ending != "finished":

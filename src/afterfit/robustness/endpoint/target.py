@@ -9,7 +9,7 @@ from typing import Any
 
 from afterfit.core.finding import Check as Kind
 from afterfit.core.wire.client import Client, Exchange, Headers, NoAnswerError, Sent
-from afterfit.core.wire.documents import UnreadableError
+from afterfit.core.wire.documents import UnreadableError, json_of
 from afterfit.robustness.endpoint import findings
 from afterfit.robustness.endpoint.answers import (
     TOKEN,
@@ -25,6 +25,7 @@ from afterfit.robustness.endpoint.fields import Kind as FieldKind
 
 JSON_TYPE: Headers = (("Content-Type", "application/json"),)
 ROWS = 7
+NOT_IMPLEMENTED = 501
 BUSY = frozenset({429, 503})
 PER_KIND = 2
 """Fields of a kind that are spoiled: others of the same kind go the same way."""
@@ -122,9 +123,9 @@ class Target:
         broken: tuple[type[Kind], str] | None = None
         if TRACE.search(exchange.body):
             broken = findings.StackTraceShown, "the answer shows a stack trace"
-        elif exchange.status >= 500 and not (busy and exchange.status in BUSY):
+        elif exchange.status >= 500 and not _allowed(exchange, busy=busy):
             broken = findings.ServerErrorOnWrongRequest, f"the status is {exchange.status}"
-        elif exchange.status < 300 and TOKEN.search(exchange.body):
+        elif exchange.status < 300 and _has_token(exchange.body):
             broken = findings.NonFiniteAnswered, "the answer holds NaN or Infinity"
         if broken:
             raise FailedError(*broken, exchange, level="must", command=command)
@@ -214,3 +215,21 @@ class Target:
         told = differences(self.plain, answers) if self.repeatable else ""
         if told:
             raise FailedError(kind, f"the next right request: {told}", exchange)
+
+
+def _allowed(exchange: Exchange, *, busy: bool) -> bool:
+    """Return whether a 5xx is right: a busy server, or a method that is not implemented (501)."""
+    if exchange.status == NOT_IMPLEMENTED:
+        return exchange.sent.method != "POST"
+    return busy and exchange.status in BUSY
+
+
+def _has_token(body: bytes) -> bool:
+    """Return whether NaN or Infinity stands in a body outside of texts."""
+    if not TOKEN.search(body):
+        return False
+    try:
+        json_of(body)
+    except UnreadableError:
+        return True
+    return False

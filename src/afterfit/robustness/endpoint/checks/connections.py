@@ -22,13 +22,11 @@ def slow(target: Target) -> None:
     half = whole[: len(whole) // 2]
     sent = target.sent(target.body(target.rows()))
     with ExitStack() as lines:
-        for _ in range(SLOW):
-            lines.enter_context(target.client.open()).send(half)
         try:
+            for _ in range(SLOW):
+                lines.enter_context(target.client.open()).send(half)
             exchange = target.client.request(sent)
         except NoAnswerError as error:
-            if error.gone:
-                raise
             why = f"while {SLOW} clients are slow: {error.reason}"
             command = f"{held(target.client, half, SLOW)}; {curl(target.client, sent)}"
             raise FailedError(findings.HeldByOthers, why, sent=sent, command=command) from None

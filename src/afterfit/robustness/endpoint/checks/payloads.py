@@ -85,7 +85,7 @@ def _limited(exchange: Exchange | None, what: str) -> None:
 @contextmanager
 def _patient(target: Target) -> Iterator[None]:
     usual = target.client.timeout
-    target.client.timeout = usual * PATIENCE
+    target.client.timeout = min(usual * PATIENCE, max(usual, target.client.left))
     try:
         yield
     finally:
