@@ -20,6 +20,7 @@ import msgspec
 import pytest
 
 from afterfit.core.bundle import Bundle
+from afterfit.core.proof import Proven, Surroundings, read_proven
 from afterfit.errors import ConflictError, DependencyError, IntegrityError, UsageError
 from afterfit.package.config import PackageConfig
 from afterfit.package.destination import destinations
@@ -124,6 +125,26 @@ def test_the_image_starts_as_each_platform_starts_it(
     assert check == [*entry[:2], "afterfit.runtime.probe"]
     command = "\0".join([*entry, *words, ""]).encode()
     assert address(command, {**image, **environ}) == ("127.0.0.1", port)
+
+
+def test_what_the_variant_was_proven_on_goes_beside_the_bundle(
+    bundle: Bundle, tmp_path: Path
+) -> None:
+    """The server finds it there; without evidence there is neither a file nor a line."""
+    here = Surroundings(libraries={"onnxruntime": "1.32.0"}, machine="x86_64")
+    proven = Proven(digest=bundle.digest, by="comparison", on=here)
+    told = msgspec.structs.replace(CONFIG, proven=proven)
+    record = package_for("dockerfile", bundle, tmp_path / "told", told, env=ENV)
+    plain = package_for("dockerfile", bundle, tmp_path / "plain", CONFIG, env=ENV)
+    more = files(tmp_path / "told")
+    assert set(more) - set(files(tmp_path / "plain")) == {"bundle.proven.json"}
+    assert read_proven(tmp_path / "told" / "bundle", bundle.digest) == proven
+    text = more["Dockerfile"].decode()
+    assert "\nCOPY bundle /bundle\nCOPY bundle.proven.json /\n" in text
+    assert "!bundle.proven.json\n" in more[".dockerignore"].decode()
+    assert Bundle(tmp_path / "told" / "bundle").verify(bundle.digest) == bundle.digest
+    assert record.resolved == plain.resolved
+    assert "proven" not in (tmp_path / "plain" / "Dockerfile").read_text()
 
 
 def test_an_open_server_and_a_moving_base_are_findings(bundle: Bundle, tmp_path: Path) -> None:

@@ -67,7 +67,7 @@ def set_(
         plan = _plan(space, name, bundles, canary=canary, key=key, shadow=shadow, stand_in=stand_in)
         for bundle in bundles.values():
             if state is not None:
-                link_bundle(state / "bundles", bundle.digest, bundle.folder)
+                link_bundle(state / "bundles", bundle.digest, bundle.folder, bundle.proven)
         document = divided(client, name, _cleared(plan) if clear else plan)
     return Answer(msgspec.to_builtins(document), _changed(document, name))
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+from afterfit.core.proof import Proven
+
 DEFAULT_BASE = "python:3.11-slim-bookworm"
 DEFAULT_PYTHON = "3.11"
 DEFAULT_PORT = 8080
@@ -40,7 +42,8 @@ class PackageConfig(msgspec.Struct, frozen=True, kw_only=True):
     are ``linux/amd64`` and ``linux/arm64``: the machines that the locked wheels must fit. With
     ``vendor`` the wheels go into the folder, and building the image needs no index. ``name`` is
     what the server calls the model, ``number`` its version for people (0: none). The server
-    refuses to listen to other machines without keys unless ``allow_unauthenticated``.
+    refuses to listen to other machines without keys unless ``allow_unauthenticated``. ``proven``
+    is what the variant was proven on: it goes into the image, beside the bundle.
     """
 
     name: str = "model"
@@ -52,3 +55,4 @@ class PackageConfig(msgspec.Struct, frozen=True, kw_only=True):
     vendor: bool = False
     allow_unauthenticated: bool = False
     index: IndexConfig = IndexConfig()
+    proven: Proven | None = None

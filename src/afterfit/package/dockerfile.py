@@ -13,6 +13,7 @@ from pathlib import Path
 
 from afterfit.core.bundle import MANIFEST, Bundle
 from afterfit.core.finding import Finding
+from afterfit.core.proof import proven_file
 from afterfit.errors import UsageError
 from afterfit.package import pip
 from afterfit.package.config import USER_ID, PackageConfig
@@ -25,6 +26,7 @@ _BASE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@+-]*")
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 _IGNORED = "# Only what the Dockerfile copies is sent to the builder.\n*\n"
 _COPIED = ("requirements.lock", "afterfit.lock", "wheels", "bundle")
+_PROVEN = proven_file(Path("bundle")).name
 
 TEMPLATE = """\
 # Written by Afterfit for the bundle sha256:{digest}.
@@ -57,7 +59,7 @@ ENV ORT_DISABLE_TELEMETRY=1 \\
     PYTHONDONTWRITEBYTECODE=1 \\
     PYTHONUNBUFFERED=1
 COPY --from=install /opt/afterfit /opt/afterfit
-COPY bundle /bundle
+{copy}
 USER {user}:{user}
 WORKDIR /
 EXPOSE {port}
@@ -91,8 +93,11 @@ class Destination:
         wheel, digest = write_wheel(wheels)
         _write(folder / "afterfit.lock", f"./wheels/{wheel} --hash=sha256:{digest}\n")
         _copy_bundle(bundle, folder / "bundle")
+        copied = [*_COPIED, _PROVEN] if config.proven else _COPIED
+        if config.proven:
+            (folder / _PROVEN).write_bytes(config.proven.encode())
         _write(folder / "Dockerfile", dockerfile(bundle.digest, wheel.split("-")[1], config))
-        _write(folder / ".dockerignore", _IGNORED + "".join(f"!{each}\n" for each in _COPIED))
+        _write(folder / ".dockerignore", _IGNORED + "".join(f"!{each}\n" for each in copied))
         return [_base_finding(config), hashed, _wheels_finding(config), _open_finding(config)]
 
 
@@ -106,6 +111,7 @@ def dockerfile(digest: str, afterfit: str, config: PackageConfig) -> str:
     server += ["--trust", f"sha256:{digest}"]
     allowed = ["--allow-unauthenticated"] if config.allow_unauthenticated else []
     probe = ["/opt/afterfit/bin/python", "-m", "afterfit.runtime.probe"]
+    copy = "COPY bundle /bundle" + (f"\nCOPY {_PROVEN} /" if config.proven else "")
     return TEMPLATE.format(
         digest=digest,
         name=config.name,
@@ -116,6 +122,7 @@ def dockerfile(digest: str, afterfit: str, config: PackageConfig) -> str:
         afterfit=afterfit,
         user=USER_ID,
         probe=json.dumps(probe),
+        copy=copy,
         entrypoint=json.dumps(server),
         command=json.dumps(allowed),
     )

@@ -116,17 +116,20 @@ def _sizes(bundle: Bundle) -> dict[str, int]:
 def _given(config: PackageConfig) -> dict[str, Any]:
     """Return what was asked; of the index only that it was: an address may hold credentials.
 
-    The name and the number are the version's, which nobody asks for.
+    The name, the number and the proof are the version's, which nobody asks for.
     """
     asked = given(config)
-    asked = {name: value for name, value in asked.items() if name not in {"name", "number"}}
+    of_version = {"name", "number", "proven"}
+    asked = {name: value for name, value in asked.items() if name not in of_version}
     return {**asked, "index": "given"} if "index" in asked else asked
 
 
 def _told(config: PackageConfig) -> dict[str, Any]:
     """Return the config as a record may keep it: no address of an index, no credentials."""
     told: dict[str, Any] = {
-        name: getattr(config, name) for name in config.__struct_fields__ if name != "index"
+        name: getattr(config, name)
+        for name in config.__struct_fields__
+        if name not in {"index", "proven"}
     }
     return {
         **told,

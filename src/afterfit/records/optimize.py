@@ -8,6 +8,7 @@ import msgspec
 
 from afterfit.core.bundle import Variant
 from afterfit.core.metric import Metric
+from afterfit.core.proof import Proven, Surroundings, libraries_of
 from afterfit.records.record import Record
 
 VariantStatus = Literal["as_is", "exact", "certified", "rejected", "not_available", "skipped"]
@@ -33,7 +34,8 @@ class Parity(msgspec.Struct, frozen=True, kw_only=True):
 class Guard(msgspec.Struct, frozen=True, kw_only=True):
     """One guard beside the main metric: what it measured, its limit, and whether it held.
 
-    ``name`` is ``slice_drop``, ``calibration`` or ``flips``; ``where`` is the slice.
+    ``name`` is ``slice_drop``, ``calibration``, ``flips``, or ``edge_flips`` for rows with missing,
+    unseen and extreme values; ``where`` is the slice.
     """
 
     name: str
@@ -79,7 +81,8 @@ class VariantReport(msgspec.Struct, frozen=True, kw_only=True):
     """One variant: what became of it, its parity, and what was measured.
 
     Metrics are ``latency_p50_us`` by batch (scope ``batch:1``), ``size_bytes``, ``load_ms``,
-    ``memory_bytes``, and of lossy ones ``drop`` and ``flip_rate`` (scope ``selection``).
+    ``memory_bytes``, and of lossy ones ``drop`` and ``flip_rate`` (scope ``selection``) and
+    ``edge_flip_rate``, the share of rows at the edges that are decided otherwise.
     ``front`` says that no other variant is better in one of them and as good in the rest.
     """
 
@@ -106,3 +109,16 @@ class OptimizeRecord(Record, frozen=True, kw_only=True, tag="optimize"):
     def certificate(self) -> Certificate | None:
         """That of the variant that ships; None for an exact one."""
         return next((v.certificate for v in self.variants if v.name == self.chosen), None)
+
+    def proven(self, bundle: str) -> Proven:
+        """Return what the variant that ships was proven on, as evidence of a bundle's digest."""
+        exact = any(v.name == self.chosen and v.status == "exact" for v in self.variants)
+        return Proven(
+            digest=bundle,
+            by="certificate" if self.certificate else "comparison" if exact else "itself",
+            on=Surroundings(
+                libraries=libraries_of(self.variant, lambda name: self.env.packages.get(name, "")),
+                machine=self.env.system.rpartition(" ")[2],
+                cpu_features=self.env.cpu_features,
+            ),
+        )

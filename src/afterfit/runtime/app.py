@@ -222,6 +222,7 @@ def _describe(model: LiveModel) -> dict[str, Any]:
         "variant": predictor.variant.name,
         "runtime": predictor.variant.runtime,
         "golden": predictor.golden,
+        "proof": predictor.proof,
     }
 
 

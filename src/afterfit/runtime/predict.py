@@ -6,21 +6,22 @@ from collections.abc import Callable
 from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import msgspec
 import numpy as np
 
 from afterfit.core.bundle import Bundle, Golden, Variant, require_trust
 from afterfit.core.fingerprint import Fingerprint
 from afterfit.core.frame import Frame, Predictions, row_count
 from afterfit.core.model import Model
+from afterfit.core.proof import GoldenReport, Proven, read_proven
 from afterfit.core.scale import answer_scale
 from afterfit.core.signature import Signature
 from afterfit.errors import RESTORE, DependencyError, ModelError
 from afterfit.runtime.by_size import BySize
 from afterfit.runtime.columns import frame_of
 from afterfit.runtime.onnx import OnnxModel
+from afterfit.runtime.proving import proof_of, refusal
 
 __all__ = ["GoldenReport", "Predictor", "load_bundle", "open_variant"]
 
@@ -28,21 +29,9 @@ GROUP = "afterfit.variants"
 # Works without installed metadata, as in a source tree; no import here, so that the runtime
 # stays free of what it would pull in.
 FALLBACK = {"native": "afterfit.models.variant:load"}
+NO_ROWS = "the bundle has no golden rows"
 Loader = Callable[[Path, Variant, Signature, int], Model]
 """(folder, variant, signature, threads inside of one call) to the model, which may have a close."""
-
-
-class GoldenReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What the golden rows said: the largest absolute difference, and whether it is allowed.
-
-    ``outcome`` is ``skipped`` for a bundle without golden rows, which is not ``passed``.
-    """
-
-    outcome: Literal["passed", "failed", "skipped"]
-    rows: int = 0
-    worst: float | None = None
-    tolerance: float = 0.0
-    why: str = ""
 
 
 class Predictor:
@@ -56,6 +45,21 @@ class Predictor:
         self.variant: Variant = bundle.variant
         self.fingerprint: Fingerprint = bundle.fingerprint
         self.golden = GoldenReport(outcome="skipped", why="not checked")
+        self.proof = proof_of(self.variant, None, self.golden)
+
+    def prove(self, golden: Golden | None, proven: Proven | None) -> None:
+        """Answer the golden rows, and keep what that says of the variant in ``proof``.
+
+        ``proven`` is what it was proven on, where that is known. Raises ModelError where an answer
+        is another one.
+        """
+        if golden is None:
+            self.golden = GoldenReport(outcome="skipped", why=NO_ROWS)
+        else:
+            self.check_golden(golden)
+        self.proof = proof_of(self.variant, proven, self.golden)
+        if self.golden.outcome == "failed":
+            raise refusal(self.folder, self.golden, self.proof)
 
     def close(self) -> None:
         """End the process of a model that has one of its own; a second close does nothing."""
@@ -84,13 +88,14 @@ class Predictor:
         rows = len(next(iter(golden.columns.values()), []))
         expected = _expected(golden)
         if not rows or expected is None:
-            self.golden = GoldenReport(outcome="skipped", why="the bundle has no golden rows")
+            self.golden = GoldenReport(outcome="skipped", why=NO_ROWS)
             return self.golden
+        reports = []
         for form in getattr(self.model, "forms", (self.model,)):
             answer = np.asarray(form.predict(frame).main, dtype=np.float64)
-            self.golden = _compare(answer, expected, rows, golden)
-            if self.golden.outcome == "failed":
-                break
+            reports.append(_compare(answer, expected, rows, golden))
+        failed = [report for report in reports if report.outcome == "failed"]
+        self.golden = max(failed or reports, key=lambda report: report.worst or 0.0)
         return self.golden
 
 
@@ -100,8 +105,9 @@ def load_bundle(
     """Return the bundle in ``folder``, loaded.
 
     With ``verify`` every byte is hashed first, the digest must be the ``expected`` one where that
-    is given, and the golden rows must come out as they should. Whoever names the ``expected``
-    digest trusts what it names; without one, a bundle that brings code is not loaded.
+    is given, and the golden rows must come out as they should, on whatever this is: what the
+    variant was proven on is read beside the folder. Whoever names the ``expected`` digest trusts
+    what it names; without one, a bundle that brings code is not loaded.
     Raises NotFoundError, IntegrityError, UntrustedError, ModelError or DependencyError.
     """
     bundle = Bundle(Path(folder).resolve())
@@ -111,15 +117,9 @@ def load_bundle(
     signature = bundle.signature
     model = open_variant(bundle.folder, bundle.variant, signature, threads=threads)
     predictor = Predictor(bundle, model, digest, signature)
-    if verify and "golden.json" in bundle.manifest.files:
-        report = predictor.check_golden(bundle.golden)
-        if report.outcome == "failed":
-            raise ModelError(
-                "the model does not answer as it did when it was packaged",
-                where=str(folder),
-                why=report.why,
-                fix="run it with the package versions of requirements.lock",
-            )
+    if verify:
+        golden = bundle.golden if "golden.json" in bundle.manifest.files else None
+        predictor.prove(golden, read_proven(Path(folder), digest))
     return predictor
 
 

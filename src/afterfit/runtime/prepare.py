@@ -14,6 +14,7 @@ from afterfit.runtime.endpoint import Endpoint, ModelRoute
 from afterfit.runtime.live import LiveModel, Service
 from afterfit.runtime.memory import resident_bytes
 from afterfit.runtime.predict import Predictor, load_bundle
+from afterfit.runtime.proving import log_proof
 from afterfit.runtime.settings import Prepare, WorkerSettings
 from afterfit.runtime.shadow import ShadowLink, ShadowSender
 from afterfit.runtime.slots import CONSTANT, Slot, SlotKey, SlotRole
@@ -165,6 +166,7 @@ class _Loading:
                 Path(self.message.folders[digest]), threads=self.settings.threads, expected=digest
             )
             self.sizes[digest] = max(0, resident_bytes() - before)
+            log_proof(digest, self.fresh[digest].proof)
         return self.fresh[digest]
 
     def _measure(self, model: LiveModel) -> None:

@@ -34,6 +34,7 @@ from afterfit.runtime.log import log_line
 from afterfit.runtime.memory import resident_bytes, trim
 from afterfit.runtime.metrics import Metrics
 from afterfit.runtime.predict import Predictor, load_bundle
+from afterfit.runtime.proving import log_proof
 from afterfit.runtime.settings import (
     Abort,
     Commit,
@@ -148,8 +149,8 @@ class ShadowProcess:
         for name, route in message.endpoint.models.items():
             for digest in route.shadowing:
                 if digest not in predictors:
-                    predictors[digest] = self.now.predictors.get(digest) or load_bundle(
-                        Path(message.folders[digest]), threads=1, expected=digest
+                    predictors[digest] = self.now.predictors.get(digest) or _loaded(
+                        Path(message.folders[digest]), digest
                     )
                 key = SlotKey(model=name, role="shadow", digest=digest)
                 model = LiveModel(
@@ -259,6 +260,12 @@ def differences_of(
         return 0, differences
     codes = model.signature.codes(predictions)
     return int(np.count_nonzero(codes != np.array(copy.codes))), differences
+
+
+def _loaded(folder: Path, digest: str) -> Predictor:
+    predictor = load_bundle(folder, threads=1, expected=digest)
+    log_proof(digest, predictor.proof)
+    return predictor
 
 
 def run_when_idle(keeps: int) -> None:

@@ -15,9 +15,10 @@ from typing import IO, NamedTuple, Self
 import msgspec
 
 from afterfit.core.bundle import Bundle
+from afterfit.core.proof import Proven, proven_file
 from afterfit.errors import RESTORE, IntegrityError, UnavailableError, error_from
 from afterfit.runtime.client import AdminClient, Client
-from afterfit.runtime.endpoint import Endpoint, ModelRoute
+from afterfit.runtime.endpoint import Endpoint, ModelRoute, write_atomic
 from afterfit.runtime.http import HttpLimits
 from afterfit.runtime.settings import ServerSettings, WorkerSettings, check_bind
 from afterfit.runtime.sinks import folder_of
@@ -30,11 +31,15 @@ LONGEST_SOCKET_PATH = 100
 
 
 class ServedBundle(NamedTuple):
-    """A version to serve: its number, its digest and the folder that holds it."""
+    """A version to serve: its number, its digest and the folder that holds it.
+
+    ``proven`` is what its variant was proven on, where that is known.
+    """
 
     version: int
     digest: str
     folder: Path
+    proven: Proven | None = None
 
 
 class ServerHandle:
@@ -68,7 +73,7 @@ class ServerHandle:
 
         The old version serves on where the new one fails; raises what made it fail.
         """
-        link_bundle(self.bundles, bundle.digest, bundle.folder)
+        link_bundle(self.bundles, bundle.digest, bundle.folder, bundle.proven)
         return primary_changed(self.admin, name, bundle.digest, bundle.version)
 
     def wait(self) -> int:
@@ -116,7 +121,7 @@ def start_server(
     state = state.resolve()
     linked = state / "bundles"
     for bundle in bundles.values():
-        link_bundle(linked, bundle.digest, bundle.folder)
+        link_bundle(linked, bundle.digest, bundle.folder, bundle.proven)
     scratch = tempfile.TemporaryDirectory(prefix="afterfit-")
     settings = _settings(bundles, config, state, Path(scratch.name))
     try:
@@ -128,8 +133,11 @@ def start_server(
     return ServerHandle(process, ready["url"], admin, linked, scratch)
 
 
-def link_bundle(bundles: Path, digest: str, folder: Path) -> Path:
-    """Return ``bundles/DIGEST``, a link to the folder; raises IntegrityError for another digest."""
+def link_bundle(bundles: Path, digest: str, folder: Path, proven: Proven | None = None) -> Path:
+    """Return ``bundles/DIGEST``, a link to the folder; raises IntegrityError for another digest.
+
+    What it was proven on is written beside it.
+    """
     folder = folder.resolve()
     found = Bundle(folder).digest
     if found != digest:
@@ -144,6 +152,8 @@ def link_bundle(bundles: Path, digest: str, folder: Path) -> Path:
     if link.resolve() != folder:
         link.unlink(missing_ok=True)
         link.symlink_to(folder, target_is_directory=True)
+    if proven is not None:
+        write_atomic(proven_file(link), proven.encode())
     return link
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import platform
 import subprocess
@@ -10,6 +9,9 @@ from functools import cache
 from pathlib import Path
 
 from afterfit.records.record import Environment
+from afterfit.runtime.processor import processor, version_of
+
+__all__ = ["PACKAGES", "current_environment", "usable_cores", "version_of"]
 
 PACKAGES = (
     "catboost",
@@ -32,17 +34,13 @@ PACKAGES = (
 )
 """The distributions whose version can change what a step measures."""
 
-CPU_FEATURES = (
-    *("avx", "avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_int8", "avx_vnni"),
-    *("fma", "sse4_2", "asimddp", "i8mm"),
-)
 _GIT_SECONDS = 5.0
 
 
 @cache
 def current_environment() -> Environment:
     """Return the environment of this process; the first call takes some milliseconds."""
-    model, features = _cpu()
+    model, features = processor()
     commit, dirty = _git(Path.cwd())
     return Environment(
         afterfit=version_of("afterfit") or "0+unknown",
@@ -57,34 +55,11 @@ def current_environment() -> Environment:
     )
 
 
-def version_of(distribution: str) -> str:
-    """Return the installed version of a distribution, or an empty string."""
-    try:
-        return importlib.metadata.version(distribution)
-    except importlib.metadata.PackageNotFoundError:
-        return ""
-
-
 def usable_cores() -> int:
     """Return the number of CPU cores this process may use, at least 1."""
     if hasattr(os, "sched_getaffinity"):
         return max(1, len(os.sched_getaffinity(0)))
     return max(1, os.cpu_count() or 1)
-
-
-def _cpu() -> tuple[str, tuple[str, ...]]:
-    """Return the CPU's model name and the instruction sets that matter; Linux knows most."""
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return platform.processor() or platform.machine(), ()
-    fields: dict[str, str] = {}
-    for line in text.splitlines():
-        key, _, value = line.partition(":")
-        fields.setdefault(key.strip(), value.strip())
-    flags = set(fields.get("flags", fields.get("Features", "")).split())
-    model = fields.get("model name", platform.machine())
-    return model, tuple(name for name in CPU_FEATURES if name in flags)
 
 
 def _git(folder: Path) -> tuple[str, bool]:

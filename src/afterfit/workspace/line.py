@@ -255,7 +255,8 @@ class Line:
         state = Path(tempfile.mkdtemp(prefix="afterfit-serve-"))
         folder = self.bundle.folder
         try:
-            bundle = ServedBundle(0, self.bundle.digest, folder)
+            proven = self.optimized.proven(self.bundle.digest)
+            bundle = ServedBundle(0, self.bundle.digest, folder, proven)
             with (
                 (state / "server.log").open("wb") as log,
                 start_server({self.name: bundle}, config, state, log=log) as server,

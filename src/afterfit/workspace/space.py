@@ -40,6 +40,7 @@ from afterfit.store.environment import current_environment
 from afterfit.store.files import file_lock, os_errors
 from afterfit.store.records import RecordStore, in_envelope
 from afterfit.workspace.age import expired, explained, max_age
+from afterfit.workspace.proven import proven_of
 from afterfit.workspace.sources import Told, sources_of
 
 if TYPE_CHECKING:
@@ -240,7 +241,8 @@ class Workspace:
     def version(self, ref: str) -> ServedBundle:
         """Return the version that ``ref`` names, checked out on this machine and verified."""
         found = self.registry.resolve(ref)
-        return ServedBundle(found.number, found.digest, self.registry.checkout(found))
+        folder = self.registry.checkout(found)
+        return ServedBundle(found.number, found.digest, folder, proven_of(self.folder, found))
 
     def load(self, ref: str, *, events: bool = True) -> EmbeddedModel:
         """Return a version to be asked in this process: validation and events as when served."""
@@ -278,7 +280,9 @@ class Workspace:
         started = time.monotonic()
         self.progress.step("package")
         found = self.registry.resolve(ref)
-        config = msgspec.structs.replace(config, name=found.name, number=found.number)
+        proven = proven_of(self.folder, found)
+        told = {"name": found.name, "number": found.number, "proven": proven}
+        config = msgspec.structs.replace(config, **told)
         bundle = Bundle(self.registry.checkout(found))
         record = package_for(destination, bundle, folder, config)
         return self.keep(record, started=started)

@@ -1,0 +1,32 @@
+"""What the variant of a version was proven on, as its records tell."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+
+from afterfit.core.proof import Proven
+from afterfit.errors import IntegrityError, NotFoundError
+from afterfit.records.optimize import OptimizeRecord
+from afterfit.registry.version import Version
+from afterfit.store.records import RecordStore
+
+__all__ = ["proven_of"]
+
+
+def proven_of(workspace: Path, version: Version) -> Proven | None:
+    """Return what a version was proven on; None where no record of it can be read.
+
+    Nothing of it decides what is answered, so a server does not wait for it.
+    """
+    try:
+        return _told(workspace, version.evidence.get("optimize", ""), version.digest)
+    except (NotFoundError, IntegrityError):
+        return None
+
+
+# Whoever follows an alias asks twice a second.
+@lru_cache(maxsize=64)
+def _told(workspace: Path, record: str, bundle: str) -> Proven | None:
+    body = RecordStore(workspace).get(record).body if record else None
+    return body.proven(bundle) if isinstance(body, OptimizeRecord) else None
