@@ -74,6 +74,7 @@ class CatboostModel:
         self.own_labels = hints.own_labels
         self._hints = hints
         self._loss = loss_of(model)
+        self._threads = -1  # as many as there are
         self._task = _task(self._loss, model)
         names = tuple(map(str, model.feature_names_))
         self._n_features = len(names)
@@ -125,11 +126,17 @@ class CatboostModel:
         """Return the classes of CatBoost's own labels, int64 of [n]; None for a regression."""
         return None if self._task == "regression" else self._decided(self.table(frame))
 
+    def limit_threads(self, threads: int) -> None:
+        """Compute with so many threads."""
+        self._threads = threads
+
     def _ask(self, rows: Any, kind: str) -> np.ndarray:
         from catboost import CatBoost, CatBoostError
 
         try:
-            answer = CatBoost.predict(self.estimator, rows, prediction_type=kind)
+            answer = CatBoost.predict(
+                self.estimator, rows, prediction_type=kind, thread_count=self._threads
+            )
         except (CatBoostError, TypeError) as error:
             raise InputError(
                 "CatBoost cannot take these rows",
@@ -141,7 +148,10 @@ class CatboostModel:
     def _decided(self, rows: Any) -> np.ndarray:
         from catboost import CatBoost
 
-        labels = np.asarray(CatBoost.predict(self.estimator, rows, prediction_type="Class"))
+        answer = CatBoost.predict(
+            self.estimator, rows, prediction_type="Class", thread_count=self._threads
+        )
+        labels = np.asarray(answer)
         labels = labels.reshape(len(labels))
         known = {str(label): code for code, label in enumerate(self.estimator.classes_)}
         return np.array([known.get(str(label), -1) for label in labels.tolist()], dtype=np.int64)

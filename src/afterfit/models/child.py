@@ -80,7 +80,7 @@ class Child:
             self._merge(installed=imported_since(before), saved_with={})
         return {"description": self._native.description, "isolated": self.isolated}
 
-    def open(self, folder: str, variant: Any, signature: Any) -> Any:
+    def open(self, folder: str, variant: Any, signature: Any, threads: int) -> Any:
         """Return whether there is no network, after loading a variant of the files in a folder."""
         from pathlib import Path
 
@@ -88,7 +88,7 @@ class Child:
         from afterfit.runtime.predict import open_variant
 
         opened: Callable[..., Any] = load_here if variant.runtime == NATIVE else open_variant
-        self._native = opened(Path(folder), variant, signature)
+        self._native = opened(Path(folder), variant, signature, threads=threads)
         return {"isolated": self.isolated}
 
     def adopt(self, hints: Any) -> Any:

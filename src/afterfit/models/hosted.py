@@ -40,6 +40,7 @@ class HostedVariant:
             "folder": str(folder.resolve()),
             "variant": variant,
             "signature": signature,
+            "threads": threads,
         }
         self._host = Host(load, serving=serving, threads=threads)
         self._host.start()

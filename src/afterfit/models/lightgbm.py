@@ -65,6 +65,7 @@ class LightgbmModel:
         self._classes = int(head["num_class"])
         self._named = _names(booster)
         self._categorical = categories_of(booster)
+        self._threads: dict[str, int] = {}
         self.description = self._describe()
 
     def _describe(self) -> ModelDescription:
@@ -96,12 +97,18 @@ class LightgbmModel:
 
     def predict(self, frame: Frame) -> Predictions:
         """Return probabilities or values of n rows; raises InputError."""
-        answer = np.asarray(self.estimator.predict(self._rows(frame)), dtype=np.float64)
+        answer = np.asarray(
+            self.estimator.predict(self._rows(frame), **self._threads), dtype=np.float64
+        )
         if self.description.task == "binary":
             return Predictions(probabilities=np.column_stack([1.0 - answer, answer]))
         if self.description.task == "multiclass":
             return Predictions(probabilities=answer)
         return Predictions(values=answer.reshape(-1))
+
+    def limit_threads(self, threads: int) -> None:
+        """Compute with so many threads."""
+        self._threads = {"num_threads": threads}
 
     def _rows(self, frame: Frame) -> Any:
         """Return the rows as what costs the booster least: a matrix, where all are numbers."""

@@ -139,6 +139,10 @@ class TorchNative:
             )
         return answer
 
+    def limit_threads(self, threads: int) -> None:
+        """Compute with so many threads, as all networks of this process do then."""
+        _torch().set_num_threads(threads)
+
     def save(self, path: Path) -> None:
         """Raise ModelError: the file that was given is what is carried."""
         raise ModelError(

@@ -11,6 +11,7 @@ from afterfit.core.signature import Signature
 from afterfit.errors import ModelError
 from afterfit.models.hosted import HostedVariant
 from afterfit.models.native import Hints, NativeModel, Source, adapter_for_format
+from afterfit.models.threads import limit_threads
 
 __all__ = ["NATIVE", "load", "load_here"]
 
@@ -28,11 +29,13 @@ def load(folder: Path, variant: Variant, signature: Signature, threads: int = 1)
     """
     if variant.own_code:
         return HostedVariant(folder, variant, signature, threads=threads, serving=True)
-    return load_here(folder, variant, signature)
+    return load_here(folder, variant, signature, threads)
 
 
-def load_here(folder: Path, variant: Variant, signature: Signature) -> NativeModel:
-    """Return the model, loaded in this process.
+def load_here(
+    folder: Path, variant: Variant, signature: Signature, threads: int = 1
+) -> NativeModel:
+    """Return the model, loaded in this process; it computes with so many threads.
 
     Pickles and archives are audited again, with the names that were let in when the bundle was
     made. A function and a model from a notebook are code: who serves them trusts the digest. The
@@ -54,6 +57,7 @@ def load_here(folder: Path, variant: Variant, signature: Signature) -> NativeMod
     )
     native = adapter_for_format(source.format).load(source)
     _check(native.description.classes, signature)
+    limit_threads(native, threads)
     return native
 
 

@@ -64,6 +64,7 @@ class XgboostModel:
         self._objective = str(learner["objective"]["name"])
         self._classes = int(learner["learner_model_param"]["num_class"])
         self._rounds = _rounds(booster)
+        self._threads: int | None = None
         names = booster.feature_names
         self._named = tuple(map(str, names)) if names else ()
         self._categorical = categories_of(booster)
@@ -111,6 +112,11 @@ class XgboostModel:
             )
         return _read(np.asarray(answer, dtype=np.float64), self._objective)
 
+    def limit_threads(self, threads: int) -> None:
+        """Compute with so many threads, whatever the file says."""
+        self._threads = threads
+        self.estimator.set_param({"nthread": threads})
+
     def _matrix(self, frame: Frame) -> np.ndarray | None:
         """Return the rows in single precision, as XGBoost compares them; None for infinities.
 
@@ -137,9 +143,9 @@ class XgboostModel:
         categorical = {n: self._categorical[k] for n, k in pairs if k in self._categorical}
         table = to_numbers(to_pandas(frame, features, categorical=categorical))
         if not self._named:
-            return xgboost.DMatrix(table.to_numpy(dtype=np.float64))
+            return xgboost.DMatrix(table.to_numpy(dtype=np.float64), nthread=self._threads)
         table.columns = list(self._named)
-        return xgboost.DMatrix(table, enable_categorical=True)
+        return xgboost.DMatrix(table, enable_categorical=True, nthread=self._threads)
 
     def save(self, path: Path) -> None:
         """Write a ``.ubj`` or ``.json`` file."""

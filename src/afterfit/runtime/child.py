@@ -80,7 +80,7 @@ class WorkerProcess:
                 *(str(number) for number in (theirs.fileno(), *descriptors)),
                 pass_fds=(theirs.fileno(), *descriptors),
                 stdin=asyncio.subprocess.DEVNULL,
-                env={**os.environ, "ORT_DISABLE_TELEMETRY": "1"},
+                env=_environment(settings.threads),
             )
         except BaseException:
             ours.close()
@@ -187,3 +187,9 @@ class WorkerProcess:
                         f"worker {self.slot} has ended", fix="look at the server's own log"
                     )
                 )
+
+
+def _environment(threads: int) -> dict[str, str]:
+    """Return that of this process, with so many threads for the numeric libraries unless told."""
+    limits = {"OMP_NUM_THREADS": str(threads), "OPENBLAS_NUM_THREADS": str(threads)}
+    return {**limits, **os.environ, "ORT_DISABLE_TELEMETRY": "1"}
