@@ -337,11 +337,13 @@ def test_nothing_is_proposed_without_rows_or_layers_of_its_own(tmp_path: Path) -
     signature = signature_of(rows, "multiclass", (0, 1, 2))
     net = torch.nn.Sequential(torch.nn.Linear(64, 200), torch.nn.ReLU(), torch.nn.Linear(200, 3))
     native = shipped(net.eval(), signature)
-    assert list(offered(native, signature)) == [
+    found = offered(native, signature)
+    assert list(found) == [
         *(f"prune-channels-{share}" for share in (25, 50, 65)),
-        "prune-weights-90",
         *(f"prune-channels-{share}-int8" for share in (50, 65)),
+        "prune-weights-90",
     ]
+    assert [name for name, each in found.items() if each.no_faster] == ["prune-weights-90"]
     assert offered(native, signature, rows=20) == {}
     small = signature_of({f"c{i}": np.zeros(1) for i in range(4)}, "multiclass", (0, 1, 2))
     assert offered(shipped(dense_network(outputs=3), small), small) == {}

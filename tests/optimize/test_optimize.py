@@ -183,13 +183,26 @@ def test_a_wrong_conversion_is_reported_with_its_cause(
 def test_rows_that_only_the_onnx_form_answers_are_told(
     tmp_path: Path, signed: Signed, table: Callable[..., dict[str, np.ndarray]]
 ) -> None:
-    """GaussianNB refuses NaN with an error; its graph answers it, and the finding says so."""
+    """Both refuse NaN: the graph of trees gives a number, which is told; that of GaussianNB NaN.
+
+    NaN would be no answer, so what ships refuses the row as the model does.
+    """
+    from sklearn.ensemble import GradientBoostingClassifier
     from sklearn.naive_bayes import GaussianNB
 
     frame = {name: table(holes=False)[name] for name in ("income", "ratio")}
-    estimator = GaussianNB().fit(to_pandas(frame, tuple(frame)), (frame["ratio"] > 0).astype(int))
-    done, _ = run(estimator, signed(frame, "binary", (0, 1)), frame, tmp_path)
+    rows, truth = to_pandas(frame, tuple(frame)), (frame["ratio"] > 0).astype(int)
+    signature = signed(frame, "binary", (0, 1))
+    trees = GradientBoostingClassifier(n_estimators=5).fit(rows, truth)
+    done, _ = run(trees, signature, frame, tmp_path)
     assert codes_of(done)["O007"] == "tip"
+    assert done.record.variant.output is not None
+    assert done.record.variant.output.refuses_nan is not True
+    done, _ = run(GaussianNB().fit(rows, truth), signature, frame, tmp_path)
+    assert "O007" not in codes_of(done)
+    assert codes_of(done)["O006"] == "passed"
+    assert done.record.variant.output is not None
+    assert done.record.variant.output.refuses_nan is True
 
 
 def test_the_same_model_gives_the_same_files(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
-from tests.optimize.traps import outcome_of
+from tests.optimize.traps import Outcome, outcome_of
 
 from afterfit.core.frame import Frame
 from afterfit.core.signature import Signature
@@ -22,6 +23,13 @@ def trials_of(model: Any, signature: Signature, frame: Frame) -> tuple[Trial, li
     """What the common converters' way came to, and the whole ladder."""
     outcome = outcome_of(model, signature, frame)
     return outcome.library, outcome.ladder
+
+
+def rejection(outcome: Outcome, trials: list[Trial]) -> str:
+    """What a person is told of these trials where none of them is exact: one line of O002."""
+    (text,) = [finding.message for finding in outcome.told(trials) if finding.code == "O002"]
+    assert "\n" not in text
+    return text
 
 
 def numbers(rows: int = 1500, seed: int = 0) -> dict[str, np.ndarray]:
@@ -39,10 +47,14 @@ def test_categories_of_histogram_boosting(fitted: Fit) -> None:
     truth = (np.isin(frame["kind"], [1, 3, 6, 8]) ^ (frame["x0"] > 0)).astype(int)
     estimator = HistGradientBoostingClassifier(max_iter=20, categorical_features=[4])
     model, signature = fitted(estimator, frame, truth, "binary")
-    library, ladder = trials_of(model, signature, frame)
-    assert library.status in ("rejected", "not_available")
-    assert ladder[-1].status == "exact"
-    assert any("categories" in reason for reason in known_traps(model.native))
+    outcome = outcome_of(model, signature, frame)
+    assert outcome.library.status in ("rejected", "not_available")
+    assert outcome.ladder[-1].status == "exact"
+    (told,) = outcome.texts("O006")
+    assert told == (
+        "column `kind`: common converters read the categories of HistGradientBoosting as numbers; "
+        "repaired: the graph asks whether a value is one of a set of categories"
+    )
 
 
 def test_forest_trained_with_missing_values(fitted: Fit) -> None:
@@ -53,10 +65,19 @@ def test_forest_trained_with_missing_values(fitted: Fit) -> None:
     truth = (frame["x0"] > 0).astype(int)
     frame["x0"] = np.where(np.arange(1500) % 4 == 0, np.nan, frame["x0"])
     model, signature = fitted(RandomForestClassifier(20, random_state=0), frame, truth, "binary")
-    library, ladder = trials_of(model, signature, frame)
+    outcome = outcome_of(model, signature, frame)
+    library = outcome.library
     assert library.status == "rejected"
     assert sum(judgement.parity.flips for judgement in library.judgements) > 0
-    assert ladder[-1].status == "exact"
+    assert outcome.ladder[-1].status == "exact"
+    (told,) = outcome.texts("O006")
+    assert told == (
+        "column `x0`: common converters lose which way a forest sends NaN; "
+        "repaired: each node of the graph keeps its side for NaN"
+    )
+    told = rejection(outcome, [library])
+    assert "the worst row agrees once x0 has another value" in told
+    assert "the model ships as it is. Known cause: column `x0`: common converters lose" in told
 
 
 def test_linear_trees_of_lightgbm_ship_as_they_are(fitted: Fit) -> None:
@@ -66,11 +87,13 @@ def test_linear_trees_of_lightgbm_ship_as_they_are(fitted: Fit) -> None:
     truth = (frame["x0"] + frame["x1"] / 10 > 0).astype(int)
     estimator = lightgbm.LGBMClassifier(n_estimators=15, linear_tree=True, verbose=-1)
     model, signature = fitted(estimator, frame, truth, "binary")
-    library, ladder = trials_of(model, signature, frame)
-    assert library.status == "rejected"
-    assert {trial.status for trial in ladder} == {"rejected", "not_available"}
-    assert "rows beyond the tolerance" in library.why
-    assert any("linear_tree" in reason for reason in known_traps(model.native))
+    outcome = outcome_of(model, signature, frame)
+    assert outcome.library.status == "rejected"
+    assert {trial.status for trial in outcome.ladder} == {"rejected", "not_available"}
+    assert "rows beyond the tolerance" in outcome.library.why
+    told = rejection(outcome, outcome.ladder)
+    assert "held-out rows" in told
+    assert "the model ships as it is. Known cause: ONNX's trees have a number in each" in told
 
 
 def test_scaled_integers_on_the_thresholds_of_a_forest(fitted: Fit) -> None:
@@ -84,10 +107,51 @@ def test_scaled_integers_on_the_thresholds_of_a_forest(fitted: Fit) -> None:
     truth = (frame["k0"] + frame["k1"] + rng.normal(size=1500) * 10 > 60).astype(int)
     estimator = make_pipeline(StandardScaler(), RandomForestClassifier(30, random_state=0))
     model, signature = fitted(estimator, frame, truth, "binary")
-    library, ladder = trials_of(model, signature, frame)
-    assert library.status == "rejected"
-    assert ladder[-1].status == "exact"
-    assert ladder[-1].attempt.precision == "float64"
+    outcome = outcome_of(model, signature, frame)
+    assert outcome.library.status == "rejected"
+    assert outcome.ladder[-1].status == "exact"
+    assert outcome.ladder[-1].attempt.precision == "float64"
+    (told,) = outcome.texts("O006")
+    cause = "whole numbers sit on the trees' thresholds after StandardScaler"
+    assert told.startswith("columns `k0`, `k1`, ")
+    assert f"{cause}, where the last digit of single precision decides; repaired: " in told
+    assert told.endswith("the graph scales and compares in double precision, as the model does")
+    rejected = rejection(outcome, [outcome.library])
+    assert "the worst row agrees once k" in rejected
+    assert cause in rejected
+
+
+def test_fractions_behind_a_scaler_are_on_no_threshold(fitted: Fit) -> None:
+    """Where no threshold is a whole number, nothing is claimed to have been repaired."""
+    from sklearn.ensemble import RandomForestClassifier
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    frame = {name: values for name, values in numbers(600).items() if name in {"x0", "x1"}}
+    truth = (frame["x0"] > 0.1).astype(int)
+    estimator = make_pipeline(StandardScaler(), RandomForestClassifier(5, random_state=0))
+    model, signature = fitted(estimator, frame, truth, "binary")
+    outcome = outcome_of(model, signature, frame)
+    assert outcome.ships == "onnx-float64"
+    assert outcome.texts("O006") == []
+    (trap,) = known_traps(model.native, signature)
+    assert str(trap) == "values may fall on the trees' thresholds after StandardScaler"
+
+
+def test_where_another_converter_is_exact_it_is_told_which_and_why(fitted: Fit) -> None:
+    """The form that was not exact is named with its rows, and the one that was taken."""
+    from sklearn.linear_model import LogisticRegression
+
+    frame = numbers(400)
+    model, signature = fitted(LogisticRegression(), frame, (frame["x0"] > 0).astype(int), "binary")
+    outcome = outcome_of(model, signature, frame)
+    assert outcome.library.status == "exact", outcome.library.why
+    first = replace(outcome.ladder[0], status="rejected", why="edge rows: x1: missing")
+    told = rejection(outcome, [first, outcome.library])
+    assert told == (
+        "onnx-float64 answers otherwise (edge rows: x1: missing); "
+        "another converter is exact and was taken: library"
+    )
 
 
 def test_isotonic_calibration_over_a_forest(fitted: Fit) -> None:
@@ -100,10 +164,12 @@ def test_isotonic_calibration_over_a_forest(fitted: Fit) -> None:
     forest = RandomForestClassifier(10, random_state=0)
     estimator = CalibratedClassifierCV(forest, method="isotonic", cv=2)
     model, signature = fitted(estimator, frame, truth, "multiclass")
-    library, ladder = trials_of(model, signature, frame)
-    assert library.status == "rejected"
+    outcome = outcome_of(model, signature, frame)
+    ladder = outcome.ladder
+    assert outcome.library.status == "rejected"
     assert all(trial.status != "exact" or trial.attempt.trees == "exact" for trial in ladder)
-    assert any("isotonic" in reason for reason in known_traps(model.native))
+    told = rejection(outcome, [outcome.library])
+    assert "Known cause: isotonic calibration is a staircase" in told
 
 
 def test_binary_discriminant_analysis(fitted: Fit) -> None:
@@ -113,8 +179,10 @@ def test_binary_discriminant_analysis(fitted: Fit) -> None:
     frame = numbers(400)
     truth = (frame["x0"] + np.random.default_rng(2).normal(size=400) > 0).astype(int)
     model, signature = fitted(LinearDiscriminantAnalysis(), frame, truth, "binary")
-    _, ladder = trials_of(model, signature, frame)
-    assert [trial.status for trial in ladder] == ["rejected", "rejected"]
+    outcome = outcome_of(model, signature, frame)
+    assert [trial.status for trial in outcome.ladder] == ["rejected", "rejected"]
+    told = rejection(outcome, outcome.ladder)
+    assert "the model ships as it is. Known cause: skl2onnx applies softmax where" in told
 
 
 def test_a_plain_booster_in_single_precision_fails_beside_its_thresholds(fitted: Fit) -> None:

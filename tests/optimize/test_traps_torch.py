@@ -10,6 +10,7 @@ from tests.models.networks import torch_or_skip
 from tests.optimize.conftest import InProcess, signature_of
 from tests.optimize.traps import outcome_of
 
+from afterfit.errors import InputError
 from afterfit.models.native import Hints, adapter_for_object
 from afterfit.runtime.onnx import OnnxModel
 
@@ -60,6 +61,26 @@ def test_weights_are_in_the_graphs_own_file() -> None:
     graph = onnx.load_model_from_string(made.data).graph
     assert not any(tensor.external_data for tensor in graph.initializer)
     assert len(made.data) > 4 * (4 * 600 + 600 + 600 * 2)
+
+
+def test_a_hole_is_refused_by_the_graph_as_by_the_network() -> None:
+    """A network raises where it gives NaN; its graph would answer NaN without a word."""
+    model, signature = wrapped(dense())
+    outcome = outcome_of(model, signature, numbers())
+    assert outcome.ships == "onnx-float32"
+    made = outcome.ladder[-1].converted
+    assert made is not None
+    assert made.output is not None
+    assert made.output.refuses_nan is True
+    frame = numbers(4)
+    frame["x2"][3] = np.nan
+    variant = OnnxModel(made.data, made.inputs, made.output, signature.classes)
+    with pytest.raises(InputError, match="no number"):
+        model.predict(frame)
+    with pytest.raises(InputError, match=r"\$\.rows\[3\]"):
+        variant.predict(frame)
+    assert any("are refused, as the model refuses them" in t for t in outcome.texts("O006"))
+    assert outcome.texts("O007") == []
 
 
 def test_an_if_that_depends_on_the_data_ships_as_it_is() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from afterfit.core.dataset import Dataset
@@ -34,6 +34,8 @@ class Outcome:
     library: Trial
     ladder: list[Trial]
     found: list[Finding]
+    model: Any
+    signature: Signature
 
     @property
     def ships(self) -> str:
@@ -43,8 +45,18 @@ class Outcome:
 
     @property
     def message(self) -> str:
-        """What a person is told."""
+        """What a person is told first."""
         return self.found[0].message
+
+    def told(self, trials: list[Trial]) -> list[Finding]:
+        """What would be told of these trials, the last of which is exact unless none is."""
+        exact = trials[-1] if trials[-1].status == "exact" else None
+        timings: dict[str, Any] = {"native": {}, "onnx": {}}
+        return judged(self.model, trials, exact, timings, QUICK, signature=self.signature)
+
+    def texts(self, code: str) -> list[str]:
+        """The messages of the findings with a code."""
+        return [finding.message for finding in self.found if finding.code == code]
 
 
 def outcome_of(model: Any, signature: Signature, frame: Frame) -> Outcome:
@@ -53,8 +65,5 @@ def outcome_of(model: Any, signature: Signature, frame: Frame) -> Outcome:
     answers = [answers_of(model, rows) for rows in evidence_rows(model, signature, data, QUICK)]
     library = try_attempt(model, signature, LIBRARY, answers, missing_marker(data), QUICK)
     ladder = climb(model, model.call(f"{CONVERT}:attempts"), signature, data, QUICK, SILENT)
-    if ladder[-1].status == "exact":
-        return Outcome(library, ladder, [])
-    timings: dict[str, Any] = {"native": {}, "onnx": {}}
-    found = judged(model, ladder, None, timings, QUICK)
-    return Outcome(library, ladder, found)
+    outcome = Outcome(library, ladder, [], model, signature)
+    return replace(outcome, found=outcome.told(ladder))

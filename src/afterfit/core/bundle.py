@@ -92,11 +92,14 @@ class GraphOutput(msgspec.Struct, frozen=True, kw_only=True):
     ``scores`` and ``score`` are the same before a softmax and a sigmoid, which are then added.
     ``zipmap``: a list of {class: p}. ``label``: [n] labels. ``value``: [n] or [n, 1] numbers.
     ``label`` names a second output that holds labels, where the graph decides them by itself.
+    ``refuses_nan`` says that the model refuses rows for which the graph answers NaN, so that they
+    must be refused.
     """
 
     name: str
     form: Literal["matrix", "positive", "scores", "score", "zipmap", "label", "value"]
     label: str | msgspec.UnsetType = msgspec.UNSET
+    refuses_nan: bool | msgspec.UnsetType = msgspec.UNSET
 
 
 class Variant(msgspec.Struct, frozen=True, kw_only=True):

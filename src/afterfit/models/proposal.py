@@ -25,7 +25,8 @@ class Proposal(msgspec.Struct, frozen=True, kw_only=True):
     (for ``quantize``: its exact graph, or the one nearest to it). ``exact`` says that it should
     answer as the model does, so it is judged by parity and not by a certificate. ``needs`` lists
     what it cannot be made without. ``seconds`` is what making it is expected to take, and ``told``
-    one line for people.
+    one line for people. ``no_faster`` says why it computes as much as what it is made of: it counts
+    for its size alone, whatever was timed.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Proposal(msgspec.Struct, frozen=True, kw_only=True):
     needs: tuple[Literal["rows", "labels", "code"], ...] = ()
     seconds: float = 5.0
     told: str = ""
+    no_faster: str = ""
 
 
 class Propose(Protocol):

@@ -16,10 +16,10 @@ from afterfit.optimize.certify import Judge, why_not
 from afterfit.optimize.config import OptimizeConfig
 from afterfit.optimize.latency import Timings, prefers_onnx, speedup
 from afterfit.optimize.search import Candidate, answers_of_graph
-from afterfit.records.optimize import VariantReport, VariantStatus
+from afterfit.records.optimize import Guard, VariantReport, VariantStatus
 from afterfit.records.record import Environment
 
-__all__ = ["GAIN", "best", "certified", "gain", "with_front"]
+__all__ = ["GAIN", "best", "certified", "gain", "no_faster", "with_front"]
 
 GAIN = 1.1
 """So many times better must a lossy variant be than the best exact one to be worth a loss."""
@@ -59,12 +59,15 @@ def certified(
             return gain(candidate.times, size, native_size, config)
         return incumbent * gain({**candidate.times, "native": beside}, size, native_size, config)
 
-    worth = [c for c in candidates if c.eligible and gained(c) >= GAIN * incumbent]
+    meant = [c for c in candidates if c.eligible and (_by_size(config) or not c.proposal.no_faster)]
+    worth = [c for c in meant if gained(c) >= GAIN * incumbent]
     worth = [c for c in worth if prefers_onnx(c.times, sorted(c.times["onnx"]), config)]
     chosen = sorted(worth, key=lambda c: _rank(gained(c), c.drop or 0.0))[: config.certify]
     names = [c.name for c in chosen]
     told = [
-        _certify(c, judge, env, len(chosen)) if c.name in names else _left(c, worth, incumbent)
+        _certify(c, judge, env, len(chosen))
+        if c.name in names
+        else _left(c, worth, incumbent, config)
         for c in candidates
     ]
     return sorted(told, key=lambda c: names.index(c.name) if c.name in names else len(names))
@@ -83,8 +86,10 @@ def _certify(candidate: Candidate, judge: Judge, env: Environment, count: int) -
         answers = answers_of_graph(made, judge.signature, judge.part.frame)
     except AfterfitError as error:
         return replace(candidate, status="not_available", why=f"cannot be used: {brief(error)}")
+    given = judge.certificate(answers, candidate.artifact, count)
     found = msgspec.structs.replace(
-        judge.certificate(answers, candidate.artifact, count),
+        given,
+        guards=(*given.guards, *_at_the_edges(candidate, judge.config)),
         runtime=f"onnxruntime {env.packages.get('onnxruntime', '')}".strip(),
         cpu_features=env.cpu_features,
     )
@@ -92,9 +97,42 @@ def _certify(candidate: Candidate, judge: Judge, env: Environment, count: int) -
     return replace(candidate, status=status, why=why_not(found), certificate=found)
 
 
-def _left(candidate: Candidate, worth: Sequence[Candidate], incumbent: float) -> Candidate:
+def _at_the_edges(candidate: Candidate, config: OptimizeConfig) -> list[Guard]:
+    """Return the guard that held before: what it fails never comes to a certificate."""
+    tried = candidate.edges
+    if tried is None or tried.differ is None:
+        return []
+    limit, n = config.max_edge_flips, tried.rows
+    return [Guard(name="edge_flips", value=tried.differ, limit=limit, held=True, n=n)]
+
+
+def _by_size(config: OptimizeConfig) -> bool:
+    return config.goal == "size"
+
+
+def no_faster(candidate: Candidate) -> str:
+    """Return how fast a variant is that computes as much as before, and why; n are calls."""
+    why = candidate.proposal.no_faster
+    times, beside = candidate.times.get("onnx", {}), candidate.times.get("exact", {})
+    known = sorted(set(times) & set(beside))
+    if not known:
+        return f"1.00 times as fast as the whole network, as {why}"
+    rows = known[0]
+    ratio = float(np.median(beside[rows]) / np.median(times[rows]))
+    unit = "row" if rows == 1 else "rows"
+    return (
+        f"1.00 times as fast as the whole network, as {why} (measured: {ratio:.2f} times, "
+        f"{rows} {unit}, n = {len(times[rows])})"
+    )
+
+
+def _left(
+    candidate: Candidate, worth: Sequence[Candidate], incumbent: float, config: OptimizeConfig
+) -> Candidate:
     if not candidate.eligible:
         return candidate
+    if candidate.proposal.no_faster and not _by_size(config):
+        return replace(candidate, why=f"{no_faster(candidate)}; it counts for --goal size alone")
     if any(candidate.name == other.name for other in worth):
         return replace(
             candidate,

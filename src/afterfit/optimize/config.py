@@ -29,7 +29,9 @@ class OptimizeConfig(msgspec.Struct, frozen=True, kw_only=True):
     tried. ``max_drop`` is the largest loss of ``metric`` (by default accuracy, for a regression
     mae) that may be certified, a share of the model's own value for metrics in the target's
     unit; ``alpha`` the chance to certify one that loses more. At most ``certify`` variants are
-    certified. ``max_flips`` and ``max_miscalibration`` are the guards' limits.
+    certified. ``max_flips`` and ``max_miscalibration`` are the guards' limits; ``max_edge_flips``
+    is the share of rows at the edges (missing, unseen and extreme values) that a lossy variant may
+    decide otherwise: of a regression, by more than half the spread of its usual answers.
     """
 
     seed: int = 0
@@ -46,6 +48,7 @@ class OptimizeConfig(msgspec.Struct, frozen=True, kw_only=True):
     certify: int = 3
     max_flips: float = 0.10
     max_miscalibration: float = 0.02
+    max_edge_flips: float = 0.20
 
     @property
     def rows(self) -> int:

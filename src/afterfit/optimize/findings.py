@@ -11,6 +11,7 @@ __all__ = [
     "FormBySize",
     "LossyCertified",
     "LossyRefused",
+    "NoFaster",
     "NotConverted",
     "NotEqual",
     "ProvenEqual",
@@ -252,4 +253,20 @@ class FormBySize(Check):
 
     code = "O015"
     title = "Each size of call has its fastest form"
+    severity = "info"
+
+
+class NoFaster(Check):
+    """A variant that is smaller computes as much as before, so it was judged by its size alone.
+
+    What it looks for: Variants with weights that are zero, in a file that leaves them out.
+    Why it matters: A file a fifth as large looks like a faster model and is none: ONNX Runtime
+    multiplies with zeros as with other numbers. Only fewer channels are fewer multiplications.
+    Example: prune-weights-90: 232 KB in place of 1,087 KB, and 1.00 times as fast.
+    Fix: None needed. To ship the smallest form: ``--goal size``; for speed, the variants
+    ``prune-channels-*``.
+    """
+
+    code = "O016"
+    title = "What is smaller is faster too"
     severity = "info"

@@ -8,7 +8,9 @@ import msgspec
 import numpy as np
 
 from afterfit.core.finding import Finding
+from afterfit.core.signature import Signature
 from afterfit.models.booster_direct import DIRECT
+from afterfit.models.convert_known import Trap
 from afterfit.models.loaded import LoadedModel
 from afterfit.optimize import findings
 from afterfit.optimize.config import OptimizeConfig
@@ -28,12 +30,15 @@ def judged(
     timings: Timings,
     config: OptimizeConfig,
     ships: Shipped | None = None,
+    *,
+    signature: Signature,
 ) -> list[Finding]:
     """Return every finding of the step, from all trials and the one that is exact, if any.
 
     Without ``ships`` the model ships as it is.
     """
-    found = _of_graphs(model, trials, exact, timings, config, ships)
+    traps = _traps(model, trials, signature)
+    found = _of_graphs(model, trials, exact, timings, config, ships, traps)
     return found if ships is None else [*found, *_bare(timings, ships), *_by_size(timings, ships)]
 
 
@@ -44,6 +49,7 @@ def _of_graphs(
     timings: Timings,
     config: OptimizeConfig,
     ships: Shipped | None,
+    traps: list[Trap],
 ) -> list[Finding]:
     bare = ships is not None and ships.regime.small == "direct"
     instead = "its booster ships by itself" if bare else AS_IS
@@ -51,14 +57,43 @@ def _of_graphs(
         return [_no_way(model, instead)]
     if exact is None:
         return [
-            *_rejections(model, trials, instead),
+            *_rejections(trials, instead, traps),
             *_failures(trials, instead),
             *_not_reached(trials, instead),
         ]
     speed = _speed(
         exact, timings, config, ships_onnx=ships is not None and ships.onnx, instead=instead
     )
-    return [_proven(exact), *_repairs(exact), *_anyway(exact), speed]
+    other = f"another converter is exact and was taken: {exact.attempt.name}"
+    return [
+        _proven(exact),
+        *(_rejections(trials, other, traps) if _by_library(exact) else []),
+        *(_averted(exact, traps) if not _by_library(exact) else []),
+        *_repairs(exact),
+        *_anyway(exact),
+        speed,
+    ]
+
+
+def _by_library(exact: Trial) -> bool:
+    return exact.attempt.trees == "library"
+
+
+def _traps(model: LoadedModel, trials: list[Trial], signature: Signature) -> list[Trap]:
+    """Return why converters may get the model wrong, where one was tried."""
+    if not any(trial.judgements for trial in trials):
+        return []
+    found: list[Trap] = model.call("afterfit.models.convert_known:known_traps", signature=signature)
+    return found
+
+
+def _averted(exact: Trial, traps: list[Trap]) -> list[Finding]:
+    """Return a finding for each cause of wrong answers that the exact way has no part in."""
+    return [
+        findings.Repaired.passed(f"{trap}; repaired: {trap.repair}", where=exact.attempt.name)
+        for trap in traps
+        if trap.repair
+    ]
 
 
 def _bare(timings: Timings, ships: Shipped) -> list[Finding]:
@@ -109,17 +144,20 @@ def _no_way(model: LoadedModel, instead: str) -> Finding:
     return findings.NotConverted.not_applicable(text)
 
 
-def _rejections(model: LoadedModel, trials: list[Trial], instead: str) -> list[Finding]:
+def _rejections(trials: list[Trial], instead: str, traps: list[Trap]) -> list[Finding]:
     rejected = [trial for trial in trials if trial.status == "rejected"]
     if not rejected:
         return []
-    traps: list[str] = model.call("afterfit.models.convert_known:known_traps")
-    known = f". Known cause: {'; '.join(traps)}" if traps else ""
+    known = f". Known cause: {'; '.join(map(str, traps))}" if traps else ""
     worst = rejected[0]
     text = f"{worst.attempt.name} answers otherwise ({worst.why}); {instead}{known}"
     return [
         findings.NotEqual.tip(
-            text, where=trial.attempt.name, beyond=_beyond(trial), n=trial.compared, known=traps
+            text,
+            where=trial.attempt.name,
+            beyond=_beyond(trial),
+            n=trial.compared,
+            known=[str(trap) for trap in traps],
         )
         for trial in rejected[:1]
     ]

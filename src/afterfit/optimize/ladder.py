@@ -16,7 +16,15 @@ from afterfit.errors import AfterfitError, ModelError
 from afterfit.models.convert import Attempt, Converted
 from afterfit.models.timebox import Asked, TimeOverError
 from afterfit.optimize.config import OptimizeConfig
-from afterfit.optimize.parity import Answers, Judgement, answers_of, blame, compare, is_exact
+from afterfit.optimize.parity import (
+    Answers,
+    Judgement,
+    answers_of,
+    blame,
+    compare,
+    is_exact,
+    refusing,
+)
 from afterfit.optimize.rows import RowSet, edge_rows, held_out_rows, threshold_rows
 from afterfit.records.optimize import VariantReport, VariantStatus
 from afterfit.runtime.onnx import OnnxModel
@@ -118,6 +126,7 @@ def try_attempt(
         compare(variant, known, signature, config.tolerance, scale) for known in answers
     )
     if is_exact(judgements):
+        converted = refusing(converted, answers, sum(j.nan_refused for j in judgements))
         return Trial(attempt, "exact", "", converted, judgements)
     why = _why(model, variant, answers, judgements, config)
     return Trial(attempt, "rejected", why, converted, judgements)

@@ -18,8 +18,9 @@ from afterfit.models.proposal import Proposal
 from afterfit.models.timebox import TimeOverError
 from afterfit.optimize import findings
 from afterfit.optimize.certify import Judge, main_metric
-from afterfit.optimize.choose import best, certified
+from afterfit.optimize.choose import best, certified, no_faster
 from afterfit.optimize.config import OptimizeConfig
+from afterfit.optimize.edges import edges_of
 from afterfit.optimize.latency import metrics_of
 from afterfit.optimize.made import NOTHING_KEPT, Kept
 from afterfit.optimize.search import Candidate, Room, search
@@ -104,7 +105,8 @@ def lossy_variants(
     selecting = Judge(signature, parts.selection, model.predict(parts.selection.frame), config)
     last = Judge(signature, parts.certification, model.predict(parts.certification.frame), config)
     room = Room(model, signature, parts, selecting, config, deadline, means.kept, progress)
-    room = replace(room, beside=incumbent.exact)
+    edges = edges_of(model, signature, parts.selection.frame, selecting.native, config)
+    room = replace(room, beside=incumbent.exact, edges=edges)
     proposals, absent = _proposals(room, means.proposers)
     found = search(room, proposals, incumbent.graph)
     told = certified(
@@ -120,7 +122,14 @@ def lossy_variants(
     missing = [findings.TechniqueAbsent.tip(text) for text in absent]
     return Lossy(
         candidates=tuple(told),
-        findings=(*_verdict(told, chosen), *_cut(cut, told), *missing, *notes),
+        findings=(
+            *_verdict(told, chosen),
+            *_anyway(chosen),
+            *_cut(cut, told),
+            *_slow(told, config),
+            *missing,
+            *notes,
+        ),
         metrics=_metrics(chosen),
         chosen=chosen,
         cut=bool(cut) or found.interrupted,
@@ -191,6 +200,28 @@ def _cut(cut: Sequence[Candidate], told: Sequence[Candidate]) -> list[Finding]:
     return [findings.SearchCut.skipped(text, fix=fix)]
 
 
+def _anyway(chosen: Candidate | None) -> list[Finding]:
+    """Return a finding where what ships answers rows that the model refuses."""
+    count = chosen.edges.answered_refused if chosen and chosen.edges else 0
+    if chosen is None or not count:
+        return []
+    text = f"{count} edge rows get an answer from {chosen.name} and an error from the model"
+    fix = 'say in the pipeline what an unknown value means: handle_unknown="ignore"'
+    return [findings.AnswersRefusedRows.tip(text, where=chosen.name, fix=fix, n=count)]
+
+
+def _slow(told: Sequence[Candidate], config: OptimizeConfig) -> list[Finding]:
+    """Return a finding for each variant that was made and can be smaller only."""
+    found = []
+    for one in told:
+        if one.proposal.no_faster and one.converted is not None:
+            size = len(one.converted.data)
+            text = f"{one.name}: {size:,} bytes, and {no_faster(one)}"
+            fix = "" if config.goal == "size" else "--goal size"
+            found.append(findings.NoFaster.tip(text, where=one.name, fix=fix))
+    return found
+
+
 def _metrics(chosen: Candidate | None) -> tuple[Metric, ...]:
     if chosen is None or chosen.certificate is None:
         return ()
@@ -215,6 +246,9 @@ def _report(candidate: Candidate, n: int) -> VariantReport:
         found.append(Metric(name="drop", value=candidate.drop, n=n, scope="selection"))
     if candidate.flip_rate is not None:
         found.append(Metric(name="flip_rate", value=candidate.flip_rate, n=n, scope="selection"))
+    if candidate.edges is not None and candidate.edges.differ is not None:
+        rate, rows = candidate.edges.differ, candidate.edges.rows
+        found.append(Metric(name="edge_flip_rate", value=rate, n=rows, scope="edge rows"))
     if candidate.converted is not None:
         size = float(len(candidate.converted.data))
         found.append(Metric(name="size_bytes", value=size, n=1, unit="bytes"))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 
 from afterfit.core.frame import Predictions, concatenate, row_count, take
@@ -16,10 +17,20 @@ from afterfit.core.model import Model
 from afterfit.core.scale import AnswerScale, answer_scale
 from afterfit.core.signature import Signature
 from afterfit.errors import InputError, ModelError
+from afterfit.models.convert import Converted
 from afterfit.optimize.rows import RowSet
 from afterfit.records.optimize import Parity
 
-__all__ = ["Answers", "Judgement", "answers_of", "blame", "compare", "is_exact"]
+__all__ = [
+    "Answers",
+    "Judgement",
+    "answered_anyway",
+    "answers_of",
+    "blame",
+    "compare",
+    "is_exact",
+    "refusing",
+]
 
 BATCHES = (1, 7, 1000)
 SINGLES = 20
@@ -42,11 +53,16 @@ class Answers:
 
 @dataclass(frozen=True)
 class Judgement:
-    """A comparison on one row set, and the row that differs most (an index into the set)."""
+    """A comparison on one row set, and the row that differs most (an index into the set).
+
+    Of the rows that the model refuses, ``answered_refused`` get a finite answer from the variant
+    and ``nan_refused`` get NaN.
+    """
 
     parity: Parity
     worst: int | None = None
     answered_refused: int = 0
+    nan_refused: int = 0
 
     @property
     def exact(self) -> bool:
@@ -116,7 +132,7 @@ def compare(
     flipped |= _flips(native.predictions, again, signature)
     beyond = ~(difference <= tolerance)
     worst = int(np.argmax(np.where(np.isnan(difference), np.inf, difference)))
-    extra = _answered_anyway(variant, native)
+    finite, nan = answered_anyway(variant, native)
     return Judgement(
         _parity(
             name,
@@ -128,7 +144,8 @@ def compare(
             _message(native, int(beyond.sum()), int(flipped.sum()), worst),
         ),
         worst=int(native.rows[worst]) if (beyond | flipped).any() else None,
-        answered_refused=extra,
+        answered_refused=finite,
+        nan_refused=nan,
     )
 
 
@@ -223,15 +240,29 @@ def _message(native: Answers, beyond: int, flips: int, worst: int) -> str:
     return "; ".join(parts)
 
 
-def _answered_anyway(variant: Model, native: Answers) -> int:
-    """Return how many rows the variant answers that the model refuses."""
+def answered_anyway(variant: Model, native: Answers) -> tuple[int, int]:
+    """Return how many rows that the model refuses the variant answers: finitely, and with NaN."""
     rows = np.setdiff1d(np.arange(row_count(native.row_set.frame)), native.rows)
-    if not len(rows):
-        return 0
-    try:
-        return len(variant.predict(take(native.row_set.frame, rows)))
-    except (InputError, ModelError):
-        return 0
+    cases = np.unique(native.row_set.case[rows])
+    found, _ = _ask(variant, native.row_set, cases)
+    mains = [np.asarray(part.main, np.float64).reshape(len(part), -1) for _, part in found]
+    finite = sum(int(np.isfinite(main).all(axis=1).sum()) for main in mains)
+    return finite, sum(int(np.isnan(main).any(axis=1).sum()) for main in mains)
+
+
+def refusing(made: Converted, answers: Sequence[Answers], nan: int) -> Converted:
+    """Return a graph that refuses what it answers with NaN, where the model refuses such rows.
+
+    ``nan`` is how many rows that the model refuses get NaN. One that answers NaN itself on some
+    of its rows is left to do so.
+    """
+    known = [each.predictions for each in answers if each.predictions is not None]
+    itself = any(np.isnan(np.asarray(each.main, np.float64)).any() for each in known)
+    if not nan or itself or made.output is None:
+        return made
+    output = msgspec.structs.replace(made.output, refuses_nan=True)
+    told = "rows that the graph answers with NaN are refused, as the model refuses them"
+    return msgspec.structs.replace(made, output=output, repaired=(*made.repaired, told))
 
 
 def _parity(

@@ -101,7 +101,10 @@ def optimize(
             inputs={"data": data.digest} | ({"train": means.train.digest} if means.train else {}),
             resolved=_resolved(config),
             status="partial" if lossy.cut or _cut(tried) else "complete",
-            findings=(*judged(model, trials, exact, timings, config, ships), *lossy.findings),
+            findings=(
+                *judged(model, trials, exact, timings, config, ships, signature=signature),
+                *lossy.findings,
+            ),
             metrics=lossy.metrics or _metrics(exact, timings, ships),
             blobs={path: _digest(content) for path, content in sorted(files.items())},
             chosen=variant.name,

@@ -21,6 +21,7 @@ from afterfit.models.proposal import Proposal
 from afterfit.models.timebox import TimeOverError
 from afterfit.optimize.certify import Judge
 from afterfit.optimize.config import OptimizeConfig
+from afterfit.optimize.edges import Edges, Tried
 from afterfit.optimize.ladder import TIME_OVER
 from afterfit.optimize.latency import graph_arguments
 from afterfit.optimize.made import NOTHING_KEPT, Kept, made_key
@@ -43,7 +44,8 @@ LEAST_SECONDS = 20.0
 class Candidate:
     """One proposal: what was made of it, how it answers the selection rows, and what it costs.
 
-    ``drop`` is on the selection rows. ``times`` are µs of each call by form ("native", "onnx") and
+    ``drop`` is on the selection rows, ``edges`` what became of it on those at the edges.
+    ``times`` are µs of each call by form ("native", "onnx") and
     rows a call; ``cost`` is {load_ms, memory_bytes}.
     """
 
@@ -57,6 +59,7 @@ class Candidate:
     cost: dict[str, float] = field(default_factory=dict)
     certificate: Certificate | None = None
     front: bool = False
+    edges: Tried | None = None
 
     @property
     def name(self) -> str:
@@ -88,6 +91,7 @@ class Room:
     """What a search works in: the model, its rows, what judges, and the time there is.
 
     ``beside`` is the graph that variants are timed beside, as they have to be faster than it.
+    ``edges`` are rows that they have to cope with.
     """
 
     model: LoadedModel
@@ -99,6 +103,7 @@ class Room:
     kept: Kept = NOTHING_KEPT
     progress: Progress = SILENT
     beside: Converted | None = None
+    edges: Edges | None = None
 
     @property
     def left(self) -> float:
@@ -220,7 +225,11 @@ def _looked_at(room: Room, proposal: Proposal, made: Converted, output: GraphOut
         name, n = room.judge.metric, room.judge.part.rows
         why = f"{name} drops by {drop:.4f} on the {n:,} rows for selection"
         return replace(candidate, why=f"{why}; {room.config.max_drop:g} is allowed")
-    return _measured(room, candidate, made, output)
+    if room.edges is not None:
+        tried = room.edges.try_variant(made)
+        made, output = tried.made, tried.made.output or output
+        candidate = replace(candidate, converted=made, edges=tried, why=tried.why)
+    return candidate if candidate.why else _measured(room, candidate, made, output)
 
 
 def _measured(room: Room, candidate: Candidate, made: Converted, output: GraphOutput) -> Candidate:

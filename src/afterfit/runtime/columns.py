@@ -14,7 +14,7 @@ from afterfit.core.frame import is_missing
 from afterfit.core.signature import Column, Signature
 from afterfit.errors import InputError
 
-__all__ = ["FieldError", "Problem", "check_column", "column_array", "frame_of"]
+__all__ = ["FieldError", "Problem", "check_column", "column_array", "frame_of", "no_answer"]
 
 MAX_PROBLEMS = 20
 STRING_CHARACTERS = 262_144
@@ -43,6 +43,12 @@ class FieldError(InputError):
         self.problems = tuple(problems[:MAX_PROBLEMS])
         first = self.problems[0]
         super().__init__(f"{first.path}: {first.message}", where=first.path)
+
+
+def no_answer(rows: Sequence[int]) -> FieldError:
+    """Return the error of rows without a finite answer, for which JSON has no word."""
+    message = "the model has no finite answer for this row"
+    return FieldError([Problem(f"$.rows[{row}]", message) for row in rows])
 
 
 def frame_of(columns: Mapping[str, Sequence[Any]], signature: Signature) -> dict[str, np.ndarray]:

@@ -12,7 +12,7 @@ from afterfit.core.frame import Frame, Predictions, join, row_count, take
 from afterfit.errors import InputError
 from afterfit.runtime.answers import Served
 from afterfit.runtime.batch import Batcher, Outcome, Part, Work
-from afterfit.runtime.columns import FieldError, Problem
+from afterfit.runtime.columns import no_answer
 from afterfit.runtime.decode import Decoder, Limits
 from afterfit.runtime.predict import Predictor
 from afterfit.runtime.problems import HttpError
@@ -176,5 +176,4 @@ def check_answers(predictions: Predictions, rows: int) -> None:
     if np.isfinite(main).all():
         return
     bad = np.flatnonzero(~np.isfinite(main).reshape(len(main), -1).all(axis=1))
-    message = "the model has no finite answer for this row"
-    raise FieldError([Problem(f"$.rows[{row}]", message) for row in bad.tolist()])
+    raise no_answer(bad.tolist())

@@ -20,6 +20,7 @@ from afterfit.core.frame import Frame, MatrixFrame, Predictions, is_missing, mis
 from afterfit.core.scores import sigmoid, softmax
 from afterfit.core.signature import Label
 from afterfit.errors import RESTORE, InputError, ModelError
+from afterfit.runtime.columns import no_answer
 
 __all__ = ["OnnxModel", "feed", "onnx_session", "session_options"]
 
@@ -55,6 +56,7 @@ class OnnxModel:
         whole = len(self.inputs) == 1 and self.inputs[0].rank != 1
         self._whole = self.inputs[0] if whole else None
         self._label = output.label or ""
+        self._refuses_nan = output.refuses_nan is True
         self._names = [output.name, self._label] if self._label else [output.name]
         self._check_names()
         for tensor in self.inputs:
@@ -79,6 +81,8 @@ class OnnxModel:
                 fix="send rows like those that the model was trained on",
             ) from None
         found = self._read(answer)
+        if self._refuses_nan:
+            _require_numbers(found.main)
         if not labels:
             return found
         codes = _codes(np.asarray(labels[0]).reshape(-1), self.classes)
@@ -111,6 +115,16 @@ class OnnxModel:
                 f"{sorted(wants)} and {self._names}",
                 fix=RESTORE,
             )
+
+
+def _require_numbers(main: np.ndarray) -> None:
+    """Do nothing for answers that are numbers; raises FieldError naming the rows that have none."""
+    # A sum is NaN where a part of it is: one call for the rows of every day.
+    if not math.isnan(np.add.reduce(main, axis=None)):
+        return
+    gone = np.isnan(main)
+    if gone.any():
+        raise no_answer(np.flatnonzero(gone.reshape(len(main), -1).any(axis=1)).tolist())
 
 
 def session_options(threads: int = 1) -> Any:
