@@ -24,6 +24,7 @@ from afterfit.core.sections import (
     DataSection,
     LineSection,
     ModelSection,
+    OodSection,
     OptimizeSection,
     ServeSection,
 )
@@ -42,6 +43,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     line: LineSection = LineSection()
     cost: CostSection = CostSection()
     optimize: OptimizeSection = OptimizeSection()
+    ood: OodSection = OodSection()
     serve: ServeSection = ServeSection()
 
     def parsed_gates(self) -> tuple[Gate, ...]:
@@ -335,6 +337,10 @@ gates = [
 # metric = "accuracy"           # by default accuracy, for a regression mae
 # batch = 256                   # rows a call that are measured beside single ones
 # budget = 180                  # seconds for the step; 0 is by effort
+
+[ood]
+# scorer = "auto"               # "mahalanobis", "distance", "forest", "softmax", or "none"
+# rate = 0.01                   # the share of usual rows that may be flagged as unlike the reference
 
 [serve]
 # host = "127.0.0.1"

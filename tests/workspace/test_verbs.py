@@ -68,7 +68,7 @@ def test_a_step_alone_runs_what_it_needs_and_reuses_it(space: Workspace) -> None
     drafted = space.records.latest("package")
     assert drafted is not None
     told = {finding.code: finding.outcome for finding in drafted.body.findings}
-    assert told["K007"] == "skipped"  # no row is scored as a whole: see decision 0020
+    assert told["K007"] == "skipped"  # so few rows make no scorer
 
 
 def test_the_command_line_keeps_the_same_record(

@@ -48,6 +48,7 @@ METRICS: dict[str, tuple[str, ...]] = {
         "parity_max_difference",
         "certified_drop",
     ),
+    "package": ("ood_auroc", "ood_fpr95", "ood_false_flags"),
     "robustness": ("failed_cases",),
     "loadtest": (
         "latency_p50_ms",
@@ -71,6 +72,7 @@ METRICS: dict[str, tuple[str, ...]] = {
         "range_share",
         "new_category_share",
         "missing_share",
+        "ood_share",
     ),
 }
 

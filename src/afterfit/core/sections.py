@@ -15,6 +15,7 @@ __all__ = [
     "DataSection",
     "LineSection",
     "ModelSection",
+    "OodSection",
     "OptimizeSection",
     "ServeSection",
 ]
@@ -101,6 +102,17 @@ class OptimizeSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     metric: str = ""
     batch: Annotated[int, msgspec.Meta(ge=2, le=100_000)] = 256
     budget: Annotated[float, msgspec.Meta(ge=0)] = 0.0
+
+
+class OodSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[ood]``: how rows unlike the reference are told, and how many usual ones may be flagged.
+
+    ``scorer`` of ``auto`` is the method that tells made-up rows best, ``none`` is no scorer.
+    ``rate`` is the share of usual rows that may be flagged.
+    """
+
+    scorer: Literal["auto", "mahalanobis", "distance", "forest", "softmax", "none"] = "auto"
+    rate: Annotated[float, msgspec.Meta(ge=0.0001, le=0.5)] = 0.01
 
 
 class ServeSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -105,16 +105,53 @@ class GoldenRows(Check):
     severity: ClassVar[Severity] = "low"
 
 
-class NoScorer(Check):
-    """Rows are compared with the reference one column at a time, and not as a whole.
+class RowsScored(Check):
+    """Rows are compared with the reference as a whole, and not one column at a time alone.
 
-    What it looks for: a score in the bundle of how unlike the reference a row is.
-    Why it matters: a row whose values are usual alone and strange together gets no flag.
+    What it looks for: a score in the bundle of how unlike the reference a row is. Several ways to
+    score are tried on rows that were made up of reference rows; the one that tells them apart best
+    ships.
+    Why it matters: a row whose values are usual alone and strange together is in every range, and
+    the model answers it as surely as any other.
     Example: a customer of 19 years with 40 years of employment: both numbers are in range.
-    Fix: refuse what cannot be before you ask the model; read the flags ``range``, ``new_category``
-    and ``missing`` for what they are.
+    Fix: where it was skipped, give more reference rows (``--train``), or allow more usual rows to
+    be flagged (``[ood] rate = 0.02``), which takes fewer rows to measure.
     """
 
     code = "K007"
     title = "Rows unlike the reference as a whole are flagged"
+    severity: ClassVar[Severity] = "low"
+
+
+class UsualRowsFlagged(Check):
+    """The flag ``ood`` comes as often on usual rows as was asked.
+
+    What it looks for: the share of rows above the threshold, among reference rows that nothing was
+    decided by and, where there is training data, among the evaluation rows.
+    Why it matters: a flag that comes too often is not looked at. Where the evaluation rows are
+    flagged more often than the reference, they are not like what the model learned from.
+    Example: 1 % of usual rows was asked, and 6 % of the evaluation rows are flagged: they are of
+    another year.
+    Fix: look at what sets the evaluation rows apart; if they are what will be served, train on such
+    rows too.
+    """
+
+    code = "K008"
+    title = "Usual rows are flagged as rarely as was asked"
+    severity: ClassVar[Severity] = "medium"
+
+
+class OddRowsMissed(Check):
+    """Every kind of made-up row scores higher than usual rows do.
+
+    What it looks for: kinds of made-up rows (shuffled columns, mixed rows, moved and scaled
+    numbers, a box around the reference) with an AUROC below 0.8.
+    Why it matters: rows of that kind are served without a flag.
+    Example: columns that have nothing to do with one another: shuffled, they are as usual as
+    before.
+    Fix: do not count on the flag for such rows; refuse what cannot be before you ask the model.
+    """
+
+    code = "K009"
+    title = "Made-up rows do not look usual"
     severity: ClassVar[Severity] = "low"

@@ -8,11 +8,12 @@ from typing import Any
 
 from afterfit.core.bundle import Bundle
 from afterfit.core.finding import Finding
+from afterfit.core.metric import Metric
 from afterfit.core.shell import shell_word
 from afterfit.errors import ConflictError
 from afterfit.package.config import PackageConfig
 from afterfit.package.destination import open_destination
-from afterfit.records.package import PackageRecord
+from afterfit.records.package import PackageRecord, ScorerRecord
 from afterfit.records.record import Environment, given
 from afterfit.store.environment import current_environment
 from afterfit.store.files import os_errors, remove_tree, temporary_beside
@@ -27,6 +28,8 @@ def record_draft(
     subject: str = "",
     inputs: Mapping[str, str] | None = None,
     findings: Sequence[Finding] = (),
+    metrics: Sequence[Metric] = (),
+    scorer: ScorerRecord | None = None,
     env: Environment | None = None,
 ) -> PackageRecord:
     """Return the record of a bundle that was drafted; ``subject`` is the model file's digest."""
@@ -36,6 +39,8 @@ def record_draft(
         bundle=bundle.digest,
         files=_sizes(bundle),
         findings=tuple(findings),
+        metrics=tuple(metrics),
+        scorer=scorer,
         env=env or current_environment(),
     )
 

@@ -18,6 +18,7 @@ from afterfit.predict.scores import score_columns, score_names
 from afterfit.records.predict import PredictRecord
 from afterfit.records.record import given
 from afterfit.runtime.decode import Decoder
+from afterfit.runtime.ood import OodScorer, unusual
 from afterfit.store.environment import current_environment
 from afterfit.store.files import os_errors
 from afterfit.store.sniff import no_rows
@@ -67,12 +68,14 @@ def predict_file(
     _check_clash(names, keep, source)
     progress.step("predict", table.rows)
     decoder = Decoder(predictor.signature)
+    scorer: OodScorer | None = getattr(predictor, "ood", None)
     rows, flagged = 0, dict[str, int]()
     with writing(output) as writer:
         for batch in stream_table(source, predictor.signature, config.batch_rows, keep=keep):
             predictions = predictor.predict(batch.frame)
             writer.write(_scored(batch, predictions, predictor.signature, names))
-            for flag, count in decoder.flags(batch.frame).counts().items():
+            flags = unusual(decoder, scorer, batch.frame, predictions)
+            for flag, count in flags.counts().items():
                 flagged[flag] = flagged.get(flag, 0) + count
             rows += batch.rows
             progress.advance(batch.rows)

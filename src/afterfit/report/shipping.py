@@ -15,6 +15,7 @@ from afterfit.report import number
 from afterfit.report.page import Block, Cell, Commands, Details, Section, Table
 from afterfit.report.parts import STEP_TITLES, code, digest_cell, key_values, rows_of, table, when
 from afterfit.report.printable import printable
+from afterfit.report.unlike import unlike
 
 MOST_CATEGORIES = 6
 
@@ -106,7 +107,7 @@ def bundle(record: PackageRecord) -> tuple[Block, ...]:
     if record.written:
         written = [[code(path)] for path in record.written]
         blocks.append(table(("Written",), written, caption="Files that were written"))
-    return tuple(blocks)
+    return (*blocks, *unlike(record))
 
 
 def batch(record: PredictRecord) -> tuple[Block, ...]:

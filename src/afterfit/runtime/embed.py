@@ -20,6 +20,7 @@ from afterfit.runtime.events import SegmentWriter
 from afterfit.runtime.journal import Capture, Journal
 from afterfit.runtime.live import LiveModel, Service
 from afterfit.runtime.metrics import Metrics
+from afterfit.runtime.ood import unusual
 from afterfit.runtime.predict import load_bundle
 
 __all__ = ["EmbeddedModel"]
@@ -93,9 +94,15 @@ class EmbeddedModel:
         return self._answer({name: frame[name] for name in self.signature.names}).predictions
 
     def flags(self, rows: Any) -> list[tuple[str, ...]]:
-        """Return what is unusual about each row: ``range``, ``new_category``, ``missing``."""
+        """Return what is unusual about each row: ``range``, ``new_category``, ``missing``, ``ood``.
+
+        The last one only where the bundle has a scorer.
+        """
         frame = self._frame(rows)
-        flags = self._live.decoder.flags(frame)
+        predictor = self._live.predictor
+        # Only a scorer looks at the answers.
+        answers = predictor.predict(frame) if predictor.ood else Predictions()
+        flags = unusual(self._live.decoder, predictor.ood, frame, answers)
         return [flags.of(row) for row in range(row_count(frame))]
 
     def close(self) -> None:

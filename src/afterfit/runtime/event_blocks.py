@@ -17,6 +17,8 @@ from afterfit.runtime.event_batch import EventBatch
 from afterfit.runtime.event_schema import Origin
 from afterfit.runtime.event_write import encode, optional_texts, times
 from afterfit.runtime.formats.arrow_write import array_column, text_column
+from afterfit.runtime.ood import OodScorer
+from afterfit.runtime.tally import ModelTally
 
 __all__ = ["Block", "Capture", "LabelRows", "ModelKey", "Refusal", "refusal", "refusals"]
 
@@ -52,7 +54,8 @@ class Block(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     ``model`` is (name, version, digest). ``request_ids``, ``counts`` (rows) and ``queue_us`` have
     one item a request, the others one a row, in the order of the requests. ``parents`` are the
-    primary's event ids of a shadow's rows.
+    primary's event ids of a shadow's rows. ``ood`` tells which rows are unlike the reference, and
+    ``tally`` counts them.
     """
 
     model: ModelKey
@@ -70,6 +73,8 @@ class Block(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     role: Role = "primary"
     parents: list[str] | None = None
     stand_in: bool = False
+    ood: OodScorer | None = None
+    tally: ModelTally | None = None
     ts: int = msgspec.field(default_factory=now_us)
 
     def __len__(self) -> int:

@@ -26,6 +26,7 @@ from afterfit.runtime.event_write import (
     times,
 )
 from afterfit.runtime.formats.arrow_write import Written, array_column, lists_column, text_column
+from afterfit.runtime.ood import unusual
 
 __all__ = ["Gathered", "Pending", "gather"]
 
@@ -133,7 +134,8 @@ def gather(pending: Pending) -> Gathered:
         frame = join([_as_frame(each, like) for each in pending.frames])
     parts = (pending.probabilities, pending.values, pending.own_codes)
     answers = Predictions(*(np.concatenate(arrays) if arrays else None for arrays in parts))
-    return Gathered(pending, frame, answers, pending.first.decoder.flags(frame))
+    first = pending.first
+    return Gathered(pending, frame, answers, unusual(first.decoder, first.ood, frame, answers))
 
 
 def _as_frame(frame: Frame | np.ndarray, like: Frame) -> Frame:

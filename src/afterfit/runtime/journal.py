@@ -15,6 +15,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from afterfit.core.event import FLAG_OOD
 from afterfit.runtime.counts import LiveCounts
 from afterfit.runtime.event_blocks import (
     Block,
@@ -212,11 +213,14 @@ class Journal:
 
         One update for many requests costs about as much as one for a single row.
         """
-        for name in FLAGS:
-            count = int(np.count_nonzero(rows.flags.masks[name]))
-            if count:
-                self.metrics.add(f"flag/{name}", count)
         first = rows.pending.first
+        for name, mask in rows.flags.masks.items():
+            count = int(np.count_nonzero(mask))
+            if count and name in FLAGS:
+                self.metrics.add(f"flag/{name}", count)
+            if count and name == FLAG_OOD and first.tally is not None:
+                # Nobody else counts these, so that no other thread is in the way.
+                first.tally.add("ood", count)
         if self.folder is not None:
             self.counts.update(first.model, first.fingerprint, rows.frame, rows.scores)
 

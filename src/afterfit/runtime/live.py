@@ -261,6 +261,8 @@ class Service:
                 infer_us=infer_us,
                 role="canary" if model.role == "canary" else "primary",
                 stand_in=model.role == "stand_in",
+                ood=model.predictor.ood,
+                tally=model.tally,
             )
         )
 

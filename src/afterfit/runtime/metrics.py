@@ -45,7 +45,7 @@ STATUSES = (
 TIMED = ("predict", "infer")
 # Seconds: from a tree on one row (tens of microseconds) to a batch on a busy machine.
 BUCKETS = (1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
-FLAGS = ("range", "new_category", "missing")
+FLAGS = ("range", "new_category", "missing", "ood")
 COUNTERS = {
     "rows": "afterfit_rows_total",
     "events_written": "afterfit_events_written_total",

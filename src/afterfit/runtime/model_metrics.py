@@ -49,6 +49,10 @@ def _models(models: Sequence[Model]) -> Iterator[str]:
         "afterfit_model_failed_total", "counter", "Requests that a model did not answer.", models,
         lambda total: total.failed,
     )  # fmt: skip
+    yield from _metric(
+        "afterfit_model_ood_total", "counter", "Rows unlike the reference as a whole.", models,
+        lambda total: total.ood,
+    )  # fmt: skip
     name = "afterfit_model_request_seconds"
     yield from header(name, "summary", "From the last byte of a request to its answer, by model.")
     for labels, total in models:

@@ -21,6 +21,7 @@ from afterfit.errors import RESTORE, DependencyError, ModelError
 from afterfit.runtime.by_size import BySize
 from afterfit.runtime.columns import frame_of
 from afterfit.runtime.onnx import OnnxModel
+from afterfit.runtime.ood import open_scorer
 from afterfit.runtime.proving import proof_of, refusal
 
 __all__ = ["GoldenReport", "Predictor", "load_bundle", "open_variant"]
@@ -35,7 +36,10 @@ Loader = Callable[[Path, Variant, Signature, int], Model]
 
 
 class Predictor:
-    """A loaded bundle: a Model with its ``digest``, ``signature``, ``fingerprint``, ``variant``."""
+    """A loaded bundle: a Model with its ``digest``, ``signature``, ``fingerprint``, ``variant``.
+
+    ``ood`` scores how unlike the reference rows are; None where the bundle has no scorer.
+    """
 
     def __init__(self, bundle: Bundle, model: Model, digest: str, signature: Signature) -> None:
         self.folder = bundle.folder
@@ -44,6 +48,7 @@ class Predictor:
         self.signature = signature
         self.variant: Variant = bundle.variant
         self.fingerprint: Fingerprint = bundle.fingerprint
+        self.ood = open_scorer(bundle)
         self.golden = GoldenReport(outcome="skipped", why="not checked")
         self.proof = proof_of(self.variant, None, self.golden)
 

@@ -226,6 +226,8 @@ class ShadowProcess:
                 infer_us=int(1e6 * spent),
                 role="shadow",
                 parents=copy.ids,
+                ood=model.predictor.ood,
+                tally=model.tally,
             )
         )
 

@@ -56,6 +56,7 @@ _SUMS = (
     "values",
     "value_sum",
     "value_sq",
+    "ood",
 )
 _PLACES = {name: place for place, name in enumerate((*_SUMS, "last", "busy_since"))}
 _LAST, _BUSY_SINCE = _PLACES["last"], _PLACES["busy_since"]
@@ -76,7 +77,8 @@ class ModelTotals(msgspec.Struct, kw_only=True):
     """The counts of one model in one role; seconds, and rows by class and requests by latency.
 
     ``busy``, ``late`` and ``defect`` are requests that its stand-in answered, and why. ``routed``
-    are requests that the document's shares sent to it. ``last`` is seconds since 1970.
+    are requests that the document's shares sent to it, ``ood`` rows unlike the reference. ``last``
+    is seconds since 1970.
     """
 
     requests: float = 0.0
@@ -97,6 +99,7 @@ class ModelTotals(msgspec.Struct, kw_only=True):
     values: float = 0.0
     value_sum: float = 0.0
     value_sq: float = 0.0
+    ood: float = 0.0
     last: float = 0.0
     labels: list[float] = []
     buckets: list[float] = []

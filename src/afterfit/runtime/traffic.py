@@ -191,6 +191,7 @@ class Constant:
         self.variant = Variant(name="constant", runtime="constant", framework="afterfit", file="")
         self.golden = GoldenReport(outcome="skipped", why="a constant has none")
         self.proof = None
+        self.ood = None
         self.model: Model = self
         self._row = _constant_row(constant, signature)
 

@@ -26,7 +26,7 @@ ASKED: dict[str, tuple[str, ...]] = {
         "optimize.max_drop",
         "optimize.metric",
     ),
-    "package": ("line.seed",),
+    "package": ("line.seed", "ood.rate", "ood.scorer"),
     "robustness": _EFFORT,
     "loadtest": (*_EFFORT, "serve.threads", "serve.workers"),
 }

@@ -182,11 +182,13 @@ class Line:
 
         def make() -> PackageRecord:
             self.space.progress.step("package")
-            reference = self.train if self.train is not None else self.data
-            return payload.draft(self.space, self.model, self.signature, self.optimized, reference)
+            known, fresh = (self.data, None) if self.train is None else (self.train, self.data)
+            return payload.draft(
+                self.space, self.model, self.signature, self.optimized, known, fresh
+            )
 
         resolved = [digest_of(self.signature), digest_of(self.optimized.variant)]
-        extra = [self.optimized.blobs, self.config.line.seed]
+        extra = [self.optimized.blobs, self.config.line.seed, digest_of(self.config.ood)]
         return self._step("package", make, resolved=[resolved, extra], measured=True)
 
     def robustness(self) -> Stored:

@@ -20,9 +20,10 @@ from afterfit.models.draft import serving_requirements
 from afterfit.models.hosted import HostedVariant
 from afterfit.models.loaded import LoadedModel
 from afterfit.package.draft import code_finding, draft_bundle
-from afterfit.package.findings import NoScorer
 from afterfit.package.golden import golden_finding, golden_rows, make_golden
 from afterfit.package.lock import pins, serving_pins
+from afterfit.package.ood.config import OodConfig
+from afterfit.package.ood.make import Made, Reference, Rows, make_scorer
 from afterfit.package.run import record_draft
 from afterfit.records.optimize import OptimizeRecord
 from afterfit.records.package import PackageRecord
@@ -32,9 +33,10 @@ from afterfit.workspace.sources import sample
 if TYPE_CHECKING:
     from afterfit.workspace.space import Workspace
 
-ONE_BY_ONE = "rows are flagged by each column alone (range, new category, missing), none as a whole"
 REFERENCE_ROWS = 200_000
 """A fingerprint of more rows than this is drawn from a sample of them."""
+FRESH_ROWS = 5_000
+"""Evaluation rows that a scorer of unlike rows is tried on."""
 BATCH_ROWS = 20_000
 TOLERANCE = 1e-5
 DECIMALS = 7
@@ -56,8 +58,12 @@ def draft(
     signature: Signature,
     optimized: OptimizeRecord,
     reference: Dataset,
+    fresh: Dataset | None = None,
 ) -> PackageRecord:
-    """Return the record of the drafted bundle, whose files are now blobs of the workspace."""
+    """Return the record of the drafted bundle, whose files are now blobs of the workspace.
+
+    ``fresh`` are rows beside the reference, where there are such.
+    """
     files: dict[str, Path | bytes] = {
         name: space.blobs.path(digest) for name, digest in optimized.blobs.items()
     }
@@ -72,13 +78,16 @@ def draft(
             answers = _rounded(answers, scale)
             fingerprint = build(drawn.frame, signature, answers, seed=seed)
             rows = golden_rows(fingerprint, signature, seed=seed)
-            golden = make_golden(rows, _Rounding(variant, scale), signature, TOLERANCE, scale)
+            rounding = _Rounding(variant, scale)
+            golden = make_golden(rows, rounding, signature, TOLERANCE, scale)
+            known = Reference(signature, drawn.frame, answers, rounding.predict)
+            scorer = _scorer(space, known, fresh)
         bundle = draft_bundle(
             folder / "bundle",
             signature=signature,
             fingerprint=fingerprint,
             variant=optimized.variant,
-            files=files,
+            files={**files, **scorer.files},
             golden=golden,
             requirements=requirements(model, optimized.variant),
         )
@@ -90,11 +99,24 @@ def draft(
             findings=(
                 code_finding(model.code),
                 golden_finding(golden),
-                NoScorer.skipped(ONE_BY_ONE),
+                *scorer.findings,
             ),
+            metrics=scorer.metrics,
+            scorer=scorer.record,
         )
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _scorer(space: Workspace, reference: Reference, fresh: Dataset | None) -> Made:
+    """Return the scorer of unlike rows that the configuration asks for."""
+    asked, seed = space.config.ood, space.config.line.seed
+    config = OodConfig(scorer=asked.scorer, rate=asked.rate, seed=seed)
+    rows = None
+    if fresh is not None:
+        frame = sample(fresh, FRESH_ROWS, seed).select(reference.signature.names).frame
+        rows = Rows(frame, reference.predict(frame))
+    return make_scorer(reference, config, rows)
 
 
 def requirements(model: LoadedModel, variant: Variant) -> str:
