@@ -22,6 +22,7 @@ from afterfit.core.metric_names import require_known
 from afterfit.core.sections import (
     CostSection,
     DataSection,
+    FairnessSection,
     LineSection,
     ModelSection,
     OodSection,
@@ -42,6 +43,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     data: DataSection = DataSection()
     line: LineSection = LineSection()
     cost: CostSection = CostSection()
+    fairness: FairnessSection = FairnessSection()
     optimize: OptimizeSection = OptimizeSection()
     ood: OodSection = OodSection()
     serve: ServeSection = ServeSection()
@@ -330,6 +332,9 @@ gates = [
 # false_positive = 1            # the cheapest threshold is then looked for
 # true_positive = 0             # what a hit gains
 # true_negative = 0
+
+[fairness]
+# columns = ["sex"]             # groups are compared; the model need not take such a column
 
 [optimize]
 # allow = ["prune", "distil"]   # techniques that may change answers: quantize, prune, distil

@@ -24,7 +24,8 @@ class AssessConfig(msgspec.Struct, frozen=True, kw_only=True):
     """``folds`` of cross-validation (0: none), fitted by ``refit`` or by clones of the model.
 
     ``effort`` sets the bootstrap's replicates; ``seconds`` bounds the cross-validation;
-    ``level`` is that of every interval. ``costs`` are those of decisions, None where not known.
+    ``level`` is that of every interval. ``costs`` are those of decisions, None where not known;
+    ``fairness`` are the columns whose groups are compared.
     """
 
     folds: int = 5
@@ -36,3 +37,4 @@ class AssessConfig(msgspec.Struct, frozen=True, kw_only=True):
     jobs: int = 2
     seconds: float = float("inf")
     costs: DecisionCosts | None = None
+    fairness: tuple[str, ...] = ()

@@ -11,5 +11,11 @@ from afterfit.assess.fairness import fairness
 from afterfit.assess.slices import weak_slices
 from afterfit.assess.explain import explain
 
-PARTS: tuple[Callable[[Evidence], Part], ...] = (calibration, costs_of_thresholds, explain)
+PARTS: tuple[Callable[[Evidence], Part], ...] = (
+    calibration,
+    costs_of_thresholds,
+    explain,
+    weak_slices,
+    fairness,
+)
 """Each answers for itself: one that lacks rows, training data or time says so in a finding."""

@@ -12,6 +12,7 @@ import msgspec
 from afterfit.assess import findings
 from afterfit.assess.config import AssessConfig
 from afterfit.assess.evidence import Evidence, Rows
+from afterfit.assess.fairness import require_columns
 from afterfit.assess.folds import cross_validate, plan, summarize
 from afterfit.assess.judge import about_agreement, about_quality
 from afterfit.assess.lift import beside
@@ -42,9 +43,11 @@ def assess(
 
     ``model`` predicts and, where ``refittable`` (or ``config.refit`` names a function), can be
     asked to fit a clone. Folds go forward in time where ``train`` has a time column. Raises
-    InputError for labels that the model does not know.
+    InputError for labels that the model does not know, and for columns of ``config.fairness`` that
+    are not in the table.
     """
     progress.step("assess")
+    require_columns(data, config.fairness)
     deadline = time.monotonic() + config.seconds
     shared: dict[str, Any] = {
         "subject": subject,

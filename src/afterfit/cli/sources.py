@@ -45,6 +45,10 @@ class Tables:
         Literal["latency", "throughput", "size"] | None,
         Parameter(help="What counts of two forms: one row, many, or the size of the file."),
     ] = None
+    fairness: Annotated[
+        list[str] | None,
+        Parameter(consume_multiple=True, help="Columns whose groups are compared, such as sex."),
+    ] = None
     fresh: Annotated[bool, Parameter(negative="", help="Reuse no record.")] = False
 
     def overrides(self) -> dict[str, Any]:
@@ -66,6 +70,7 @@ class Tables:
             "line.seed": self.seed,
             "line.folds": self.folds,
             "line.goal": self.goal,
+            "fairness.columns": self.fairness,
         }
 
 

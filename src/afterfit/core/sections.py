@@ -13,6 +13,7 @@ from afterfit.core.signature import Label, Task
 __all__ = [
     "CostSection",
     "DataSection",
+    "FairnessSection",
     "LineSection",
     "ModelSection",
     "OodSection",
@@ -87,6 +88,12 @@ class CostSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             if not told[lost] + told[gained] > 0:
                 return lost, f"{lost} + {gained} is above 0: else one decision is always cheapest"
         return None
+
+
+class FairnessSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[fairness]``: columns whose groups ``assess`` compares; the model need not take them."""
+
+    columns: tuple[str, ...] = ()
 
 
 class OptimizeSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -11,6 +11,7 @@ from afterfit.records.assess import AssessRecord, Confusion, Curve
 from afterfit.report import number
 from afterfit.report.assess_calibration import calibration_blocks
 from afterfit.report.assess_explain import explained
+from afterfit.report.assess_slices import slices_blocks
 from afterfit.report.page import (
     Block,
     Cell,
@@ -30,7 +31,11 @@ BASELINE = "baseline"
 AHEAD, CLOSE = "ahead", "close"
 MOST_LINES = 5
 MOST_CLASSES = 20
-MORE: tuple[Callable[[AssessRecord], tuple[Block, ...]], ...] = (calibration_blocks, explained)
+MORE: tuple[Callable[[AssessRecord], tuple[Block, ...]], ...] = (
+    calibration_blocks,
+    explained,
+    slices_blocks,
+)
 """What shows the parts of ``assess`` beyond its metrics, in this order."""
 _DIAGONAL = ("roc", "calibration", "reliability")
 

@@ -13,6 +13,7 @@ __all__ = [
     "mean_difference_of_sums",
     "mean_of_sums",
     "newcombe_difference",
+    "ratio_of_rates",
 ]
 
 
@@ -32,6 +33,34 @@ def newcombe_difference(
     above = math.hypot(first.high - rate, other - second.low)
     gap = rate - other
     return Interval(max(-1.0, gap - below), min(1.0, gap + above), "newcombe")
+
+
+def ratio_of_rates(
+    successes: int, n: int, other_successes: int, other_n: int, level: float = 0.95
+) -> Interval:
+    """Return the interval of the rate of one sample over that of an independent one.
+
+    Wilson's bounds of both are combined; the upper bound is infinite where the other rate is 0.
+    Source: Donner and Zou (2012), Stat. Methods Med. Res. 21:347, as recommended by Fagerland,
+    Lydersen and Laake (2015), Stat. Methods Med. Res. 24:224.
+    """
+    if not n or not other_n:
+        return undefined("there are no trials")
+    first, second = wilson(successes, n, level), wilson(other_successes, other_n, level)
+    rate, other = successes / n, other_successes / other_n
+    if not rate and not other:
+        return undefined("both rates are 0")
+    product = rate * other
+    low, high = 0.0, float("inf")
+    if rate:
+        top = first.low * (2 * rate - first.low)
+        inner = product**2 - top * second.high * (2 * other - second.high)
+        low = top / (product + math.sqrt(max(0.0, inner)))
+    if other:
+        bottom = second.low * (2 * other - second.low)
+        inner = product**2 - bottom * first.high * (2 * rate - first.high)
+        high = (product + math.sqrt(max(0.0, inner))) / bottom
+    return Interval(low, high, "wilson-mover-ratio")
 
 
 def mean_of_sums(n: float, total: float, squares: float, level: float = 0.95) -> Interval:

@@ -84,6 +84,7 @@ def assess_config(config: Config, code: str, seconds: float) -> AssessConfig:
         jobs=min(usable_cores(), 4),
         seconds=seconds,
         costs=_costs(config),
+        fairness=config.fairness.columns,
     )
 
 

@@ -31,8 +31,20 @@ from afterfit.assess.findings.quality import (
     NoLabels,
     NotBetterThanBaseline,
 )
+from afterfit.assess.findings.slices import (
+    ErrorRates,
+    GroupQuality,
+    HardSlice,
+    SelectionRates,
+    WeakSlice,
+)
 
 __all__ = [
+    "ErrorRates",
+    "GroupQuality",
+    "HardSlice",
+    "SelectionRates",
+    "WeakSlice",
     "DerivedFromTarget",
     "EarlierThanTraining",
     "HeldOutMoved",

@@ -1,0 +1,180 @@
+"""What is measured of a group, and how two groups compare by it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from afterfit.assess.evidence import Rows
+from afterfit.assess.findings.slices import ErrorRates, SelectionRates
+from afterfit.assess.metrics import known
+from afterfit.core.finding import Check
+from afterfit.core.metric import Metric
+from afterfit.records.assess_slices import GroupOutcome
+from afterfit.stats.interval import wilson
+from afterfit.stats.rates import (
+    mean_difference_of_sums,
+    mean_of_sums,
+    newcombe_difference,
+    ratio_of_rates,
+)
+
+__all__ = ["LEAST_ROWS", "MEASURES", "Measure", "Sums", "group_metrics", "measures_of", "sums_of"]
+
+FOUR_FIFTHS = 0.8
+GAP_LIMIT = 0.1
+ERROR_SHARE = 0.25
+"""Of a regression: the gap that is too much, as a share of the mean absolute error of all rows."""
+LEAST_ROWS = 30
+"""Rows that a group needs for a measure: of all, of the positive ones, or of the others."""
+
+Sums = Mapping[str, tuple[int, float, float]]
+"""By metric: the rows that it is the mean of, and the sums of their values and squares."""
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A comparison of groups by one metric; ``limit`` is the ratio or gap that may be.
+
+    ``sign`` is 1 where more is better. ``rate`` says that the metric is a share of rows.
+    """
+
+    name: str
+    metric: str
+    limit: float
+    sign: int
+    ratio: bool = False
+    rate: bool = True
+    unit: str = ""
+
+    def n(self, sums: Sums) -> int:
+        """Return the rows that the metric is the mean of."""
+        return sums[self.metric][0]
+
+    def good(self, sums: Sums) -> float:
+        """Return the metric as more is better."""
+        n, total, _ = sums[self.metric]
+        return self.sign * total / n
+
+    def compare(self, sums: Sums, best: Sums, level: float) -> Metric | None:
+        """Return the ratio to, or the gap behind, the best group; None where it has no interval."""
+        mine, other = sums[self.metric], best[self.metric]
+        n, m = mine[0], other[0]
+        if self.ratio:
+            bounds = ratio_of_rates(round(mine[1]), n, round(other[1]), m, level)
+            value = (mine[1] / n) / (other[1] / m) if other[1] else float("nan")
+        else:
+            # The side that is expected to be larger comes first, so that a gap is positive.
+            first, second = (other, mine) if self.sign > 0 else (mine, other)
+            value = first[1] / first[0] - second[1] / second[0]
+            if self.rate:
+                counts = round(first[1]), first[0], round(second[1]), second[0]
+                bounds = newcombe_difference(*counts, level)
+            else:
+                bounds = mean_difference_of_sums(first, second, level)
+        if known(value) is None or known(bounds.low) is None or known(bounds.high) is None:
+            return None
+        return Metric(
+            name=self.name,
+            value=value,
+            low=bounds.low,
+            high=bounds.high,
+            level=level,
+            n=n + m,
+            method=bounds.method,
+            unit=self.unit,
+        )
+
+    def judge(self, metric: Metric) -> tuple[GroupOutcome, float | None]:
+        """Return what the interval says of the limit, and by what factor more rows would decide.
+
+        The factor is None where it is decided, and where the value lies within the limit.
+        """
+        value, low, high = (part or 0.0 for part in (metric.value, metric.low, metric.high))
+        # Ratios must not be below their limit, gaps not above it.
+        parts = (value, high, low) if self.ratio else (value, low, high)
+        side = -1 if self.ratio else 1
+        excess, near, far = (side * (part - self.limit) for part in parts)
+        if near > 0:
+            return "beyond", None
+        if excess <= 0:
+            return ("within" if far <= 0 else "unsure"), None
+        return "perhaps", ((excess - near) / excess) ** 2
+
+
+MEASURES: dict[str, Measure] = {
+    measure.metric: measure
+    for measure in (
+        Measure("selection_ratio", "selection_rate", FOUR_FIFTHS, 1, ratio=True),
+        Measure("true_positive_gap", "true_positive_rate", GAP_LIMIT, 1),
+        Measure("false_positive_gap", "false_positive_rate", GAP_LIMIT, -1),
+        Measure("accuracy_gap", "accuracy", GAP_LIMIT, 1),
+    )
+}
+
+
+def measures_of(evidence: Rows) -> tuple[list[Measure], list[tuple[type[Check], str]]]:
+    """Return what groups are compared by, and the checks that make no sense here, with why."""
+    signature = evidence.signature
+    if signature.task == "regression":
+        errors = evidence.predictions.main - evidence.truth
+        limit = ERROR_SHARE * float(np.abs(errors).mean())
+        gaps = ("mae_gap", "mae"), ("mean_error_gap", "mean_error")
+        measures = [
+            Measure(name, metric, limit, -1, rate=False, unit=signature.target)
+            for name, metric in gaps
+        ]
+        text = "a regression decides nothing"
+        return measures, [(SelectionRates, text), (ErrorRates, text)]
+    if signature.positive_index is None:
+        text = "there is no positive class: groups are compared by accuracy"
+        return [MEASURES["accuracy"]], [(SelectionRates, text), (ErrorRates, text)]
+    return list(MEASURES.values()), []
+
+
+def sums_of(evidence: Rows, rows: np.ndarray) -> Sums:
+    """Return the sums of every metric over some rows, given by their places."""
+    signature, truth = evidence.signature, evidence.truth[rows]
+    if signature.task == "regression":
+        errors = evidence.predictions.main[rows] - truth
+        return {"mae": _sums(np.abs(errors)), "mean_error": _sums(errors)}
+    decided = signature.codes(evidence.predictions.take(rows))
+    found = {"accuracy": _sums(decided == truth)}
+    positive = signature.positive_index
+    if positive is not None:
+        hits, selected = truth == positive, decided == positive
+        found["selection_rate"] = _sums(selected)
+        found["true_positive_rate"] = _sums(selected[hits])
+        found["false_positive_rate"] = _sums(selected[~hits])
+    return found
+
+
+def _sums(values: np.ndarray) -> tuple[int, float, float]:
+    numbers = values.astype(np.float64)
+    return len(numbers), float(numbers.sum()), float(np.square(numbers).sum())
+
+
+def group_metrics(sums: Sums, measures: list[Measure], level: float) -> tuple[Metric, ...]:
+    """Return the metrics of one group alone; one without rows has no value."""
+    found = []
+    for measure in measures:
+        n, total, squares = sums[measure.metric]
+        if measure.rate:
+            bounds = wilson(round(total), n, level)
+        else:
+            bounds = mean_of_sums(n, total, squares, level)
+        found.append(
+            Metric(
+                name=measure.metric,
+                value=total / n if n else None,
+                low=known(bounds.low),
+                high=known(bounds.high),
+                level=level,
+                n=n,
+                method=bounds.method,
+                unit=measure.unit,
+            )
+        )
+    return tuple(found)

@@ -1,0 +1,157 @@
+"""Weak slices: parts of the rows, described by one or two columns, where the model is worse.
+
+They are searched for on one half of the rows and tested on the other, so that the test has not
+seen what chose them. Rows of one group stay on one side.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+
+from afterfit.assess.evidence import Evidence, Part
+from afterfit.assess.findings.slices import HardSlice, WeakSlice
+from afterfit.assess.slice_search import OVERLAP, Coded, Found, distinct, search
+from afterfit.assess.slice_test import LEAST_ROWS, Losses, confirm, losses_of
+from afterfit.assess.splits import splits
+from afterfit.core.cuts import cut
+from afterfit.core.finding import Check, Finding
+from afterfit.core.frame import Frame
+from afterfit.records.assess_slices import Slice, SliceSearch, SliceVerdict
+
+__all__ = ["weak_slices"]
+
+LEAST_SHARE = 0.01
+LEAST_OF_ALL = 200
+MOST_DISCOVERY = 100_000
+RANGES = 10
+EACH = 5
+"""Candidates of each of the two searches: by errors, and by errors that were not foreseen."""
+MOST_TOLD = 3
+
+
+def weak_slices(evidence: Evidence) -> Part:
+    """Return the slices that are surely and markedly worse, and all that were tested."""
+    n = len(evidence.truth)
+    if n < LEAST_OF_ALL:
+        text = f"{n} rows are too few to look for slices and to test them on others"
+        return _both_skipped(text, needed_n=LEAST_OF_ALL)
+    if not np.isfinite(evidence.predictions.main).all():
+        return _both_skipped("some predictions are not finite")
+    if evidence.left <= 0:
+        return _both_skipped("the time was over before slices were looked for", fix="--effort full")
+    evidence.progress.step("slices")
+    halves = _halves(evidence)
+    if halves is None:
+        return _both_skipped("the rows are of one group and cannot be halved", needed_n=n + 1)
+    discovery, confirmation = halves
+    losses = losses_of(evidence, discovery)
+    least = max(LEAST_ROWS, math.ceil(LEAST_SHARE * len(discovery)))
+    frame = {k: v for k, v in evidence.data.frame.items() if v.ndim == 1}
+    found, whole = _candidates(frame, losses, discovery, least, evidence.deadline)
+    tested = confirm(frame, losses, confirmation, found, evidence.config.level)
+    told = SliceSearch(
+        loss=losses.name,
+        n_discovery=len(discovery),
+        n_confirmation=len(confirmation),
+        least=least,
+        columns=len(frame),
+        slices=tuple(sorted(tested, key=_order)),
+        whole=whole,
+        clipped=losses.clipped,
+    )
+    return Part(findings=tuple(_findings(told, losses)), fields={"slices": told})
+
+
+_VERDICTS: tuple[SliceVerdict, ...] = ("weak", "hard", "slight", "chance", "few")
+
+
+def _order(part: Slice) -> tuple[int, float]:
+    return _VERDICTS.index(part.verdict), -(part.gap.value or 0.0)
+
+
+def _both_skipped(text: str, *, fix: str = "", **evidence: int) -> Part:
+    checks: tuple[type[Check], ...] = (WeakSlice, HardSlice)
+    return Part(
+        findings=tuple(check.skipped(text, where="", fix=fix, **evidence) for check in checks)
+    )
+
+
+def _halves(evidence: Evidence) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return the rows to search and those to test on; of very many, a sample is searched."""
+    stratify = evidence.signature.task != "regression"
+    group, seed = evidence.data.group, evidence.config.seed
+    half = next(splits(evidence.truth, 2, stratify=stratify, group=group, seed=seed), None)
+    if half is None:
+        return None
+    discovery = half.test
+    if len(discovery) > MOST_DISCOVERY:
+        random = np.random.default_rng(seed)
+        discovery = np.sort(random.choice(discovery, MOST_DISCOVERY, replace=False))
+    return discovery, half.train
+
+
+def _candidates(
+    frame: Frame, losses: Losses, discovery: np.ndarray, least: int, deadline: float
+) -> tuple[list[Found], bool]:
+    """Return the distinct slices of both searches, and whether they came to their ends."""
+    columns = []
+    for name, values in frame.items():
+        part = values[discovery]
+        made = cut(name, part, ranges=RANGES, least=least)
+        columns.append(Coded(made, made.codes(part)))
+    plain = losses.rows[discovery]
+    pool, whole = search(columns, plain, least, deadline=deadline)
+    found = distinct(pool, columns, plain, least, EACH)
+    if losses.foreseen is None:
+        return found, whole
+    beyond = plain - losses.foreseen[discovery] + plain.mean()
+    pool, also = search(columns, beyond, least, deadline=deadline)
+    first = distinct(pool, columns, beyond, least, EACH)
+    masks = [each.rows(columns) for each in first]
+    for other in found:
+        rows = other.rows(columns)
+        if all((rows & mask).sum() <= OVERLAP * (rows | mask).sum() for mask in masks):
+            first.append(other)
+    return first, whole and also
+
+
+def _findings(told: SliceSearch, losses: Losses) -> Iterator[Finding]:
+    weak = [part for part in told.slices if part.verdict == "weak"]
+    hard = [part for part in told.slices if part.verdict == "hard"]
+    tested = sum(part.verdict != "few" for part in told.slices)
+    text = f"{tested} candidates of {told.columns} columns, tested on {told.n_confirmation} rows"
+    for part in weak:
+        yield WeakSlice.issue(
+            _sentence(part, losses),
+            where=part.name,
+            fix="look at how these rows are filled, and train on more of them",
+            n=part.n,
+            adjusted_p=part.beyond_adjusted if losses.foreseen is not None else part.adjusted,
+        )
+    if not told.whole:
+        yield WeakSlice.skipped(f"the time was over in the search: {text}", fix="--effort full")
+    elif not weak:
+        yield WeakSlice.passed(f"none is surely and markedly worse: {text}")
+    if losses.foreseen is None:
+        yield HardSlice.not_applicable("there are no probabilities that could foresee errors")
+    elif hard:
+        names = "; ".join(f"{part.name}: {_sentence(part, losses)}" for part in hard[:MOST_TOLD])
+        more = f"; and {len(hard) - MOST_TOLD} more" if len(hard) > MOST_TOLD else ""
+        yield HardSlice.tip(f"{names}{more}", n=sum(part.n for part in hard))
+    else:
+        yield HardSlice.passed(f"no such part was found: {text}")
+
+
+def _sentence(part: Slice, losses: Losses) -> str:
+    """Return what happens in a slice and elsewhere, in words."""
+    inside, outside = part.inside.value or 0.0, part.outside.value or 0.0
+    if not losses.rate:
+        unit = f" {losses.unit}".rstrip()
+        return f"mean absolute error {inside:.3g}{unit} in {part.n} rows, {outside:.3g} elsewhere"
+    text = f"{inside:.1%} errors in {part.n} rows"
+    if part.foreseen is not None:
+        text += f" ({part.foreseen:.1%} foreseen by its probabilities)"
+    return f"{text}, {outside:.1%} elsewhere"
