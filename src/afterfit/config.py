@@ -20,6 +20,8 @@ import msgspec
 from afterfit.core.gate import Gate, parse_gate
 from afterfit.core.metric_names import require_known
 from afterfit.core.sections import (
+    CardSection,
+    CompareSection,
     CostSection,
     DataSection,
     FairnessSection,
@@ -27,12 +29,15 @@ from afterfit.core.sections import (
     ModelSection,
     OodSection,
     OptimizeSection,
+    RobustnessSection,
     ServeSection,
 )
 from afterfit.errors import ConfigError, NotFoundError
 
 FILE_NAME = "afterfit.toml"
 DEFAULT_GATES = ("baseline_lift > 0",)
+TABLES = frozenset({"robustness.monotone"})
+"""The settings whose value is a table of the user's own names, and so one value."""
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -43,9 +48,12 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     data: DataSection = DataSection()
     line: LineSection = LineSection()
     cost: CostSection = CostSection()
+    compare: CompareSection = CompareSection()
+    card: CardSection = CardSection()
     fairness: FairnessSection = FairnessSection()
     optimize: OptimizeSection = OptimizeSection()
     ood: OodSection = OodSection()
+    robustness: RobustnessSection = RobustnessSection()
     serve: ServeSection = ServeSection()
 
     def parsed_gates(self) -> tuple[Gate, ...]:
@@ -186,7 +194,7 @@ def find_config(folder: Path) -> tuple[Path | None, dict[str, Any]]:
 def flatten(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Yield (dotted name, value) of every leaf of a nested table."""
     for key, value in tree.items():
-        if isinstance(value, Mapping):
+        if isinstance(value, Mapping) and f"{prefix}{key}" not in TABLES:
             yield from flatten(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value
@@ -336,6 +344,9 @@ gates = [
 [fairness]
 # columns = ["sex"]             # groups are compared; the model need not take such a column
 
+[compare]
+# margin = 0.005                # a loss beside the champion that would not matter
+
 [optimize]
 # allow = ["prune", "distil"]   # techniques that may change answers: quantize, prune, distil
 # max_drop = 0.005              # the largest loss of the metric that may be certified
@@ -346,6 +357,13 @@ gates = [
 [ood]
 # scorer = "auto"               # "mahalanobis", "distance", "forest", "softmax", or "none"
 # rate = 0.01                   # the share of usual rows that may be flagged as unlike the reference
+
+[robustness]
+# monotone = {income = "up"}    # the answer may only rise ("up") or fall ("down") with a column
+
+[card]
+# owner = "Risk team, risk@example.com"
+# license = "apache-2.0"        # and intended_use, out_of_scope, training_data, limits, dataset
 
 [serve]
 # host = "127.0.0.1"

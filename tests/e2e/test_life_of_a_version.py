@@ -18,10 +18,12 @@ from sklearn.tree import DecisionTreeClassifier
 from tests.e2e.helpers import quick_space, serving
 
 import afterfit
+from afterfit.cli.app import run
 from afterfit.core.metric_names import METRICS
-from afterfit.errors import IntegrityError
+from afterfit.errors import IntegrityError, UsageError
 from afterfit.registry.version import GateRefusal
 from afterfit.serve.follow import Follower
+from afterfit.workspace.scoring import attest, score_of
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -210,3 +212,35 @@ def test_ship_works_inside_a_running_event_loop_and_shows_its_page(
     found = [[a["probabilities"][c] for c in model.classes_] for a in answers]
     assert np.abs(np.array(found) - expected).max() <= 1e-5
     assert threading.active_count() < 20
+
+
+def test_the_score_has_evidence_from_the_records_and_words_from_the_log(shipped: Any) -> None:
+    """A word is a line of the audit log; an item that failed cannot be vouched for."""
+    space, _, _ = shipped
+    version = space.registry.resolve("churn@2")
+    before = {line.item.key: line for line in score_of(space, version).lines}
+    assert before["schema"].standing == "evidence"
+    assert before["validated"].standing == "evidence"
+    assert before["tuned"].standing == "not run"
+    word = attest(space, "churn@2", "tuned", why="a search of 12 May", days=30)
+    after = {line.item.key: line for line in score_of(space, version).lines}
+    assert after["tuned"].points == 0.5
+    entry = next(e for e in space.registry.log("churn") if e.seq == word.line)
+    assert (entry.action, entry.why) == ("attest", "a search of 12 May")
+    for item, why, days in (("tunned", "x", 30), ("tuned", " ", 30), ("tuned", "x", 400)):
+        with pytest.raises(UsageError):
+            attest(space, "churn@2", item, why=why, days=days)
+    assert space.registry.verify_log().lines >= word.line
+
+
+def test_the_card_of_a_version_tells_its_numbers(shipped: Any) -> None:
+    """Through the command line, as Markdown with a head for Hugging Face."""
+    _, folder, releases = shipped
+    out = folder / "card.md"
+    command = ["version", "card", "churn@2", "-o", str(out)]
+    assert run([*command, "--workspace", str(folder / ".afterfit")]) == 0
+    card = out.read_text()
+    assert card.startswith("---\n")
+    metric = next(m for m in releases[1].records["assess"].body.metrics if m.name == "roc_auc")
+    assert f"value: {metric.value!r}" in card
+    assert "pipeline_tag: tabular-classification" in card

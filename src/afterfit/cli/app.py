@@ -78,6 +78,9 @@ GROUPS: dict[str, tuple[str, dict[str, tuple[str, str]]]] = {
                 "Hash every byte, and the chain of the audit log.",
             ),
             "log": ("afterfit.cli.version:log", "Who moved what, when and why."),
+            "score": ("afterfit.cli.score:score", "The ML Test Score, each point with evidence."),
+            "attest": ("afterfit.cli.score:attest", "Vouch for an item that no check can show."),
+            "card": ("afterfit.cli.score:card", "The model card, filled from the records."),
         },
     ),
     "record": (

@@ -11,15 +11,21 @@ from afterfit.core.effort import Effort
 from afterfit.core.signature import Label, Task
 
 __all__ = [
+    "CardSection",
+    "CompareSection",
     "CostSection",
     "DataSection",
+    "Direction",
     "FairnessSection",
     "LineSection",
     "ModelSection",
     "OodSection",
     "OptimizeSection",
+    "RobustnessSection",
     "ServeSection",
 ]
+
+Direction = Literal["up", "down"]
 
 
 class ModelSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -96,6 +102,15 @@ class FairnessSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     columns: tuple[str, ...] = ()
 
 
+class CompareSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[compare]``: the loss beside the champion or a baseline that would not matter.
+
+    ``margin`` is of a rate itself (0.005 of accuracy), of an error a share of the other's.
+    """
+
+    margin: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 0.005
+
+
 class OptimizeSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """``[optimize]``: which techniques may change answers, and how much may be lost by it.
 
@@ -120,6 +135,29 @@ class OodSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     scorer: Literal["auto", "mahalanobis", "distance", "forest", "softmax", "none"] = "auto"
     rate: Annotated[float, msgspec.Meta(ge=0.0001, le=0.5)] = 0.01
+
+
+class RobustnessSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[robustness]``: what is known of the model that no data can show.
+
+    ``monotone`` says which way the answer may move when a column rises: ``{income = "up"}``. For
+    two classes the answer is the probability of the positive one.
+    """
+
+    monotone: dict[str, Direction] = {}
+
+
+class CardSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[card]``: what only people can say, for the model card."""
+
+    title: str = ""
+    owner: str = ""
+    license: str = ""
+    dataset: str = ""
+    intended_use: str = ""
+    out_of_scope: str = ""
+    training_data: str = ""
+    limits: str = ""
 
 
 class ServeSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
