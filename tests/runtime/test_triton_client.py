@@ -305,6 +305,13 @@ def test_a_large_answer_comes_compressed_and_large_metadata_do_not(address: str)
         ("churn", "4", lambda: rows(1), "404", "'churn' serves version 3"),
         ("churn", "", lambda: rows(1)[:2], "422", "job"),
         ("churn", "", lambda: [*rows(1), tensor("x", np.zeros(1))], "400", "no input 'x'"),
+        (
+            "numbers",
+            "",
+            lambda: [tensor("input", np.zeros((1, 2))), tensor("x", np.zeros(1))],
+            "400",
+            "no input 'x'",
+        ),
         ("churn", "", lambda: rows(501), "413", "501 rows"),
         ("numbers", "", lambda: [tensor("input", np.zeros((1, 3)))], "400", r"\[rows, 2\]"),
         (

@@ -38,7 +38,8 @@ class ServerErrorOnWrongRequest(Check):
 
     What it does: looks at the status of every answer of the run.
     Why it matters: callers retry 5xx, alarms go off, and a load balancer takes the server out.
-    Example: pydantic takes the text "NaN", and writing the answer as JSON fails.
+    Example: pydantic takes the text "NaN", and writing the answer as JSON fails. With
+    allow_inf_nan=False it refuses the token NaN, and FastAPI fails to write the 422 that echoes it.
     Fix: validate before the model, and turn what the model cannot take into 422.
     """
 
@@ -66,7 +67,8 @@ class NonFiniteTaken(Check):
     What it does: sends the tokens NaN and Infinity, the text "NaN", and 1e309.
     Why it matters: none of them is JSON, and the model was not trained on them. To read them as a
     missing value is a policy; then null must be answered in the same way.
-    Fix: refuse them (pydantic: allow_inf_nan=False), and let null alone mean missing.
+    Fix: refuse them (pydantic: allow_inf_nan=False, and an error handler that does not echo the
+    input), and let null alone mean missing.
     """
 
     code = "R034"
