@@ -41,7 +41,7 @@ def unlike(record: PackageRecord) -> tuple[Block, ...]:
             ("Evaluation rows flagged", _share(metrics, "evaluation rows", "")),
             ("AUROC, all made-up rows", _value(find(metrics, "ood_auroc", "scorer"))),
             (
-                "Usual rows above 95 % of the made-up ones",
+                "Usual rows flagged, were 95 % of the made-up ones",
                 _value(find(metrics, "ood_fpr95", "scorer")),
             ),
         ),
@@ -81,7 +81,7 @@ def _kinds(kinds: list[Metric], scorer: ScorerRecord) -> Chart:
 def _how(metrics: tuple[Metric, ...], scorer: ScorerRecord) -> Details:
     tried = [m for m in metrics if m.scope.startswith("candidate:") and m.name == "ood_auroc"]
     rows = [[*_candidate(metric, metrics)] for metric in tried]
-    columns = ("Method", "AUROC", "95 % interval", "Usual rows above 95 %", "Rows")
+    columns = ("Method", "AUROC", "95 % interval", "Usual rows flagged at 95 %", "Rows")
     counts = ", ".join(
         f"{PARTS.get(name, name)} by {number.count(n)}" for name, n in scorer.rows.items()
     )
