@@ -8,6 +8,7 @@ import os
 import select
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from sklearn.preprocessing import StandardScaler
 from tests.optimize.conftest import signature_of
 
 from afterfit.core.bundle import Variant
+from afterfit.models.convert_timing import time_beside
 from afterfit.models.native import Hints, NativeModel, adapter_for_object
 from afterfit.models.threads import limit_threads
 from afterfit.runtime import child
@@ -126,6 +128,23 @@ def test_forests_inside_of_others_are_limited_and_what_takes_one_is_left_alone()
     plain = native(trained(LogisticRegression()))
     limit_threads(plain, 1)
     assert plain.predict(ROWS).main.shape == (3000, 2)
+
+
+def test_what_is_timed_on_one_thread_is_on_one_thread() -> None:
+    """Libraries that were told another number take that, whatever limits the others."""
+    xgboost = pytest.importorskip("xgboost")
+    catboost = pytest.importorskip("catboost")
+    booster = native(trained(xgboost.XGBClassifier(n_estimators=3, n_jobs=4)))
+    quiet = {"iterations": 3, "verbose": False, "allow_writing_files": False}
+    behind = native(trained(make_pipeline(StandardScaler(), catboost.CatBoostClassifier(**quiet))))
+    few = {name: values[:4] for name, values in ROWS.items()}
+    for model in (booster, behind):
+        for _ in range(2):
+            assert len(time_beside(model, few, 0.01)["native"]) >= 5
+    assert nthread(booster.estimator.get_booster()) == 1
+    call = behind.estimator.steps[-1][1].predict_proba
+    assert call.keywords == {"thread_count": 1}
+    assert not isinstance(call.func, partial)
 
 
 def test_a_worker_tells_the_numeric_libraries_unless_the_environment_does(

@@ -112,6 +112,10 @@ def test_scaled_and_encoded_columns_before_a_forest(fitted: Fit) -> None:
     outcome = outcome_of(model, signature, frame)
     assert outcome.library.status == "rejected"
     assert outcome.ships == "onnx-float64"
+    (told,) = outcome.texts("O006")
+    cause = "whole numbers sit on the trees' thresholds after StandardScaler"
+    assert told.startswith(f"column `age`: {cause}")
+    assert "; repaired: the graph scales and compares in double precision" in told
 
 
 @pytest.mark.parametrize("named", [True, False])

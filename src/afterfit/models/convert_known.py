@@ -82,12 +82,12 @@ def _of(part: Any, native: NativeModel, signature: Signature) -> list[Trap]:
 
 def _scaled(native: NativeModel, signature: Signature) -> list[Trap]:
     """Return the trap of trees behind a step that scales, with the columns that it happens in."""
-    before = [step for _, step in _steps(native)]
-    scaling = [step for step in before if hasattr(step, "scale_") or hasattr(step, "transformers_")]
+    before = [part for _, step in _steps(native) for part in walk(step)]
+    scaling = [type(part).__name__ for part in before if hasattr(part, "scale_")]
     known = thresholds(native, signature) if scaling else {}
     if not known:
         return []
-    kind = type(scaling[-1]).__name__
+    kind = scaling[0]
     columns = tuple(name for name, splits in known.items() if _whole(splits).any())
     if not columns:
         return [Trap(cause=f"values may fall on the trees' thresholds after {kind}")]

@@ -15,6 +15,7 @@ from afterfit.core.model import Model
 from afterfit.core.signature import Label
 from afterfit.models.booster_direct import Bare, load, opened
 from afterfit.models.native import NativeModel, Source, adapter_for_format
+from afterfit.models.threads import limit_threads
 
 __all__ = ["load_ms", "time_beside", "time_graphs"]
 
@@ -37,7 +38,8 @@ def time_beside(
     """Return {"native", "onnx", "direct": µs per call}, float64 of [calls], on one thread.
 
     All answer the same rows in turn, so that a noisy moment meets all; ``seconds`` bounds the
-    whole. Without ``data`` there is no graph, without ``direct`` no booster by itself.
+    whole. Without ``data`` there is no graph, without ``direct`` no booster by itself. The model
+    goes on with one thread, whatever it was trained with.
     """
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
@@ -45,7 +47,9 @@ def time_beside(
     if output is not None:
         models["onnx"] = _graph(data, tuple(inputs), output, tuple(classes))
     if direct is not None:
-        models["direct"] = opened(direct)
+        models["direct"] = alone = opened(direct)
+        limit_threads(alone, 1)
+    limit_threads(native, 1)
     with threadpool_limits(1):
         return _in_turn(models, frame, seconds)
 
@@ -67,6 +71,7 @@ def time_graphs(
     for name, graph in graphs.items():
         inputs = tuple(graph["inputs"])
         models[name] = _graph(graph["data"], inputs, graph["output"], tuple(classes))
+    limit_threads(native, 1)
     with threadpool_limits(1):
         return _in_turn(models, frame, seconds)
 

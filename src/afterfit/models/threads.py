@@ -48,6 +48,8 @@ def _limit(part: Any, threads: int) -> None:
     elif family(part, "catboost"):
         for name in _CATBOOST:
             if hasattr(part, name):
-                setattr(part, name, partial(getattr(part, name), thread_count=threads))
+                call = getattr(part, name)
+                plain = call.func if isinstance(call, partial) else call
+                setattr(part, name, partial(plain, thread_count=threads))
     elif isinstance(getattr(part, "n_jobs", None), int):
         part.n_jobs = min(part.n_jobs, threads) if part.n_jobs > 0 else threads
