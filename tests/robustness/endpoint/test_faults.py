@@ -63,6 +63,7 @@ FAULTS = {
     "payload.gzip-bomb": "R038",
     "payload.header": "R038",
 }
+STOPPING = ("payload.deep", "payload.gzip-bomb", "payload.header")
 
 
 def examined(server: Server, *only: str, timeout: float = 5.0) -> RobustnessEndpointRecord:
@@ -120,7 +121,7 @@ def test_a_refusal_without_the_field_is_found() -> None:
 def test_harm_to_the_next_request_is_found() -> None:
     """A server that refuses everybody after one strange request fails that check."""
     with Server(frozenset({"afterwards"})) as server:
-        record = examined(server, "payload.deep", "payload.header")
+        record = examined(server, "payload.deep")
     case = case_of(record, "payload.deep")
     assert (case.code, case.level) == ("R042", "must")
     assert "the next right request got 429" in case.why
@@ -131,26 +132,27 @@ def test_harm_to_the_next_request_is_found() -> None:
 def test_a_server_that_stops_ends_the_run(fault: str, ending: str) -> None:
     """The check is named, the rest is skipped with the reason, and nothing is raised."""
     with Server(frozenset({fault})) as server:
-        record = examined(server, "payload", timeout=0.5)
+        record = examined(server, *STOPPING, timeout=1.0)
         server.hung = False
     assert (record.ending, record.ended_by, record.status) == (ending, "payload.deep", "partial")
     case = case_of(record, "payload.deep")
     assert (case.status, case.code, case.level) == ("fail", "R051", "must")
-    later = [c for c in record.cases if c.check in {"payload.gzip-bomb", "payload.header"}]
+    later = [c for c in record.cases if c.check != "payload.deep"]
     assert [c.status for c in later] == ["skipped"] * 2
     assert all("after payload.deep" in c.why for c in later)
     not_run = next(f for f in record.findings if f.code == "R052")
     assert not_run.outcome == "skipped"
-    assert not_run.message.startswith("2 of 5 checks did not run")
+    assert not_run.message.startswith("2 of 3 checks did not run")
 
 
 def test_the_time_of_the_run_is_kept() -> None:
     """What was not reached is told as skipped, not as passed."""
     with Server() as server:
-        config = EndpointConfig(seconds=0.6)
+        # One check alone takes that long, so that the time is over on any machine.
+        config = EndpointConfig(seconds=1.0)
         record = robustness_endpoint(server.url, config)
     assert (record.ending, record.status) == ("out_of_time", "partial")
-    assert record.seconds < 3
+    assert record.seconds < 10
     assert "skipped" in {case.status for case in record.cases}
 
 

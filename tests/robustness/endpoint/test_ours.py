@@ -35,7 +35,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerHandle]:
         ({"model": "people"}, "Open Inference Protocol v2", "/v2/models/people/infer"),
         ({"model": "numbers"}, "Open Inference Protocol v2", "/v2/models/numbers/infer"),
         ({"route": "/predict/people"}, "JSON", "/predict/people"),
-        ({"route": "/predict/numbers"}, "JSON", "/predict/numbers"),
     ],
 )
 def test_our_server_stands_it(

@@ -12,7 +12,7 @@ from afterfit.robustness.endpoint.reproduce import curl, held, piped
 from afterfit.robustness.endpoint.target import Target
 
 SLOW = 8
-PIECES, PAUSE_S = 6, 0.25
+PIECES, PAUSE_S = 5, 0.2
 
 
 @clause("connection.slow", "must", findings.HeldByOthers, abusive=True)
@@ -38,7 +38,7 @@ def slow(target: Target) -> None:
 
 @clause("connection.pieces", "must", findings.RightRequestRefused, abusive=True)
 def pieces(target: Target) -> None:
-    """A request that arrives in pieces over 1.5 s is answered, or ended with 408."""
+    """A request that arrives in pieces over a second is answered, or ended with 408."""
     whole, sent = _plain(target), target.sent(target.body(target.rows()))
     size = len(whole) // PIECES + 1
     with target.client.open() as line:
