@@ -200,12 +200,12 @@ def _finding(
 
 
 _WORDS = {
-    "selection_ratio": ("is selected", " times as often", "at least"),
-    "true_positive_gap": ("has a true positive rate lower by", "", "at most"),
-    "false_positive_gap": ("has a false positive rate higher by", "", "at most"),
-    "accuracy_gap": ("has an accuracy lower by", "", "at most"),
-    "mae_gap": ("has a mean absolute error higher by", "", "at most"),
-    "mean_error_gap": ("has a mean error higher by", "", "at most"),
+    "selection_ratio": ("is selected", " times as often as", "at least"),
+    "true_positive_gap": ("has a true positive rate lower by", " than", "at most"),
+    "false_positive_gap": ("has a false positive rate higher by", " than", "at most"),
+    "accuracy_gap": ("has an accuracy lower by", " than", "at most"),
+    "mae_gap": ("has a mean absolute error higher by", " than", "at most"),
+    "mean_error_gap": ("has a mean error higher by", " than", "at most"),
 }
 
 
@@ -215,7 +215,7 @@ def _sentence(each: Disparity) -> str:
     metric = each.metric
     interval = f"{metric.low:.3g} to {metric.high:.3g}, {metric.level * 100:.4g} %, n = {metric.n}"
     return (
-        f"{each.group} {before} {metric.value:.3g}{after} than {each.reference} ({interval}; "
+        f"{each.group} {before} {metric.value:.3g}{after} {each.reference} ({interval}; "
         f"{side} {each.limit:.3g})"
     )
 

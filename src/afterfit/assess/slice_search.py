@@ -231,17 +231,22 @@ def _finer(
 
 
 def distinct(
-    pool: Sequence[Found], columns: Sequence[Coded], losses: FloatArray, least: int, most: int
+    pool: Sequence[Found],
+    columns: Sequence[Coded],
+    losses: FloatArray,
+    least: int,
+    most: int,
+    before: Sequence[Found] = (),
 ) -> list[Found]:
     """Return at most ``most`` slices of the pool that each tell of other rows, in their order.
 
-    Left out are near-duplicates of a better one (by Jaccard), and slices that are worse only
-    because they share rows with better ones.
+    Left out are near-duplicates of a better one or of those ``before`` (by Jaccard), and slices
+    that are worse only because they share rows with these.
     """
     mean = float(losses.mean()) if len(losses) else 0.0
     kept: list[Found] = []
-    masks: list[np.ndarray] = []
-    told = np.zeros(len(losses), bool)
+    masks = [found.rows(columns) for found in before]
+    told = np.logical_or.reduce([np.zeros(len(losses), bool), *masks])
     for found in pool:
         if len(kept) >= most:
             break

@@ -13,7 +13,7 @@ import numpy as np
 
 from afterfit.assess.evidence import Evidence, Part
 from afterfit.assess.findings.slices import HardSlice, WeakSlice
-from afterfit.assess.slice_search import OVERLAP, Coded, Found, distinct, search
+from afterfit.assess.slice_search import Coded, Found, distinct, search
 from afterfit.assess.slice_test import LEAST_ROWS, Losses, confirm, losses_of
 from afterfit.assess.splits import splits
 from afterfit.core.cuts import cut
@@ -104,25 +104,21 @@ def _candidates(
         columns.append(Coded(made, made.codes(part)))
     plain = losses.rows[discovery]
     pool, whole = search(columns, plain, least, deadline=deadline)
-    found = distinct(pool, columns, plain, least, EACH)
-    if losses.foreseen is None:
-        return found, whole
-    beyond = plain - losses.foreseen[discovery] + plain.mean()
-    pool, also = search(columns, beyond, least, deadline=deadline)
-    first = distinct(pool, columns, beyond, least, EACH)
-    masks = [each.rows(columns) for each in first]
-    for other in found:
-        rows = other.rows(columns)
-        if all((rows & mask).sum() <= OVERLAP * (rows | mask).sum() for mask in masks):
-            first.append(other)
-    return first, whole and also
+    first: list[Found] = []
+    if losses.foreseen is not None:
+        beyond = plain - losses.foreseen[discovery] + plain.mean()
+        unforeseen, also = search(columns, beyond, least, deadline=deadline)
+        first = distinct(unforeseen, columns, beyond, least, EACH)
+        whole = whole and also
+    return [*first, *distinct(pool, columns, plain, least, EACH, before=first)], whole
 
 
 def _findings(told: SliceSearch, losses: Losses) -> Iterator[Finding]:
     weak = [part for part in told.slices if part.verdict == "weak"]
     hard = [part for part in told.slices if part.verdict == "hard"]
     tested = sum(part.verdict != "few" for part in told.slices)
-    text = f"{tested} candidates of {told.columns} columns, tested on {told.n_confirmation} rows"
+    words = "1 candidate" if tested == 1 else f"{tested} candidates"
+    text = f"{words} of {told.columns} columns, tested on {told.n_confirmation} rows"
     for part in weak:
         yield WeakSlice.issue(
             _sentence(part, losses),

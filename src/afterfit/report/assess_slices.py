@@ -29,7 +29,7 @@ OUTCOMES: dict[str, tuple[str, Tone]] = {
 MOST_DRAWN = 8
 """More rows than this make a drawing that nobody reads."""
 
-_RATES = ("selection_rate", "true_positive_rate", "false_positive_rate", "accuracy")
+_RATES = ("selection_rate", "true_positive_rate", "false_positive_rate")
 
 
 def slices_blocks(record: AssessRecord) -> tuple[Block, ...]:
@@ -64,10 +64,7 @@ def _slice_chart(search: SliceSearch, shown: Sequence[Slice]) -> Chart:
         for series, metric in (("in the slice", part.inside), ("elsewhere", part.outside)):
             if drawn := _range(part.name, series, metric):
                 ranges.append(drawn)
-    rows = [
-        [r.label, r.series, number.plain(r.value), number.plain(r.low), number.plain(r.high)]
-        for r in ranges
-    ]
+    rows = [[r.label, r.series, *map(number.plain, (r.value, r.low, r.high))] for r in ranges]
     word = _loss_word(search)
     return Chart(
         title="Where the model is worse",
@@ -188,11 +185,17 @@ def _groups(view: Fairness) -> list[Block]:
         numeric=range(1, len(metrics) + 2),
         note=f"{_level(view)} {left}".strip(),
     )
-    drawn = [_range(group.name, number.metric_title(metric.name), metric)
-             for group in view.groups[:MOST_DRAWN] for metric in group.metrics]  # fmt: skip
+    # Three series have colours that can be told apart: the table has accuracy as well.
+    rates = [name for name in metrics if name in _RATES] if len(metrics) > 1 else metrics
+    drawn = [
+        _range(group.name, number.metric_title(name), metric)
+        for group in view.groups[:MOST_DRAWN]
+        for name in rates
+        if (metric := find(group.metrics, name)) is not None
+    ]
     ranges = [each for each in drawn if each is not None]
     blocks: list[Block] = []
-    if ranges and set(metrics) <= set(_RATES):
+    if ranges and "accuracy" in metrics:
         blocks.append(_group_chart(view, ranges, groups))
     else:
         blocks.append(groups)
@@ -204,7 +207,7 @@ def _groups(view: Fairness) -> list[Block]:
 def _group_chart(view: Fairness, ranges: Sequence[Range], groups: Table) -> Chart:
     return Chart(
         title=f"Groups by {view.column}",
-        description="What the model decides of each group and how often it is right, with "
+        description="What the model decides of each group, by what is true, with "
         f"intervals.{' The largest groups.' if len(view.groups) > MOST_DRAWN else ''}",
         drawing=Intervals(tuple(ranges), x_title="share of rows"),
         table=groups,

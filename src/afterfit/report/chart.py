@@ -117,8 +117,9 @@ def _intervals(drawing: Intervals) -> Any:
         }
         for item in drawing.ranges
     ]
+    axis = alt.Axis(grid=True, ticks=False, labelExpr=_TWO_LINES)
     base = alt.Chart(_data(rows)).encode(
-        y=alt.Y("label:N", sort=labels, title=None, axis=alt.Axis(grid=True, ticks=False)),
+        y=alt.Y("label:N", sort=labels, title=None, axis=axis),
         yOffset=alt.YOffset("series:N", sort=series, scale=alt.Scale(paddingOuter=0.6)),
         color=_colour(series, _series_colours(series), legend=len(series) > 1),
         description="say:N",
@@ -132,10 +133,18 @@ def _intervals(drawing: Intervals) -> Any:
     return (bars + dots).properties(width=WIDTH - 130, height=step * len(labels))
 
 
+# The name of a slice has two parts, which are too long for one line.
+_TWO_LINES = r"split(replace(datum.label, ' and ', ' and\n'), '\n')"
+
+
 def _series_colours(series: list[str]) -> list[str]:
     """Return the accent for what is judged, and other colours for what it is compared with."""
     spare = iter([COLOURS["reference"], COLOURS["series4"], COLOURS["series5"]] * len(series))
-    known = {"held out": COLOURS["accent"], "cross-validation": COLOURS["series3"]}
+    known = {
+        "held out": COLOURS["accent"],
+        "in the slice": COLOURS["accent"],
+        "cross-validation": COLOURS["series3"],
+    }
     return [known.get(name) or next(spare) for name in series]
 
 
