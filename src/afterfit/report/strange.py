@@ -8,28 +8,39 @@ from afterfit.records.robustness import Case, CaseOutcome, RobustnessRecord
 from afterfit.report import number
 from afterfit.report.page import Block, Cell, Details, Table, Tone
 from afterfit.report.parts import code, note, table
+from afterfit.report.strange_curves import columns_chart, ladder_blocks, trends_table
 
 OUTCOME_WORDS: dict[CaseOutcome, tuple[str, Tone]] = {
     "answered": ("answered", ""),
     "refused": ("refused", "info"),
     "crashed": ("crashed", "bad"),
     "not_finite": ("not a number", "bad"),
+    "no_probability": ("no probability", "bad"),
     "not_applicable": ("does not apply", "muted"),
 }
-_BAD = ("crashed", "not_finite")
+_BAD = ("crashed", "not_finite", "no_probability")
+_PAIRS = "missing together"
 
 
 def robustness(record: RobustnessRecord) -> tuple[Block, ...]:
-    """Return one row a kind of strange row, then every case folded."""
+    """Return one row a kind of strange row, the ladders, the trends, then every case folded."""
     if not record.cases:
         return (note("No case ran.", "warn"),)
-    blocks: list[Block] = [_summary(record.cases)]
+    blocks: list[Block] = []
     bad = [case for case in record.cases if case.outcome in _BAD]
     if bad:
         blocks.append(_cases(bad, "Cases in which the model gave no usable answer"))
+    blocks += ladder_blocks(record)
+    blocks += columns_chart(record.cases)
+    blocks += trends_table(record.trends)
+    blocks.append(_summary(record.cases))
     blocks.append(
         Details(f"Every case ({number.count(len(record.cases))})", (_cases(record.cases, ""),))
     )
+    if record.unreached:
+        rows = [[name] for name in record.unreached]
+        left = table(("Not reached within the time",), rows)
+        blocks.append(Details(f"Not reached ({number.count(len(rows))})", (left,)))
     return tuple(blocks)
 
 

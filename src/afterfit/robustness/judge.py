@@ -2,34 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 from afterfit.core.finding import Check, Finding
 from afterfit.records.robustness import Case, CaseOutcome
 from afterfit.robustness import findings
-from afterfit.robustness.cases import ROUNDED, Spoiled
-from afterfit.robustness.probe import BATCHES, ZERO_ROWS
+from afterfit.robustness.cases import MISSING, ROUNDED, USUAL, Spoiled
+from afterfit.robustness.probe import AGAIN, BATCHES, COLUMNS_TURNED, ZERO_ROWS
+from afterfit.robustness.told import share
+from afterfit.stats.interval import wilson
 
-BAD: frozenset[CaseOutcome] = frozenset({"crashed", "not_finite"})
+BAD: frozenset[CaseOutcome] = frozenset({"crashed", "not_finite", "no_probability"})
+COMPARED = frozenset({AGAIN, COLUMNS_TURNED, *BATCHES})
 WRONG_TYPE = "wrong type"
 NAMED = 4
+NOISE_SHARE = 0.05
+"""Of decisions that noise within the rounding may change before it is an issue."""
+FIX_OF_ROUNDING = (
+    "round the column in the pipeline, in training too, as coarsely as callers send it"
+)
 
 Test = Callable[[Case], bool]
 
 
-def judged(cases: list[Case], planned: list[Spoiled], skipped: int) -> tuple[Finding, ...]:
+def judged(
+    cases: Sequence[Case], planned: Sequence[Spoiled], unreached: Sequence[str] = ()
+) -> tuple[Finding, ...]:
     """Return a finding for each check, or one for each column in which it failed.
 
-    A check of which cases were not reached has not passed.
+    A check of which cases were not reached has not passed; ``unreached`` are their names.
     """
-    alike = {(spoiled.case, spoiled.column) for spoiled in planned if spoiled.alike}
+    skipped = len(unreached)
+    alike = {(each.case, each.column): each.alike for each in planned if each.alike}
+    cases = _without_echoes(cases, planned)
     by_column: list[tuple[type[Check], Test]] = [
         (findings.CrashesOnStrangeRow, lambda c: c.outcome == "crashed" and c.case != ZERO_ROWS),
         (findings.NotFinite, lambda c: c.outcome == "not_finite"),
-        (findings.SpellingChangesDecision, lambda c: (c.case, c.column) in alike and c.changed > 0),
+        (findings.NoProbability, lambda c: c.outcome == "no_probability"),
+        (findings.SpellingChangesDecision, lambda c: _kind(c, alike) == "spelling" and _moved(c)),
+        (findings.NoiseChangesDecision, lambda c: _kind(c, alike) == "noise" and _often(c)),
     ]
     whole: list[tuple[type[Check], Test]] = [
-        (findings.BatchChangesAnswer, lambda c: c.case in BATCHES and c.changed > 0),
+        (findings.BatchChangesAnswer, lambda c: c.case in BATCHES and _moved(c)),
+        (findings.ColumnOrderChangesAnswer, lambda c: c.case == COLUMNS_TURNED and _moved(c)),
+        (findings.NotRepeatable, lambda c: c.case == AGAIN and _moved(c)),
         (findings.EmptyBatch, lambda c: c.case == ZERO_ROWS and c.outcome in BAD),
         (findings.WrongTypeAccepted, _type_accepted),
     ]
@@ -38,26 +54,44 @@ def judged(cases: list[Case], planned: list[Spoiled], skipped: int) -> tuple[Fin
         found += _one(check, [case for case in cases if hit(case)], skipped)
     for check, hit in whole:
         found += _one(check, [case for case in cases if hit(case)], 0)
-    return (*found, _about_time(skipped, len(planned)))
+    found.append(_about_looks([c for c in cases if _kind(c, alike) == "look"], skipped))
+    found.append(_about_use([case for case in cases if case.case == USUAL], skipped))
+    return (*found, _about_time(unreached, len(planned)))
 
 
 def not_examined(case: Case) -> tuple[Finding, ...]:
     """Return the findings where the model gave no answer to the rows as they are."""
     text = "the model does not answer the rows as they are, so nothing can be compared"
-    checks: list[type[Check]] = [
-        findings.NotFinite,
-        findings.SpellingChangesDecision,
-        findings.BatchChangesAnswer,
-        findings.EmptyBatch,
-        findings.WrongTypeAccepted,
-        findings.TimeRanOut,
-    ]
     crash = _issue(findings.CrashesOnStrangeRow, "", [case])
+    checks = sorted(
+        (each for each in vars(findings).values() if isinstance(each, type)
+         and issubclass(each, Check) and each not in (Check, findings.CrashesOnStrangeRow)),
+        key=lambda check: check.code,
+    )  # fmt: skip
     return (crash, *(check.skipped(text) for check in checks))
+
+
+def _kind(case: Case, alike: Mapping[tuple[str, str], str]) -> str:
+    return alike.get((case.case, case.column), "")
+
+
+def _moved(case: Case) -> bool:
+    return case.changed > 0
+
+
+def _often(case: Case) -> bool:
+    return case.n > 0 and wilson(case.changed, case.n).low > NOISE_SHARE
 
 
 def _type_accepted(case: Case) -> bool:
     return case.case.startswith(WRONG_TYPE) and case.outcome != "refused"
+
+
+def _without_echoes(cases: Sequence[Case], planned: Sequence[Spoiled]) -> list[Case]:
+    """Return the cases without gaps in several columns of which one fails by itself already."""
+    lone = {case.column for case in cases if case.case == MISSING and case.outcome in BAD}
+    echoes = {(each.case, each.column) for each in planned if lone.intersection(each.names)}
+    return [case for case in cases if (case.case, case.column) not in echoes]
 
 
 def _one(check: type[Check], hits: list[Case], skipped: int) -> list[Finding]:
@@ -71,28 +105,89 @@ def _one(check: type[Check], hits: list[Case], skipped: int) -> list[Finding]:
 
 def _issue(check: type[Check], column: str, hits: list[Case]) -> Finding:
     names = [case.case for case in hits]
-    listed = ", ".join(names[:NAMED]) + (f" and {len(names) - NAMED} more" * (len(names) > NAMED))
-    first = hits[0]
-    text = first.message or f"{first.changed} of {first.n} rows were decided differently"
     return check.issue(
-        f"{listed}: {text}",
-        where=f"column {column!r}" if column else "whole rows",
-        fix=_fix(check, names),
+        f"{_listed(names)}: {_said(hits)}",
+        where=_place(column),
+        fix=FIX_OF_ROUNDING if set(names) == {ROUNDED} else check.page().get("Fix", ""),
         cases=names,
         column=column,
     )
 
 
-def _about_time(skipped: int, planned: int) -> Finding:
+def _said(hits: list[Case]) -> str:
+    """Return what happened in the worst of the cases, with the share of rows."""
+    bad = [case for case in hits if case.outcome in BAD]
+    if not bad:
+        worst = max(hits, key=lambda case: case.changed)
+        if worst.message:
+            return worst.message
+        did = "answered" if worst.case in COMPARED else "decided"
+        return f"{share(worst.changed, worst.n)} were {did} differently"
+    worst = max(bad, key=lambda case: case.failed)
+    text = worst.message or f"{worst.outcome.replace('_', ' ')}, {worst.n} rows"
+    if not worst.tried:
+        return f"{text} (n = {worst.n})"
+    if worst.outcome == "crashed":
+        return f"{text}; sent alone, {share(worst.failed, worst.tried)} fail"
+    return f"{text}: {share(worst.failed, worst.tried)}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = len(names) - NAMED
+    return ", ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+def _place(column: str) -> str:
+    return f"column {column!r}" if column else "whole rows"
+
+
+def _about_looks(cases: list[Case], skipped: int) -> Finding:
+    """Return one tip for all columns: such characters are rare, and seldom anybody's fault."""
+    check = findings.LookChangesDecision
+    asked = [case for case in cases if case.outcome != "not_applicable"]
+    hits = [case for case in asked if _moved(case)]
+    if hits:
+        worst = max(hits, key=lambda case: case.changed / max(1, case.n))
+        columns = list(dict.fromkeys(case.column for case in hits))
+        return check.tip(
+            f"{worst.case} in {worst.column!r}: {share(worst.changed, worst.n)} are decided "
+            f"differently; columns: {_listed(columns)}",
+            where=_place(worst.column),
+            fix=check.page()["Fix"],
+            columns=columns,
+        )
+    if skipped:
+        return check.skipped(f"{skipped} cases were not reached within the time")
+    if not asked:
+        return check.not_applicable("no column holds words")
+    return check.passed(f"{len(asked)} cases of {len({c.column for c in asked})} columns")
+
+
+def _about_use(cases: list[Case], skipped: int) -> Finding:
+    """Return one tip for all columns without which every answer stays what it was."""
+    check = findings.UnusedColumn
+    answered = [case for case in cases if case.outcome == "answered" and case.n]
+    idle = [c.column for c in answered if not c.changed and not c.max_shift]
+    if skipped and not answered:
+        return check.skipped(f"{skipped} cases were not reached within the time")
+    if not answered:
+        return check.not_applicable("no column could be given its usual value")
+    n = answered[0].n
+    if len(answered) == len(idle):
+        return check.passed(f"no column alone moves an answer (n = {n} rows)")
+    if idle:
+        return check.tip(
+            f"{_listed(idle)}: with the usual value in every row {share(0, n)} moved",
+            where=_place(idle[0]) if len(idle) == 1 else f"{len(idle)} columns",
+            fix=check.page()["Fix"],
+            columns=idle,
+        )
+    return check.passed(f"each of {len(answered)} columns moves some answer (n = {n} rows)")
+
+
+def _about_time(unreached: Sequence[str], planned: int) -> Finding:
     check = findings.TimeRanOut
-    if not skipped:
+    if not unreached:
         return check.passed(f"all {planned} cases of the columns ran")
-    text = f"{skipped} of {planned} cases were not reached within the time"
-    return check.skipped(text, fix="--effort full")
-
-
-def _fix(check: type[Check], names: list[str]) -> str:
-    """Return the part of the check's page that says how to mend it, in one line."""
-    if set(names) == {ROUNDED}:
-        return "round the column in the pipeline, in training too, as coarsely as callers send it"
-    return check.page().get("Fix", "")
+    text = f"{len(unreached)} were not reached within the time: {_listed(unreached)}"
+    return check.skipped(text, fix="--effort full", unreached=list(unreached))

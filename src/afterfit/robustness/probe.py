@@ -11,19 +11,25 @@ from afterfit.core.scale import answer_scale
 from afterfit.core.signature import Signature
 from afterfit.errors import AfterfitError, InputError
 from afterfit.records.robustness import Case, CaseOutcome
-from afterfit.robustness.cases import Spoiled
+from afterfit.robustness.cases import MISSING, Spoiled
 
 UNHARMED = "rows as they are"
 ZERO_ROWS = "zero rows"
-BATCHES = ("one row at a time", "rows in reverse")
+AGAIN = "the same rows again"
+COLUMNS_TURNED = "columns in reverse"
+BATCHES = ("one row at a time", "rows in reverse", "rows shuffled", "one row repeated")
 ALONE = 25
 # float32 kernels sum in another order by batch size: differences up to about 1e-6 are no defect.
 SAME = 1e-5
 # A value of a regression counts as another decision beyond this share of the answers' spread.
 SPREAD_SHARE = 0.01
+# Probabilities of float32 sum to 1 within about 1e-6; a rounded table of them within 1e-3.
+OFF_ONE = 1e-3
+
+Asked = tuple[Predictions | None, CaseOutcome, str]
 
 
-def ask(model: Model, rows: Frame) -> tuple[Predictions | None, CaseOutcome, str]:
+def ask(model: Model, rows: Frame) -> Asked:
     """Return the answer, what became of the question, and the model's words.
 
     A refusal names the column; an exception without one is the model's own, however it came.
@@ -40,46 +46,99 @@ def ask(model: Model, rows: Frame) -> tuple[Predictions | None, CaseOutcome, str
         return None, "crashed", f"{type(error).__name__}: {error}"[:300]
     if len(answer) != n:
         return None, "crashed", f"{n} rows gave {len(answer)} answers"
-    finite = np.isfinite(answer.main.astype(np.float64))
+    return answer, *verdict(answer)
+
+
+def verdict(answer: Predictions) -> tuple[CaseOutcome, str]:
+    """Return whether the answers can be used, and what is wrong with those that cannot."""
+    n = len(answer)
+    lost = int(unusable(answer).sum())
+    if not lost:
+        return "answered", ""
+    finite = np.isfinite(answer.main.astype(np.float64)).reshape(n, -1).all(axis=1)
     if not finite.all():
-        bad = int((~finite.reshape(n, -1).all(axis=1)).sum())
-        return answer, "not_finite", f"{bad} of {n} rows were answered NaN or infinity"
-    return answer, "answered", ""
+        return "not_finite", f"{int((~finite).sum())} of {n} rows were answered NaN or infinity"
+    return "no_probability", f"{lost} of {n} rows have probabilities outside of 0 to 1, or no sum 1"
 
 
-def run_case(
-    model: Model, signature: Signature, rows: Frame, before: Predictions, spoiled: Spoiled
-) -> Case:
-    """Return what one case did; a null where the signature has none is refused by the server."""
-    n, column = frames.row_count(rows), spoiled.column
-    if spoiled.change is None:
-        return Case(
-            case=spoiled.case, column=column, n=0, outcome="not_applicable", message=spoiled.why
-        )
-    if spoiled.case == "missing" and not signature.column(column).nullable:
+def unusable(answer: Predictions) -> np.ndarray:
+    """Return which rows have an answer that is no number, or no probability; bool of [n]."""
+    n = len(answer)
+    if not n:
+        return np.zeros(0, dtype=bool)
+    main = answer.main.astype(np.float64).reshape(n, -1)
+    bad = np.asarray(~np.isfinite(main).all(axis=1))
+    if answer.probabilities is not None:
+        with np.errstate(invalid="ignore"):
+            outside = (main < -OFF_ONE).any(axis=1) | (main > 1 + OFF_ONE).any(axis=1)
+            bad = bad | outside | (np.abs(main.sum(axis=1) - 1) > OFF_ONE)
+    return bad
+
+
+def known_beforehand(signature: Signature, rows: Frame, spoiled: Spoiled) -> Case | None:
+    """Return the case where it need not be asked: it does not apply, or the server refuses it."""
+    n = frames.row_count(rows)
+    if spoiled.change is None and not spoiled.source:
+        return _case(spoiled, 0, "not_applicable", spoiled.why)
+    if spoiled.case == MISSING and not signature.column(spoiled.column).nullable:
         message = "the signature says not nullable: a request with null is refused with 422"
-        return Case(case=spoiled.case, column=column, n=n, outcome="refused", message=message)
-    names = [column] if column else list(signature.names)
-    changed = {**rows, **{name: spoiled.change(rows[name]) for name in names}}
-    after, outcome, message = ask(model, changed)
-    if after is None or outcome != "answered":
-        return Case(case=spoiled.case, column=column, n=n, outcome=outcome, message=message)
+        return _case(spoiled, n, "refused", message)
+    if spoiled.alike and not touched(rows, spoiled).any():
+        return _case(spoiled, 0, "not_applicable", "no value of these rows is written otherwise")
+    return None
+
+
+def touched(rows: Frame, spoiled: Spoiled) -> np.ndarray:
+    """Return which rows a case changes, bool of [n]."""
+    before, after = rows[spoiled.column], spoiled.applied(rows)[spoiled.column]
+    gone = frames.missing_mask(before)
+    return np.asarray(~gone & (before != after), dtype=bool)
+
+
+def case_of(
+    signature: Signature, rows: Frame, before: Predictions, spoiled: Spoiled, asked: Asked
+) -> Case:
+    """Return what one case did to the rows; of cases alike, ``n`` is the rows that they touch."""
+    after, outcome, message = asked
+    n = int(touched(rows, spoiled).sum()) if spoiled.alike else frames.row_count(rows)
+    if after is None:
+        return _case(spoiled, n, outcome, message)
+    lost = int(unusable(after).sum())
+    if outcome != "answered":
+        tried = len(after)
+        return _case(spoiled, n, outcome, message, failed=lost, tried=tried)
+    shifts = _shifts(signature, before, after)
     return Case(
         case=spoiled.case,
-        column=column,
+        column=spoiled.column,
         n=n,
         outcome="answered",
-        changed=_decisions_changed(signature, before, after),
-        max_shift=_shift(signature, before, after),
+        changed=int(decided_otherwise(signature, before, after).sum()),
+        max_shift=None if shifts is None else _largest(shifts),
+        mean_shift=None if shifts is None or not n else float(shifts.sum() / n),
     )
 
 
-def _shift(signature: Signature, before: Predictions, after: Predictions) -> float | None:
-    """Return the largest change of the score; labels alone have none."""
+def _case(
+    spoiled: Spoiled, n: int, outcome: CaseOutcome, message: str, *, failed: int = 0, tried: int = 0
+) -> Case:
+    return Case(
+        case=spoiled.case,
+        column=spoiled.column,
+        n=n,
+        outcome=outcome,
+        message=message,
+        failed=failed,
+        tried=tried,
+    )
+
+
+def _shifts(signature: Signature, before: Predictions, after: Predictions) -> np.ndarray | None:
+    """Return the change of the score of each row; labels alone have none."""
     if after.labels_only:
         return None
     positive = signature.positive_index
-    return _largest(np.abs(after.score(positive) - before.score(positive)))
+    return np.asarray(np.abs(after.score(positive) - before.score(positive)))
 
 
 def _largest(differences: np.ndarray) -> float | None:
@@ -87,14 +146,23 @@ def _largest(differences: np.ndarray) -> float | None:
     return float(known.max()) if known.size else None
 
 
-def _decisions_changed(signature: Signature, before: Predictions, after: Predictions) -> int:
+def decided_otherwise(signature: Signature, before: Predictions, after: Predictions) -> np.ndarray:
+    """Return which rows are decided otherwise, bool of [n].
+
+    A value of a regression is another decision where it moves by more than 1 % of the answers'
+    standard deviation.
+    """
     if before.values is None or after.values is None:
-        return int((signature.codes(before) != signature.codes(after)).sum())
-    known = before.values[np.isfinite(before.values)]
+        return np.asarray(signature.codes(before) != signature.codes(after))
+    gaps = np.abs(after.values - before.values)
+    return np.asarray(~(gaps <= decisive(before.values)))
+
+
+def decisive(values: np.ndarray) -> np.ndarray:
+    """Return by how much each value of a regression must move to count as another decision."""
+    known = values[np.isfinite(values)]
     spread = float(known.std()) if known.size else 0.0
-    size = answer_scale(before.values).of(before.values)
-    allowed = np.maximum(SPREAD_SHARE * spread, SAME * size)
-    return int((~(np.abs(after.values - before.values) <= allowed)).sum())
+    return np.asarray(np.maximum(SPREAD_SHARE * spread, SAME * answer_scale(values).of(values)))
 
 
 def zero_rows(model: Model, signature: Signature) -> Case:
@@ -103,13 +171,30 @@ def zero_rows(model: Model, signature: Signature) -> Case:
     return Case(case=ZERO_ROWS, column="", n=0, outcome=outcome, message=message)
 
 
-def batches(model: Model, rows: Frame, before: Predictions) -> list[Case]:
-    """Return whether rows alone, and rows in reverse, are answered as in the batch."""
+def again(model: Model, rows: Frame, before: Predictions) -> Case:
+    """Return whether the same rows get the same answers when they are asked once more."""
+    return _compared(model, AGAIN, rows, before)
+
+
+def columns_turned(model: Model, rows: Frame, before: Predictions) -> Case:
+    """Return whether the rows are answered alike when their columns come in another order."""
+    turned = {name: rows[name] for name in reversed(list(rows))}
+    return _compared(model, COLUMNS_TURNED, turned, before)
+
+
+def batches(model: Model, rows: Frame, before: Predictions, seed: int = 0) -> list[Case]:
+    """Return whether rows alone, reversed, shuffled and repeated are answered as in the batch."""
     n = frames.row_count(rows)
     alone = min(n, ALONE)
+    shuffled = np.random.default_rng(seed).permutation(n)
+    repeated = np.zeros(max(2, alone), dtype=np.int64)
+    orders: tuple[np.ndarray | slice, ...] = (slice(None, None, -1), shuffled, repeated)
     return [
         _alone(model, rows, before.take(slice(0, alone)), alone),
-        _reversed(model, rows, before, n),
+        *(
+            _compared(model, case, frames.take(rows, order), before.take(order))
+            for case, order in zip(BATCHES[1:], orders, strict=True)
+        ),
     ]
 
 
@@ -123,12 +208,13 @@ def _alone(model: Model, rows: Frame, expected: Predictions, n: int) -> Case:
     return same(BATCHES[0], expected, frames.concatenate(parts), n)
 
 
-def _reversed(model: Model, rows: Frame, expected: Predictions, n: int) -> Case:
-    backwards = slice(None, None, -1)
-    answer, outcome, message = ask(model, frames.take(rows, backwards))
+def _compared(model: Model, case: str, rows: Frame, expected: Predictions) -> Case:
+    """Return whether ``rows`` are answered as ``expected``, which stand in the same order."""
+    n = frames.row_count(rows)
+    answer, outcome, message = ask(model, rows)
     if answer is None:
-        return Case(case=BATCHES[1], column="", n=n, outcome=outcome, message=message)
-    return same(BATCHES[1], expected, answer.take(backwards), n)
+        return Case(case=case, column="", n=n, outcome=outcome, message=message)
+    return same(case, expected, answer, n)
 
 
 def same(case: str, expected: Predictions, found: Predictions, n: int) -> Case:

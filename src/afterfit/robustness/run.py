@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import time
+from collections import ChainMap
 from collections.abc import Sequence
+from dataclasses import replace
+from itertools import chain
 from typing import Any
 
 import msgspec
 import numpy as np
 
 from afterfit.core import frame as frames
+from afterfit.core.bundle import TensorInput
 from afterfit.core.dataset import Dataset
 from afterfit.core.frame import Frame, Predictions
 from afterfit.core.metric import Metric
@@ -17,14 +21,32 @@ from afterfit.core.model import Model
 from afterfit.core.progress import SILENT, Progress
 from afterfit.core.signature import Signature
 from afterfit.errors import InputError
-from afterfit.models.timebox import Ended, ended_after
+from afterfit.models.timebox import Ended, TimeOverError, ended_after
 from afterfit.records.robustness import Case, RobustnessRecord
 from afterfit.robustness.cases import Spoiled, planned_cases
-from afterfit.robustness.config import RobustnessConfig
+from afterfit.robustness.config import RobustnessConfig, require_monotone
+from afterfit.robustness.evidence import Evidence
 from afterfit.robustness.judge import BAD, judged, not_examined
-from afterfit.robustness.probe import UNHARMED, ask, batches, run_case, zero_rows
+from afterfit.robustness.layout import image_layout
+from afterfit.robustness.parts import PARTS
+from afterfit.robustness.probe import (
+    BATCHES,
+    UNHARMED,
+    again,
+    ask,
+    batches,
+    columns_turned,
+    zero_rows,
+)
+from afterfit.robustness.resolution import resolutions
+from afterfit.robustness.together import run_cases
 from afterfit.robustness.wrong_types import wrong_type_cases
 from afterfit.store.environment import current_environment
+
+CASES_SHARE = 0.6
+"""Of the time, for the cases of single columns; the rest is for the parts behind them."""
+PIXELS = 8
+"""Columns of an image whose cases are planned: what is true of some pixels is true of all."""
 
 
 def robustness(
@@ -34,17 +56,21 @@ def robustness(
     config: RobustnessConfig,
     *,
     subject: str,
+    inputs: Sequence[TensorInput] = (),
     ends: Sequence[Ended] = (),
     progress: Progress = SILENT,
 ) -> RobustnessRecord:
-    """Return what missing, extreme, unseen, empty and wrong-typed rows did to the model.
+    """Return what missing, extreme, unseen, noisy and wrong-typed rows did to the model.
 
-    ``subject`` is the digest of the bundle that is examined; ``ends`` are the processes to end
-    when the time is over, so that no slow answer is waited for. Real rows are spoiled one column at
-    a time, so that a change is due to that column alone. For a regression a row counts as
-    decided differently when its value moves by more than 1 % of the answers' standard deviation.
-    Raises InputError where there is no row.
+    ``subject`` is the digest of the bundle that is examined; ``inputs`` are the tensors of the
+    form that ships, where it is a graph: they tell whether its columns are an image. ``ends`` are
+    the processes to end when the time is over, so that no slow answer is waited for. Real rows
+    are spoiled one column at a time, so that a change is due to that column alone. For a
+    regression a row counts as decided differently when its value moves by more than 1 % of the
+    answers' standard deviation. Raises InputError where there is no row, and ConfigError where
+    ``config.monotone`` names what is no column of numbers.
     """
+    require_monotone(config.monotone, signature)
     deadline = time.monotonic() + config.seconds
     rows = _sample(data, signature, config)
     n = frames.row_count(rows)
@@ -64,19 +90,40 @@ def robustness(
             metrics=_metrics([unharmed]),
             cases=(unharmed,),
         )
-    planned = planned_cases(signature)
-    cases = [unharmed, zero_rows(model, signature), *batches(model, rows, before)]
-    cases += wrong_type_cases(signature, rows)
-    left = deadline - time.monotonic()
-    with ended_after(left, ends if left > 0 else ()):
-        reached = _reached(model, signature, rows, before, planned, deadline, progress)
-    skipped = len(planned) - len(reached)
+    started = time.monotonic()
+    cases = [unharmed, again(model, rows, before)]
+    pace = n / max(1e-6, time.monotonic() - started)
+    cases += _of_whole_batches(model, signature, rows, before, config)
+    evidence = Evidence(
+        model, signature, data, rows, before, config, deadline, progress, pace,
+        _independent(cases), tuple(inputs),
+    )  # fmt: skip
+    return _examined(evidence, cases, shared, ends)
+
+
+def _examined(
+    evidence: Evidence, cases: list[Case], shared: dict[str, Any], ends: Sequence[Ended]
+) -> RobustnessRecord:
+    """Return the record of the cases so far, of those of single columns, and of the parts."""
+    planned = _planned(evidence)
+    with ended_after(evidence.left, ends if evidence.left > 0 else ()):
+        reached = _reached(evidence, planned)
+        parts = [part(evidence) for part in PARTS]
+    known = {(case.case, case.column) for case in reached}
+    missed = [each.full_name for each in planned if (each.case, each.column) not in known]
+    unreached = (*missed, *chain.from_iterable(part.unreached for part in parts))
+    cases = [*cases, *reached, *chain.from_iterable(part.cases for part in parts)]
     return RobustnessRecord(
         **shared,
-        status="partial" if skipped else "complete",
-        findings=judged([*cases, *reached], planned, skipped),
-        metrics=_metrics([*cases, *reached]),
-        cases=(*cases, *reached),
+        status="partial" if unreached else "complete",
+        findings=(
+            *judged(cases, planned, unreached),
+            *chain.from_iterable(part.findings for part in parts),
+        ),
+        metrics=(*_metrics(cases), *chain.from_iterable(part.metrics for part in parts)),
+        cases=tuple(cases),
+        unreached=unreached,
+        **ChainMap(*(dict(part.fields) for part in parts)),
     )
 
 
@@ -91,31 +138,56 @@ def _sample(data: Dataset, signature: Signature, config: RobustnessConfig) -> Fr
     return {name: values[np.sort(chosen)] for name, values in selected.items()}
 
 
-def _reached(
+def _of_whole_batches(
     model: Model,
     signature: Signature,
     rows: Frame,
     before: Predictions,
-    planned: list[Spoiled],
-    deadline: float,
-    progress: Progress,
+    config: RobustnessConfig,
 ) -> list[Case]:
-    """Return the planned cases that ran before the time was over."""
-    progress.step("robustness", len(planned))
-    done: list[Case] = []
-    for spoiled in planned:
-        if time.monotonic() > deadline:
-            break
-        case = run_case(model, signature, rows, before, spoiled)
-        if time.monotonic() > deadline:
-            # It may have been ended with the time: what became of it says nothing of the model.
-            break
-        done.append(case)
-        progress.advance()
-    return done
+    """Return the cases that need no budget: they are few, and the others rest on them."""
+    return [
+        zero_rows(model, signature),
+        *batches(model, rows, before, config.seed),
+        columns_turned(model, rows, before),
+        *wrong_type_cases(signature, rows),
+    ]
 
 
-def _metrics(cases: list[Case]) -> tuple[Metric, ...]:
+def _independent(cases: Sequence[Case]) -> bool:
+    """Return whether every row was answered the same alone, repeated and in every order."""
+    asked = [case for case in cases if case.case in BATCHES]
+    return all(case.outcome == "answered" and not case.changed for case in asked)
+
+
+def _planned(evidence: Evidence) -> list[Spoiled]:
+    signature = evidence.signature
+    image = image_layout(evidence.inputs, signature) is not None
+    return planned_cases(
+        signature,
+        resolutions(evidence.data, signature),
+        seed=evidence.config.seed,
+        most_columns=PIXELS if image else None,
+    )
+
+
+def _reached(evidence: Evidence, planned: list[Spoiled]) -> list[Case]:
+    """Return the planned cases that ran before their share of the time was over, in order."""
+    evidence.progress.step("robustness", len(planned))
+    share = CASES_SHARE * (evidence.deadline - time.monotonic())
+    timed = replace(evidence, deadline=time.monotonic() + share)
+    done: dict[tuple[str, str], Case] = {}
+    try:
+        for case in run_cases(timed, planned):
+            done[case.case, case.column] = case
+            evidence.progress.advance()
+    except TimeOverError:
+        evidence.progress.say(f"  ! {len(planned) - len(done)} cases were not reached")
+    order = [(each.case, each.column) for each in planned]
+    return [done[each] for each in order if each in done]
+
+
+def _metrics(cases: Sequence[Case]) -> tuple[Metric, ...]:
     ran = [case for case in cases if case.outcome != "not_applicable"]
     bad = sum(case.outcome in BAD for case in ran)
     return (

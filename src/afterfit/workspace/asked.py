@@ -27,7 +27,7 @@ ASKED: dict[str, tuple[str, ...]] = {
         "optimize.metric",
     ),
     "package": ("line.seed", "ood.rate", "ood.scorer"),
-    "robustness": _EFFORT,
+    "robustness": (*_EFFORT, "robustness.monotone"),
     "loadtest": (*_EFFORT, "serve.threads", "serve.workers"),
 }
 """The settings that concern each step; every setting but paths concerns the whole line."""

@@ -119,7 +119,8 @@ def optimize_config(config: Config, seconds: float) -> OptimizeConfig:
 def robustness_config(config: Config, seconds: float) -> RobustnessConfig:
     """Return what ``robustness`` is asked at this effort."""
     rows = SHARES[config.line.effort].robustness_rows
-    return RobustnessConfig(rows=rows, seed=config.line.seed, seconds=seconds)
+    monotone = config.robustness.monotone
+    return RobustnessConfig(rows=rows, seed=config.line.seed, seconds=seconds, monotone=monotone)
 
 
 def loadtest_config(config: Config) -> LoadtestConfig:

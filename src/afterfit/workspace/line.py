@@ -34,6 +34,7 @@ from afterfit.records.optimize import OptimizeRecord
 from afterfit.records.package import PackageRecord
 from afterfit.records.robustness import RobustnessRecord
 from afterfit.robustness.run import robustness
+from afterfit.robustness.config import require_monotone
 from afterfit.runtime.cpus import Division
 from afterfit.serve.config import ServeConfig
 from afterfit.serve.division import division_of
@@ -129,7 +130,11 @@ class Line:
             ),
             resolved=msgspec.to_builtins(asked),
         )
-        if "inspect" in self.space.reused and isinstance(stored.body, InspectRecord):
+        if not isinstance(stored.body, InspectRecord):
+            return stored
+        # Told now: the steps before robustness take minutes.
+        require_monotone(self.config.robustness.monotone, stored.body.signature)
+        if "inspect" in self.space.reused:
             self.model.adopt(Hints.of(stored.body.signature))
         return stored
 
@@ -214,6 +219,7 @@ class Line:
             make,
             resolved=msgspec.to_builtins(replace_seconds(asked)),
             subject=self.bundle.digest,
+                    inputs=bundle.variant.inputs,
         )
 
     def loadtest(self) -> Stored:
