@@ -101,6 +101,11 @@ def test_each_proposal_gets_a_verdict_and_a_reason(
     assert proof.alpha == pytest.approx(0.025)
     assert proof.runtime.startswith("onnxruntime ")
     assert proof.cpu_features
+    (edges,) = [guard for guard in proof.guards if guard.name == "edge_flips"]
+    assert edges.held
+    assert edges.n > 100
+    assert done.record.proven("0" * 64).by == "certificate"
+    assert done.record.proven("0" * 64).on.cpu_features == proof.cpu_features
     assert done.record.blobs == {ONNX_FILE: proof.artifact}
     assert found["much"].status == "rejected"
     assert "accuracy drops by" in found["much"].why
@@ -120,6 +125,20 @@ def test_a_lossy_form_that_gains_nothing_over_the_exact_one_does_not_ship(
     record = optimize(model, signature, table, ALLOW, means=TOYS).record
     assert by_name(record)[record.chosen].status == "exact"
     assert "exact form" in by_name(record)["same"].why
+
+
+def test_a_form_that_answers_nan_at_the_edges_is_rejected(
+    model: LoadedModel, signature: Signature, table: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is right on all rows that are usual, and the case that it does not cope with is named."""
+    without_exact(monkeypatch)
+    means = Means(proposers=("toys:fragiles",))
+    record = optimize(model, signature, table, ALLOW, means=means).record
+    assert record.chosen == "native"
+    fragile = by_name(record)["fragile"]
+    assert fragile.status == "rejected"
+    assert fragile.why.startswith("it answers no number where the model does: a: highest x 1e6")
+    assert outcomes(record)["O009"] == "tip"
 
 
 def test_too_few_rows_are_said_with_the_number_that_would_do(

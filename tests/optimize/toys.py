@@ -61,6 +61,14 @@ def proposals(
     ]
 
 
+def fragiles(
+    native: NativeModel, *, signature: Signature, labelled: bool, rows: int
+) -> list[Proposal]:
+    """One that is right on every usual row, and answers NaN for very large values."""
+    del native, signature, labelled, rows
+    return [toy("fragile", {"noise": 0.0}, make="fragile")]
+
+
 def slow(native: NativeModel, *, signature: Signature, labelled: bool, rows: int) -> list[Proposal]:
     """One that is good, and one that takes a minute."""
     del native, signature, labelled, rows
@@ -84,6 +92,27 @@ def weights(
     coefficients = native.estimator.coef_[0]
     noisy = coefficients + rng.normal(0, options["noise"], len(coefficients))
     return graph(signature.names, noisy.tolist(), float(native.estimator.intercept_[0]))
+
+
+def fragile(native: NativeModel, **rest: Any) -> Converted:
+    """The logistic model in numbers that soon end: x + (x 1e36 - x 1e36)."""
+    import msgspec
+    import onnx
+    from onnx import helper, numpy_helper
+
+    made = weights(native, **rest)
+    model = onnx.load_model_from_string(made.data)
+    model.graph.initializer.append(numpy_helper.from_array(np.array([1e36], np.float32), "big"))
+    model.graph.node[0].input[0] = "near"
+    before = [
+        helper.make_node("Mul", ["x", "big"], ["far"]),
+        helper.make_node("Sub", ["far", "far"], ["nothing"]),
+        helper.make_node("Add", ["x", "nothing"], ["near"]),
+    ]
+    nodes = [*before, *model.graph.node]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    return msgspec.structs.replace(made, data=model.SerializeToString())
 
 
 def broken(native: NativeModel, **rest: Any) -> Converted:
