@@ -75,6 +75,7 @@ def versions(peers: tuple[str, ...], cache: Path) -> dict[str, dict[str, str]]:
 def ask(peer: str, arguments: list[str], cache: Path) -> list[dict[str, Any]]:
     """Each line that the tool's program printed; one error where it ended otherwise."""
     place = environment.ensure(_requirements(peer), cache)
+    arguments = [str(Path(each).resolve()) if "/" in each else each for each in arguments]
     command = [str(place / "bin" / "python"), str(HERE / peer / "work.py"), *arguments]
     late = []
     try:
@@ -83,6 +84,7 @@ def ask(peer: str, arguments: list[str], cache: Path) -> list[dict[str, Any]]:
             capture_output=True,
             check=False,
             timeout=TIMEOUT_S,
+            cwd=cache,  # what they write beside themselves
             env={**os.environ, **QUIET},
         )
         output, errors = done.stdout, done.stderr
