@@ -11,13 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from scipy.special import logit
 from sklearn.metrics import average_precision_score
 
 from afterfit.core.formulae import FORMULAE, confusion_matrix
 from afterfit.errors import UsageError
 from afterfit.stats.bootstrap import _row_counts, bootstrap, bootstrap_cells
-from afterfit.stats.metric_interval import average_precision_of_counts
+from afterfit.stats.weighted import average_precision_of_counts
 
 MEAN_ROWS = np.random.default_rng(0).normal(size=120)
 
@@ -107,23 +106,6 @@ def test_average_precision_of_counts_is_scikit_learns_with_weights(seed: int) ->
         assert value == pytest.approx(expected, abs=1e-12)
 
 
-def test_the_logit_interval_is_symmetric_on_its_scale() -> None:
-    """Fewer degrees of freedom widen it; both bounds lie equally far on the logit scale."""
-    share = np.repeat([0.0, 1.0], [30, 90])
-
-    def rate(counts: NDArray[Any]) -> NDArray[np.float64]:
-        return np.asarray(counts @ share / 120)
-
-    narrow = bootstrap(rate, 120, seed=0, replicates=4000, method="logit")
-    wide = bootstrap(rate, 120, seed=0, replicates=4000, method="logit", degrees=5)
-    for found in (narrow, wide):
-        assert logit(found.high) - logit(0.75) == pytest.approx(logit(0.75) - logit(found.low))
-    error = math.sqrt(0.75 * 0.25 / 120) / (0.75 * 0.25)
-    assert logit(narrow.high) - logit(0.75) == pytest.approx(1.96 * error, rel=0.05)
-    ratio = (logit(wide.high) - logit(0.75)) / (logit(narrow.high) - logit(0.75))
-    assert ratio == pytest.approx(2.5706 / 1.96, rel=1e-4)
-
-
 def test_a_thousand_replicates_of_average_precision_take_seconds_at_most() -> None:
     """16,000 rows: under two seconds of processor time."""
     generator = np.random.default_rng(0)
@@ -131,7 +113,7 @@ def test_a_thousand_replicates_of_average_precision_take_seconds_at_most() -> No
     score = generator.normal(size=16_000) + truth
     started = time.process_time()
     statistic = average_precision_of_counts(truth, score, positive=1)
-    found = bootstrap(statistic, 16_000, seed=0, replicates=1000, method="logit")
+    found = bootstrap(statistic, 16_000, seed=0, replicates=1000)
     assert time.process_time() - started < 2.0
     assert 0 < found.high - found.low < 0.05
 
@@ -150,8 +132,6 @@ def test_constants_have_no_width_and_tiny_samples_no_interval() -> None:
     constant = bootstrap(lambda counts: np.full(len(counts), 0.5), 10, seed=0)
     assert constant[:2] == (0.5, 0.5)
     assert math.isnan(bootstrap(mean, 1, seed=0).low)
-    flat = bootstrap(lambda counts: np.full(len(counts), 0.5), 10, seed=0, method="logit")
-    assert flat.method == "undefined: the bootstrap replicates do not vary"
     assert math.isnan(bootstrap_cells(_f1, np.array([[0, 0], [0, 1]]), seed=0).low)
     nowhere = bootstrap(lambda counts: np.full(len(counts), np.nan), 10, seed=0)
     assert nowhere.method == "undefined: the metric is not defined on these rows"

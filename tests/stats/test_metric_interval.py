@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from afterfit.core.formulae import FORMULAE, compute
-from afterfit.stats.metric_interval import _replicates, metric_with_interval
+from afterfit.stats.metric_interval import metric_with_interval
+from afterfit.stats.units import groups
 
 METHODS = {
     "accuracy": "wilson",
@@ -20,7 +22,8 @@ METHODS = {
     "precision": "wilson",
     "recall": "wilson",
     "f1": "wilson-jaccard",
-    "pr_auc": "bootstrap-logit",
+    "pr_auc": "linearised, logit-t",
+    "r2": "linearised, log-t",
     "rmse": "t-hall",
     "roc_auc": "delong-logit",
     "log_loss": "t-hall",
@@ -68,7 +71,7 @@ def test_every_interval_holds_its_value_grows_with_the_level_and_stays_in_bounds
 @pytest.mark.parametrize("name", list(FORMULAE))
 def test_each_metric_names_its_method(name: str) -> None:
     """Closed forms where they hold, the bootstrap elsewhere; the same seed repeats the bounds."""
-    truth, prediction = rows(name, 1)
+    truth, prediction = rows(name, 1, n=240)
     found = metric_with_interval(name, truth, prediction, positive=1, seed=3)
     assert found.method == METHODS.get(name, "bootstrap-bca")
     assert found == metric_with_interval(name, truth, prediction, positive=1, seed=3)
@@ -76,7 +79,7 @@ def test_each_metric_names_its_method(name: str) -> None:
 
 def test_macro_precision_is_no_rate() -> None:
     """An average over classes gets a bootstrap, not Wilson's interval."""
-    truth, prediction = rows("precision", 1, classes=3)
+    truth, prediction = rows("precision", 1, n=300, classes=3)
     found = metric_with_interval("precision", truth, prediction, positive=None, seed=0)
     assert found.method == "bootstrap-bca"
 
@@ -120,7 +123,7 @@ def test_one_row_has_a_value_without_an_interval() -> None:
 
 
 def test_r2_is_exact_far_from_zero() -> None:
-    """A target around ten million loses no digits in the bootstrap."""
+    """A target around ten million loses no digits."""
     generator = np.random.default_rng(0)
     truth = generator.normal(size=300)
     near = metric_with_interval("r2", truth, truth * 0.9, positive=None, seed=0)
@@ -128,8 +131,29 @@ def test_r2_is_exact_far_from_zero() -> None:
     assert far[:3] == pytest.approx(near[:3], abs=1e-6)
 
 
-def test_great_tables_get_fewer_replicates() -> None:
-    """Rows times replicates are bounded, and never fall under 200 replicates."""
-    assert _replicates("standard", 16_000) == 1000
-    assert _replicates("full", 100_000) == 2000
-    assert _replicates("full", 10_000_000) == 200
+@pytest.mark.parametrize("name", ["roc_auc", "pr_auc", "r2", "mcc"])
+def test_half_a_million_rows_take_a_second_or_so(name: str) -> None:
+    """No interval resamples rows, neither alone nor in groups."""
+    truth, prediction = rows(name, 0, n=500_000)
+    units = groups(np.arange(500_000) // 5)
+    started = time.process_time()
+    for each in (None, units):
+        found = metric_with_interval(name, truth, prediction, positive=1, seed=0, units=each)
+        assert 0 < found.high - found.low < 0.01
+    assert time.process_time() - started < 4.0
+
+
+def test_fewer_rows_than_were_measured_are_approximate() -> None:
+    """49 rows of a class, or 199 values; a method that says so already says it once."""
+    truth, prediction = rows("accuracy", 0, n=400)
+    rare = np.append(np.flatnonzero(truth == 1)[:49], np.flatnonzero(truth == 0))
+    told = [
+        metric_with_interval("accuracy", truth[r], prediction[r], positive=1, seed=0).method
+        for r in (rare, np.arange(400))
+    ]
+    assert told == ["wilson, approximate", "wilson"]
+    units = groups(np.arange(len(rare)) // 40)
+    found = metric_with_interval(
+        "accuracy", truth[rare], prediction[rare], positive=1, seed=0, units=units
+    )
+    assert found.method.endswith("groups, approximate")

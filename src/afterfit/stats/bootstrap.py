@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from afterfit.errors import UsageError
-from afterfit.stats.interval import Interval, check_level, logit_interval, undefined
+from afterfit.stats.interval import Interval, check_level, undefined
 
 __all__ = ["Method", "Statistic", "bootstrap", "bootstrap_cells"]
 
-Method = Literal["bca", "percentile", "logit"]
+Method = Literal["bca", "percentile"]
 FloatArray = NDArray[np.float64]
 Statistic = Callable[[NDArray[Any]], FloatArray]
 
@@ -38,16 +38,13 @@ def bootstrap(
     replicates: int = 1000,
     level: float = 0.95,
     method: Method = "bca",
-    degrees: float = float("inf"),
 ) -> Interval:
     """Return the bootstrap interval of ``statistic`` over ``n`` rows.
 
     ``statistic`` takes counts of shape (R, n), how often each row is drawn in each of R
     replicates, and returns R numbers, NaN where undefined. ``bca`` corrects bias and skewness
     (Efron 1987, J. Am. Stat. Assoc. 82:171) with a jackknife over at most 500 groups of rows;
-    ``percentile`` takes the quantiles as they are; ``logit``, for a statistic between 0 and 1,
-    takes the standard error to the logit scale, with Student's quantile at ``degrees`` of
-    freedom. The interval holds the estimate.
+    ``percentile`` takes the quantiles as they are. The interval holds the estimate.
     """
     _check(level, replicates, method)
     if n <= 1:
@@ -58,8 +55,6 @@ def bootstrap(
     left_out: tuple[FloatArray, FloatArray] | None = None
     if method == "bca":
         left_out = _jackknife(statistic, n, generator)
-    if method == "logit":
-        return _logit(point, draws, degrees, level)
     return _interval(point, draws, left_out, level)
 
 
@@ -151,15 +146,6 @@ def _why_undefined(point: float, draws: FloatArray) -> str:
     if share > 1 - LEAST_DEFINED:
         return f"the metric is not defined in {share:.0%} of the bootstrap replicates"
     return ""
-
-
-def _logit(point: float, draws: FloatArray, degrees: float, level: float) -> Interval:
-    if reason := _why_undefined(point, draws):
-        return undefined(reason)
-    error = float(draws[np.isfinite(draws)].std())
-    if not 0.0 < point < 1.0 or error == 0.0 or not degrees > 0:
-        return undefined("the bootstrap replicates do not vary")
-    return Interval(*logit_interval(point, error, degrees, level), "bootstrap-logit")
 
 
 def _interval(

@@ -18,9 +18,13 @@ __all__ = [
     "logit_interval",
     "mean_interval",
     "normal_quantile",
+    "resampled_t_interval",
+    "scaled_interval",
+    "student_quantile",
     "t_interval",
     "undefined",
     "wilson",
+    "wilson_of_error",
 ]
 
 
@@ -80,6 +84,21 @@ def wilson(successes: int, n: int, level: float = 0.95) -> Interval:
     return Interval(low, high, "wilson")
 
 
+def wilson_of_error(rate: float, error: float, degrees: float, level: float = 0.95) -> Interval:
+    """Return Wilson's interval of a rate whose standard error was found otherwise.
+
+    The rows count as the n independent ones that would have this error, so a rate strictly between
+    0 and 1 is needed. Source: Korn and Graubard (1998), Surv. Methodol. 24:193; with Wilson's form
+    Dean and Pagano (2015), J. Surv. Stat. Methodol. 3:484.
+    """
+    q = student_quantile(degrees, level)
+    n = rate * (1 - rate) / (error * error)
+    centre = rate + q * q / (2 * n)
+    half = q * math.sqrt(rate * (1 - rate) / n + q * q / (4 * n * n))
+    scale = 1 + q * q / n
+    return Interval(max(0.0, (centre - half) / scale), min(1.0, (centre + half) / scale), "wilson")
+
+
 def clopper_pearson(successes: int, n: int, level: float = 0.95) -> Interval:
     """Return the exact interval of a rate: covers at least ``level`` whatever the rate.
 
@@ -96,6 +115,15 @@ def clopper_pearson(successes: int, n: int, level: float = 0.95) -> Interval:
     return Interval(low, high, "clopper-pearson")
 
 
+def student_quantile(degrees: float, level: float = 0.95) -> float:
+    """Return Student's two-sided quantile; the normal one for infinite ``degrees``."""
+    from scipy.special import stdtrit
+
+    if math.isinf(degrees):
+        return normal_quantile(level)
+    return float(stdtrit(degrees, 0.5 + check_level(level) / 2))
+
+
 def logit_interval(
     value: float, error: float, degrees: float, level: float = 0.95
 ) -> tuple[float, float]:
@@ -103,15 +131,34 @@ def logit_interval(
 
     ``error`` is the standard error of the value itself; ``degrees`` may be infinite.
     """
-    from scipy.special import expit, logit, stdtrit
+    from scipy.special import expit, logit
 
-    if np.isfinite(degrees):
-        quantile = float(stdtrit(degrees, 0.5 + check_level(level) / 2))
-    else:
-        quantile = normal_quantile(level)
-    half = quantile * error / (value * (1 - value))
+    half = student_quantile(degrees, level) * error / (value * (1 - value))
     centre = float(logit(value))
     return float(expit(centre - half)), float(expit(centre + half))
+
+
+def scaled_interval(
+    value: float, error: float, degrees: float, level: float, bounds: tuple[float, float]
+) -> Interval:
+    """Return Student's interval on a scale without ends, so that it stays within ``bounds``.
+
+    That is the logit between two bounds, the logarithm of the distance from one, and the value
+    itself where there is none. ``value`` must not lie on a bound.
+    """
+    low, high = bounds
+    if math.isfinite(low) and math.isfinite(high):
+        width = high - low
+        found = logit_interval((value - low) / width, error / width, degrees, level)
+        return Interval(low + width * found[0], low + width * found[1], "logit-t")
+    half = student_quantile(degrees, level) * error
+    if math.isfinite(low):
+        factor = math.exp(half / (value - low))
+        return Interval(low + (value - low) / factor, low + (value - low) * factor, "log-t")
+    if math.isfinite(high):
+        factor = math.exp(half / (high - value))
+        return Interval(high - (high - value) * factor, high - (high - value) / factor, "log-t")
+    return Interval(value - half, value + half, "t")
 
 
 def _moments(values: NDArray[Any]) -> tuple[int, float, float, float]:
@@ -137,6 +184,22 @@ def t_interval(values: NDArray[Any], level: float = 0.95) -> Interval:
     n, mean, error, _ = _moments(values)
     half = float(stdtrit(n - 1, 0.5 + level / 2)) * error
     return Interval(mean - half, mean + half, "t")
+
+
+def resampled_t_interval(values: NDArray[Any], ratio: float, level: float = 0.95) -> Interval:
+    """Return the corrected resampled t interval of a mean over folds, shape (J,).
+
+    ``ratio`` is rows to test over rows to train. The folds share training rows, so their spread
+    alone is too small: 1 / J becomes 1 / J + ratio. Source: Nadeau and Bengio (2003), Mach. Learn.
+    52:239; for repeated folds Bouckaert and Frank (2004), PAKDD, LNCS 3056:3.
+    """
+    values = np.asarray(values, float)
+    if len(values) <= 1:
+        return undefined("folds vary only where there are two")
+    mean, deviation = float(values.mean()), float(values.std(ddof=1))
+    error = deviation * math.sqrt(1 / len(values) + ratio)
+    half = student_quantile(len(values) - 1, level) * error
+    return Interval(mean - half, mean + half, "corrected resampled t")
 
 
 def mean_interval(values: NDArray[Any], level: float = 0.95) -> Interval:

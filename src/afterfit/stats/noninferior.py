@@ -8,18 +8,18 @@ bound is below the margin: a test that cannot see a difference shows nothing.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from afterfit.core.formulae import compute, find_formula, row_losses
+from afterfit.core.formulae import find_formula
 from afterfit.errors import InputError
 from afterfit.stats.bootstrap import bootstrap
 from afterfit.stats.delong import auc_contributions
 from afterfit.stats.interval import clopper_pearson
 from afterfit.stats.paired import delong_difference, discordant, tango
+from afterfit.stats.weighted import metric_of_counts
 
 __all__ = ["Drop", "accuracy_drop", "auc_drop", "metric_drop", "needed_rows", "relative"]
 
@@ -133,7 +133,7 @@ def _resampled_drop(
 ) -> Drop:
     formula = find_formula(name)
     sign = 1.0 if formula.bigger_is_better else -1.0
-    one, two = (_weighted(name, y_true, part, positive) for part in (first, second))
+    one, two = (metric_of_counts(name, y_true, part, positive=positive) for part in (first, second))
 
     def statistic(counts: NDArray[Any]) -> NDArray[np.float64]:
         before, after = one(counts), two(counts)
@@ -152,30 +152,6 @@ def _resampled_drop(
         return Drop(value, math.nan, math.nan, why, changed)
     found = bootstrap(statistic, n, seed=seed, replicates=replicates, level=1 - 2 * alpha)
     return Drop(value, found.low, found.high, f"paired {found.method}", changed)
-
-
-def _weighted(
-    name: str, y_true: NDArray[Any], answers: NDArray[Any], positive: int | None
-) -> Callable[[NDArray[Any]], NDArray[np.float64]]:
-    """Return the metric as a function of how often each row is drawn, (R, n) -> (R,)."""
-    formula = find_formula(name)
-    if formula.rows is not None or name == "rmse":
-        losses = row_losses(name, y_true, answers, positive=positive)
-
-        def mean(counts: NDArray[Any]) -> NDArray[np.float64]:
-            found = counts @ losses / counts.sum(axis=1)
-            return np.asarray(np.sqrt(found) if name == "rmse" else found, np.float64)
-
-        return mean
-
-    def whole(counts: NDArray[Any]) -> NDArray[np.float64]:
-        rows = np.arange(len(y_true))
-        drawn = (np.repeat(rows, line) for line in counts)
-        return np.array(
-            [compute(name, y_true[r], answers[r], positive=positive).value for r in drawn]
-        )
-
-    return whole
 
 
 def needed_rows(drop: Drop, margin: float, n: int, alpha: float) -> int | None:
