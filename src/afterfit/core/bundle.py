@@ -5,6 +5,7 @@
     manifest.json      path -> {sha256, size}; its SHA-256 is the version digest
     signature.json     columns, classes, positive class, threshold
     fingerprint.json   the reference distribution
+    ood.json           how rows unlike the reference are told, if they are
     golden.json        synthetic rows with their expected outputs
     variant.json       how the model file is run
     model/…            the model file(s)
