@@ -113,6 +113,17 @@ def test_a_group_with_too_few_rows_is_named_and_two_are_needed() -> None:
     assert found["A022"].message.endswith("too few rows to tell of all: f")
 
 
+def test_many_groups_beyond_the_limit_are_told_in_a_few_words() -> None:
+    """The farthest three are told, the others counted."""
+    worst = people({"m": (400, 20, 20, 60)} | {g: (100 + 9 * i, 100 - 9 * i, 20, 280)
+                    for i, g in enumerate("abcdef")})  # fmt: skip
+    found, (view,) = told(*worst)
+    beyond = [d for d in view.disparities if d.measure == "selection_ratio"]
+    assert {each.outcome for each in beyond} == {"beyond"}
+    assert found["A022"].message.startswith("a is selected")
+    assert found["A022"].message.endswith("; and 3 more groups")
+
+
 def test_intervals_hold_for_all_pairs_of_groups_at_once() -> None:
     """Four groups that are alike: the best is picked from the rows, and yet 95 % of tables hold."""
     rng = np.random.default_rng(11)

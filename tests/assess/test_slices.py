@@ -45,7 +45,7 @@ def honest(rng: np.random.Generator, n: int, base: float = 0.0) -> Case:
 
 
 def rare(rng: np.random.Generator, n: int) -> Case:
-    """A calibrated model of a rare class, which it never decides for."""
+    """A calibrated model of a rare class, which it hardly ever decides for."""
     return honest(rng, n, base=-4.0)
 
 

@@ -33,6 +33,7 @@ __all__ = ["fairness", "require_columns"]
 
 RANGES = 4
 MOST_GROUPS = 20
+MOST_TOLD = 3
 CHECKS: dict[str, type[Check]] = {
     "selection_ratio": SelectionRates,
     "true_positive_gap": ErrorRates,
@@ -181,11 +182,11 @@ def _finding(
     perhaps = [each for each in found if each.outcome == "perhaps"]
     few = _few(measures, groups)
     if beyond:
-        text = "; ".join(map(_sentence, beyond))
+        text = _sentences(beyond)
         fix = "find out which columns and labels carry the difference, and whether they may"
         return check.issue(f"{text}{few}", where=column, fix=fix)
     if perhaps:
-        text = "; ".join(map(_sentence, perhaps))
+        text = _sentences(perhaps)
         needed = max(each.needed_n or 0 for each in perhaps)
         return check.tip(
             f"perhaps beyond the limit, by these rows not surely: {text}{few}",
@@ -207,6 +208,13 @@ _WORDS = {
     "mae_gap": ("has a mean absolute error higher by", " than", "at most"),
     "mean_error_gap": ("has a mean error higher by", " than", "at most"),
 }
+
+
+def _sentences(found: Sequence[Disparity]) -> str:
+    """Return the comparisons farthest beyond their limits in words, and how many more there are."""
+    worst = sorted(found, key=lambda each: -abs((each.metric.value or 0.0) - each.limit))
+    more = f"; and {len(found) - MOST_TOLD} more groups" if len(found) > MOST_TOLD else ""
+    return "; ".join(map(_sentence, worst[:MOST_TOLD])) + more
 
 
 def _sentence(each: Disparity) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from afterfit.core.disclosure import MIN_ROWS, reference_edges
-from afterfit.core.frame import missing_mask
+from afterfit.core.frame import is_missing, missing_mask
 
 __all__ = ["Cut", "Span", "cut"]
 
@@ -67,11 +67,14 @@ class Cut:
         known = {value: cell for cell, value in enumerate(self.values)}
         other = self.missing + 1
         found = np.fromiter(
-            (known.get(value, other) for value in values.astype(object).tolist()),
+            (known.get(value, other) for value in values.tolist()),
             np.int64,
             len(values),
         )
-        return np.where(missing_mask(values), self.missing, found)
+        # Nearly every value is known: only the others may be missing.
+        rest = np.flatnonzero(found == other)
+        found[rest[missing_mask(values[rest])]] = self.missing
+        return found
 
     def spans(self) -> list[Span]:
         """Return each cell, and of numbers each run of neighbouring ones but the whole."""
@@ -122,9 +125,9 @@ def cut(name: str, values: np.ndarray, *, ranges: int, least: int = 1) -> Cut:
     """
     if values.dtype.kind in "fiu":
         return _cut_of_numbers(name, values.astype(np.float64), ranges)
-    present = values[~missing_mask(values)].astype(object).tolist()
+    counts = Counter(values.tolist()).items()
     often = sorted(
-        ((count, value) for value, count in Counter(present).items() if count >= least),
+        ((count, value) for value, count in counts if count >= least and not is_missing(value)),
         key=lambda pair: (-pair[0], str(pair[1])),
     )
     return Cut(name, ordered=False, values=tuple(value for _, value in often[:MOST_VALUES]))
