@@ -273,14 +273,14 @@ def test_values_that_cannot_be_judged_are_skipped() -> None:
 
 
 def timed(evidence: Evidence) -> float:
-    """How long the part takes, seconds."""
-    start = time.perf_counter()
+    """The processor time that the part takes, seconds: a busy machine does not lengthen it."""
+    start = time.process_time()
     calibration(evidence)
-    return time.perf_counter() - start
+    return time.process_time() - start
 
 
 @pytest.mark.slow
 def test_a_million_rows_take_seconds() -> None:
-    """Half a minute would be noticed; the bound is twelve times what was measured on one core."""
+    """Less than five; 1.9 were measured."""
     scores = RNG.beta(1, 3, 1_000_000)
-    assert timed(binary(RNG.random(1_000_000) < scores, scores)) < 30
+    assert timed(binary(RNG.random(1_000_000) < scores, scores)) < 5

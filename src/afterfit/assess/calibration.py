@@ -10,7 +10,7 @@ import numpy as np
 from afterfit.assess import findings
 from afterfit.assess.evidence import Evidence, Part
 from afterfit.assess.metrics import known
-from afterfit.assess.recalibration import about_recalibration, recalibrated
+from afterfit.assess.recalibration import about_recalibration, how_to_map, recalibrated
 from afterfit.core.effort import Effort
 from afterfit.core.finding import Check, Finding
 from afterfit.core.metric import Metric
@@ -94,7 +94,7 @@ def _of_probabilities(evidence: Evidence) -> Part:
         after=after,
     )
     findings_made = (
-        about_reliability(reliability),
+        about_reliability(reliability, best=found.best),
         about_recalibration(found),
         _sure_and_wrong(evidence, p),
     )
@@ -177,8 +177,8 @@ def reliability_of(side: Side, evidence: Evidence, replicates: int) -> Reliabili
     )
 
 
-def about_reliability(found: tuple[Reliability, ...]) -> Finding:
-    """Return an issue where a side is surely off by enough to matter."""
+def about_reliability(found: tuple[Reliability, ...], *, best: str = "") -> Finding:
+    """Return an issue where a side is surely off by enough to matter; ``best`` is a map's name."""
     check = findings.Miscalibrated
     adjusted = holm(np.array([each.p_value for each in found]))
     off = [
@@ -188,11 +188,11 @@ def about_reliability(found: tuple[Reliability, ...]) -> Finding:
     ]
     if off:
         worst, p = max(off, key=lambda pair: pair[0].error)
-        text = f"{_told(worst)} (p = {p:.2g}{_over(found)}); {_where_off(worst)}"
+        text = f"{_told(worst)}; {_chance(p, found)}; {_where_off(worst)}"
         return check.issue(
             text,
             where=worst.of,
-            fix="afterfit optimize MODEL --allow recalibrate",
+            fix=how_to_map(best),
             n=worst.n,
             error=worst.error,
             p_value=p,
@@ -207,7 +207,7 @@ def about_reliability(found: tuple[Reliability, ...]) -> Finding:
         needed = math.ceil(first.n * (first.notable / VAGUE) ** 2)
         return check.skipped(text, needed_n=max(needed, first.n + 1))
     return check.passed(
-        f"{_told(first)} (p = {float(adjusted[0]):.2g}{_over(found)}); an error from "
+        f"{_told(first)}; {_chance(float(adjusted[0]), found)}; an error from "
         f"{first.notable:.2g} on would have shown",
         n=first.n,
         error=first.error,
@@ -215,8 +215,11 @@ def about_reliability(found: tuple[Reliability, ...]) -> Finding:
     )
 
 
-def _over(found: tuple[Reliability, ...]) -> str:
-    return f", Holm over {len(found)} tests" if len(found) > 1 else ""
+def _chance(p: float, found: tuple[Reliability, ...]) -> str:
+    """Return the p-value in words; it cannot fall below one in all draws."""
+    least = len(found) / (1 + found[0].replicates)
+    holm_told = f", by Holm over {len(found)} tests" if len(found) > 1 else ""
+    return f"p {'<=' if p <= least else '='} {p:.2g}{holm_told}"
 
 
 def _told(one: Reliability) -> str:
@@ -297,7 +300,7 @@ def _sure_and_wrong(evidence: Evidence, p: np.ndarray) -> Finding:
             f"{wrong} of {n} rows ({wrong / n:.2%}, {bounds.low:.2%} to {bounds.high:.2%}) are of "
             "a class that was given a probability of 0"
         )
-        return check.tip(text, fix="afterfit optimize MODEL --allow recalibrate", n=n, rows=wrong)
+        return check.tip(text, fix=how_to_map("platt"), n=n, rows=wrong)
     return check.passed(f"in none of {n} rows a probability of 0 came true", n=n)
 
 

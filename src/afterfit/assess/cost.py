@@ -142,7 +142,11 @@ def judged(made: Decider, asked: DecisionCosts, evidence: Evidence) -> Costs:
     chosen = _cross_fitted(made, asked, evidence, order)
     rows = np.flatnonzero(np.isfinite(chosen))
     if not len(rows):
-        raise InputError("the rows cannot be split", why="one part chooses, the other judges")
+        raise InputError(
+            "the rows cannot be split",
+            why="one part chooses, the other judges",
+            fix="give rows of more than one group and time",
+        )
     thresholds = (made.present, proposed, theoretical)
     return Costs(
         false_negative=float(asked.false_negative),

@@ -194,6 +194,13 @@ def _change(
     )
 
 
+def how_to_map(best: str) -> str:
+    """Return how to put a map (its name, or none is known) behind a model of scikit-learn."""
+    method = {"platt": "sigmoid", AS_IT_IS: "sigmoid"}.get(best, best)
+    wrapped = f'CalibratedClassifierCV(FrozenEstimator(model), method="{method}")'
+    return f"fit {wrapped} on rows that did not train it, and ship that"
+
+
 def about_recalibration(found: Recalibrated) -> Finding:
     """Return a tip where the chosen map surely makes the log loss smaller by enough."""
     check = findings.RecalibrationHelps
@@ -202,9 +209,9 @@ def about_recalibration(found: Recalibrated) -> Finding:
         return check.skipped(found.why, **more)
     loss, brier = found.told[0].losses
     n = loss.gain.n
-    name = found.best or "no map"
+    name = f"{found.best} is best" if found.best else "no map is better; choosing one all the same"
     text = (
-        f"{name} is best: log loss {loss.before:.4g} becomes {loss.after:.4g}, "
+        f"{name}: log loss {loss.before:.4g} becomes {loss.after:.4g}, "
         f"{loss.gain.text()} gained; Brier score {brier.before:.4g} becomes {brier.after:.4g}, "
         f"{brier.gain.text()} gained"
     )
@@ -212,6 +219,5 @@ def about_recalibration(found: Recalibrated) -> Finding:
     worse = brier.gain.high is not None and brier.gain.high < 0
     worth = loss.before - loss.after >= WORTH_OF_LOSS * loss.before
     if surely and worth and not worse:
-        fix = "afterfit optimize MODEL --allow recalibrate"
-        return check.tip(text, where=found.best, fix=fix, n=n)
+        return check.tip(text, where=found.best, fix=how_to_map(found.best), n=n)
     return check.passed(f"{text}: not surely, or not by 1 %", n=n)

@@ -16,8 +16,9 @@ class Miscalibrated(Check):
     Why it matters: prices, expected costs, thresholds and rankings across models take a
     probability at its word.
     Example: of the rows that are given 90 %, only 70 % are positive.
-    Fix: have the probabilities mapped: afterfit optimize MODEL --allow recalibrate; or fit the
-    model with CalibratedClassifierCV.
+    Fix: put a map behind the model, fitted on rows that did not train it (with scikit-learn:
+    CalibratedClassifierCV around FrozenEstimator), and set the threshold anew: what the
+    probabilities say has moved. A032 says which map is best.
     """
 
     code = "A030"
@@ -48,7 +49,8 @@ class RecalibrationHelps(Check):
     on parts of the held-out rows, chooses one there, and compares log loss and Brier score in
     pairs on the rows that neither fitted nor chose it. All keep the order of the rows.
     Why it matters: better probabilities for a few numbers, without fitting the model again.
-    Fix: afterfit optimize MODEL --allow recalibrate.
+    Fix: put the map behind the model and ship that (with scikit-learn: CalibratedClassifierCV
+    around FrozenEstimator, with method "sigmoid" for Platt's line), and set the threshold anew.
     """
 
     code = "A032"
@@ -79,7 +81,7 @@ class SureAndWrong(Check):
     Why it matters: no evidence can outweigh a certainty: one such row makes the log loss and any
     odds infinite.
     Example: a tree whose leaf held ten training rows of one class.
-    Fix: afterfit optimize MODEL --allow recalibrate; or fit with larger leaves.
+    Fix: fit with larger leaves, or put a map behind the model that is never certain (A032).
     """
 
     code = "A034"
