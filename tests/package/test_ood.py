@@ -318,6 +318,57 @@ def test_made_up_rows_fit_the_signature() -> None:
         assert {w for w in odd["job"].tolist() if w is not None} <= set(WORDS)
 
 
+def images(n: int, side: int, seed: int = 0) -> MatrixFrame:
+    """Pictures of one blob, dark at the edges."""
+    rng = np.random.default_rng(seed)
+    place = np.arange(side)
+    across, down = (rng.uniform(0.35, 0.65, (n, 1)) * side for _ in range(2))
+    blob = [np.exp(-(((place - at) / (0.2 * side)) ** 2)) for at in (across, down)]
+    pictures = blob[0][:, :, None] * blob[1][:, None, :]
+    return numbers(np.round(16 * pictures.reshape(n, -1) + rng.uniform(0, 1, (n, side * side))))
+
+
+@pytest.mark.parametrize(("side", "method"), [(15, "distance"), (15, "forest"), (33, "softmax")])
+def test_wide_rows_are_scored_by_few_axes_and_wider_ones_by_doubt(side: int, method: str) -> None:
+    """225 pixels are 64 axes and what is left; of 1,089 only the answers are looked at."""
+    frame = images(500, side)
+    columns = tuple(Column(name=name, kind="number") for name in frame)
+    signature = Signature(task="binary", columns=columns, classes=("no", "yes"))
+
+    def share(frame: Frame) -> Predictions:
+        p = np.asarray(frame["x0"]) / 40 + 0.5 + np.asarray(frame["x7"]) / 400
+        return Predictions(probabilities=np.stack([1 - p, p], axis=1))
+
+    asked = "auto" if method == "softmax" else method
+    config = msgspec.convert({"scorer": asked, "rate": 0.02}, OodConfig)
+    found = made(frame, config, signature=signature, predict=share)
+    scorer = scorer_of(found)
+    assert scorer.document.method == method
+    assert len(found.files[FILE]) < 1_000_000
+    if method == "softmax":
+        assert found.record is not None
+        assert "1089 features" in found.record.left_out["distance"]
+        return
+    usual, turned = images(300, side, seed=8), images(300, side, seed=9)
+    matrix = turned.matrix.reshape(-1, side, side)
+    rolled = numbers(np.roll(matrix, side // 2, axis=2).reshape(300, -1))
+    assert auroc(scorer, usual, rolled) > 0.95
+    assert scorer.flags(usual, share(usual)).mean() < 0.08
+
+
+def test_text_counts_by_its_length() -> None:
+    """A story where there were words is unlike them, and a gap is no story."""
+    rng = np.random.default_rng(4)
+    words = np.array(["a" * size for size in rng.integers(3, 30, 900)], dtype=object)
+    words[::15] = None
+    columns = (Column(name="note", kind="text", nullable=True), Column(name="x", kind="number"))
+    signature = Signature(task="regression", columns=columns)
+    frame = {"note": words, "x": rng.normal(size=900)}
+    scorer = scorer_of(made(frame, signature=signature, predict=zeros))
+    odd = {"note": np.array(["b" * 5000, None, "c" * 9], dtype=object), "x": np.zeros(3)}
+    assert scorer.flags(odd, zeros(odd)).tolist() == [True, False, False]
+
+
 # Acceptance, on real data.
 
 

@@ -83,7 +83,9 @@ def _how(metrics: tuple[Metric, ...], scorer: ScorerRecord) -> Details:
     rows = [[*_candidate(metric, metrics)] for metric in tried]
     columns = ("Method", "AUROC", "95 % interval", "Usual rows flagged at 95 %", "Rows")
     counts = ", ".join(
-        f"{PARTS.get(name, name)} by {number.count(n)}" for name, n in scorer.rows.items()
+        f"{word} by {number.count(scorer.rows[name])}"
+        for name, word in PARTS.items()
+        if name in scorer.rows
     )
     left_out = "; ".join(f"{METHODS.get(n, n)}: {why}" for n, why in scorer.left_out.items())
     shape = " \N{MULTIPLICATION SIGN} ".join(map(str, scorer.image))
