@@ -52,8 +52,14 @@ def shipped(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Path, list[A
 
 
 def test_two_models_are_two_versions_and_the_second_serves(shipped: Any) -> None:
-    """Each model has a number and a digest of its own; the champion is the last one promoted."""
+    """Each model has a number and a digest of its own; the champion is the last one promoted.
+
+    Each also says what it was proven on, to whoever serves it.
+    """
     space, _, releases = shipped
+    proven = [space.version(f"churn@{number}").proven for number in (1, 2)]
+    assert [each.digest for each in proven] == [release.version.digest for release in releases]
+    assert all(each.on.libraries and each.on.machine for each in proven)
     assert [release.version.number for release in releases] == [1, 2]
     assert releases[0].version.digest != releases[1].version.digest
     assert space.registry.resolve("churn@champion").number == 2

@@ -59,7 +59,7 @@ def test_auc_at_the_margin_is_certified_at_most_alpha_of_the_time() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "n", "runs"),
-    [("log_loss", 400, 800), ("f1", 400, 800), ("mae", 300, 800), ("rmse", 400, 800)],
+    [("log_loss", 400, 400), ("f1", 400, 400), ("mae", 300, 400), ("rmse", 400, 400)],
 )
 def test_resampled_metrics_at_the_margin_are_certified_at_most_alpha_of_the_time(
     name: str, n: int, runs: int

@@ -5,32 +5,44 @@ from __future__ import annotations
 from pathlib import Path
 
 import msgspec
-import numpy as np
-import pandas as pd
-from sklearn.linear_model import LogisticRegression
 from tests.e2e.helpers import quick_space
+from tests.runtime.bundles import people_bundle
 
+from afterfit.core.bundle import Bundle, write_manifest
 from afterfit.core.proof import Surroundings, read_proven
 from afterfit.package.config import PackageConfig
-from afterfit.records.optimize import OptimizeRecord
+from afterfit.package.lock import serving_pins
+from afterfit.records.optimize import OptimizeRecord, VariantReport
 from afterfit.serve.config import ServeConfig
 from afterfit.serve.run import start_server
 from afterfit.store.environment import current_environment
 from afterfit.workspace.proven import proven_of
 
-RANDOM = np.random.default_rng(0)
-ROWS = pd.DataFrame({"a": RANDOM.normal(size=200), "b": RANDOM.normal(size=200)})
-TARGET = np.where(ROWS["a"] + ROWS["b"] > 0, "yes", "no")
+
+def record_of(folder: Path) -> OptimizeRecord:
+    """A record of optimize whose exact variant is that of the bundle."""
+    variant = Bundle(folder).variant
+    return OptimizeRecord(
+        subject="0" * 64,
+        env=current_environment(),
+        chosen=variant.name,
+        variant=variant,
+        variants=(VariantReport(name=variant.name, status="exact"),),
+    )
 
 
-def test_a_shipped_version_says_what_it_was_proven_on(tmp_path: Path) -> None:
+def test_a_version_says_what_it_was_proven_on(tmp_path: Path) -> None:
     """As the record of optimize tells, to a server and to an image; a lost record stops nobody."""
-    space = quick_space(tmp_path)
-    version = space.ship(LogisticRegression().fit(ROWS, TARGET), ROWS, TARGET, name="m").version
-    env = current_environment()
+    space, folder, env = quick_space(tmp_path), tmp_path / "bundle", current_environment()
+    people_bundle(folder)
+    (folder / "requirements.lock").write_text(serving_pins())
+    digest = write_manifest(folder).digest
+    stored = space.keep(record_of(folder), started=0.0)
+    evidence = {"optimize": stored.digest}
+    version = space.registry.register("m", folder, who="me", evidence=evidence)
     served = space.version("m@1")
     assert served.proven is not None
-    assert served.proven.digest == served.digest == version.digest
+    assert served.proven.digest == served.digest == digest
     assert served.proven.by == "comparison"
     assert served.proven.on.libraries == {"onnxruntime": env.packages["onnxruntime"]}
     assert served.proven.on.cpu_features == env.cpu_features
@@ -44,19 +56,18 @@ def test_a_shipped_version_says_what_it_was_proven_on(tmp_path: Path) -> None:
     assert msgspec.convert(proof["proven_on"], Surroundings) == served.proven.on
     assert (proof["by"], proof["reverified"]) == ("comparison", False)
     space.package("m@1", "dockerfile", tmp_path / "image", PackageConfig())
-    assert read_proven(tmp_path / "image" / "bundle", version.digest) == served.proven
+    assert read_proven(tmp_path / "image" / "bundle", digest) == served.proven
     lost = msgspec.structs.replace(version, evidence={"optimize": "0" * 64})
     assert proven_of(space.folder, lost) is None
 
 
-def test_a_record_says_how_its_variant_was_proven(tmp_path: Path) -> None:
-    """An exact one by comparison, the model as it is by itself."""
-    space = quick_space(tmp_path)
-    record = space.optimize(LogisticRegression().fit(ROWS, TARGET), ROWS, TARGET).body
-    assert isinstance(record, OptimizeRecord)
-    assert record.proven("1" * 64).by == "comparison"
-    alone = msgspec.structs.replace(record.variant, name="native", runtime="native")
-    as_it_is = msgspec.structs.replace(record, chosen="native", variant=alone)
-    proven = as_it_is.proven("1" * 64)
+def test_a_model_that_ships_as_it_is_was_proven_on_its_own_library(tmp_path: Path) -> None:
+    """ONNX Runtime has no part in its answers."""
+    people_bundle(tmp_path / "bundle")
+    record = record_of(tmp_path / "bundle")
+    alone = msgspec.structs.replace(
+        record.variant, name="native", runtime="native", framework="sklearn"
+    )
+    proven = msgspec.structs.replace(record, chosen="native", variant=alone).proven("1" * 64)
     assert proven.by == "itself"
     assert set(proven.on.libraries) == {"scikit-learn"}
