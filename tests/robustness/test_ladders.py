@@ -90,7 +90,7 @@ def test_values_have_drops_as_shares_of_their_error() -> None:
     noise = ladder(record, "numeric noise")
     assert (noise.metric, noise.relative) == ("mae", True)
     assert drops(record, "numeric noise")[4] > 1.0
-    (tip,) = [f for f in found(record, "R016", "tip") if f.where == "numeric noise"]
+    (tip,) = [f for f in found(record, "R016", "tip") if f.evidence["ladder"] == "numeric noise"]
     assert "of it (95 % interval" in tip.message
     assert '"robustness.noise_drop.high' in tip.fix
 
@@ -195,6 +195,7 @@ def test_a_model_of_images_is_spoiled_as_images_are() -> None:
     assert drops(record, "pixel noise")[4] > drops(record, "pixel noise")[0]
     assert find(record.metrics, "image_drop") is not None
     assert len({case.column for case in record.cases if case.case == "missing"}) == 8
+    assert found(record, "R015", "tip") == []
 
 
 def test_pictures_stay_in_range_and_change_as_told() -> None:

@@ -13,26 +13,26 @@ __all__ = ["columns_chart", "ladder_blocks", "trends_table"]
 
 USUAL = "its usual value"
 MOST_BARS = 15
-MOST_LINES = 6
+MOST_LINES = 5
 
 
 def ladder_blocks(record: RobustnessRecord) -> tuple[Block, ...]:
     """Return the curves of the ladders, and a table of every rung."""
-    drawn = [ladder for ladder in record.ladders if _line(ladder) is not None]
     if not record.ladders:
         return ()
     rungs = _rungs(record.ladders)
-    if not drawn:
+    lines, left_out = _lines(record.ladders)
+    if not lines:
         return (rungs,)
-    first = drawn[0]
+    first = record.ladders[0]
     what = f"{number.metric_title(first.metric)}, worse by"
-    lines = tuple(line for line in map(_line, drawn[:MOST_LINES]) if line is not None)
+    more = f" The {MOST_LINES} ladders that cost most are drawn." if left_out else ""
     chart = Chart(
         title="What worse rows cost",
         description=(
             f"How much worse {number.metric_title(first.metric)} is on the same "
             f"{number.count(first.n)} labelled rows as they are spoiled more and more; 0 is the "
-            f"rows as they are ({number.plain(first.clean)}), bands are 95 % intervals."
+            f"rows as they are ({number.plain(first.clean)}), bands are 95 % intervals.{more}"
         ),
         drawing=Lines(
             lines=lines,
@@ -43,6 +43,13 @@ def ladder_blocks(record: RobustnessRecord) -> tuple[Block, ...]:
         repeats=True,
     )
     return (chart, rungs)
+
+
+def _lines(ladders: Sequence[Ladder]) -> tuple[tuple[Line, ...], int]:
+    """Return the lines to draw, in the order of the record, and how many are left out."""
+    lines = [line for line in map(_line, ladders) if line is not None]
+    worst = sorted(lines, key=lambda line: -line.y[-1])[:MOST_LINES]
+    return tuple(line for line in lines if line in worst), len(lines) - len(worst)
 
 
 def _line(ladder: Ladder) -> Line | None:
@@ -162,7 +169,8 @@ def columns_chart(cases: Sequence[Case]) -> tuple[Block, ...]:
     mine = [case for case in cases if case.case == USUAL and case.outcome == "answered" and case.n]
     if len(mine) < 2:
         return ()
-    mine.sort(key=lambda case: (-case.changed, -(case.mean_shift or 0.0)))
+    scored = all(case.mean_shift is not None for case in mine)
+    mine.sort(key=lambda case: (-(case.mean_shift or 0.0), -case.changed))
     rows = [
         [
             code(case.column),
@@ -182,16 +190,20 @@ def columns_chart(cases: Sequence[Case]) -> tuple[Block, ...]:
         note=f"n = {number.plural(n, 'row')} each; shifts are of the score.",
     )
     shown = mine[:MOST_BARS]
+    moved = "mean shift of the score" if scored else "% of rows decided otherwise"
     chart = Chart(
         title="What each column decides",
         description=(
-            f"Of {number.plural(n, 'row')}, those decided otherwise when every row has the "
+            f"How far the answers to {number.plural(n, 'row')} move when every row has the "
             "column's median or most common word."
         ),
         drawing=Bars(
             names=tuple(case.column for case in shown),
-            values=tuple(round(100 * case.changed / case.n, 1) for case in shown),
-            x_title="% of rows decided otherwise",
+            values=tuple(
+                (case.mean_shift or 0.0) if scored else 100 * case.changed / case.n
+                for case in shown
+            ),
+            x_title=moved,
         ),
         table=by_column,
     )

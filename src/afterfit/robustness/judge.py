@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 from afterfit.core.finding import Check, Finding
 from afterfit.records.robustness import Case, CaseOutcome
@@ -26,11 +26,16 @@ Test = Callable[[Case], bool]
 
 
 def judged(
-    cases: Sequence[Case], planned: Sequence[Spoiled], unreached: Sequence[str] = ()
+    cases: Sequence[Case],
+    planned: Sequence[Spoiled],
+    unreached: Sequence[str] = (),
+    *,
+    image: bool = False,
 ) -> tuple[Finding, ...]:
     """Return a finding for each check, or one for each column in which it failed.
 
-    A check of which cases were not reached has not passed; ``unreached`` are their names.
+    A check of which cases were not reached has not passed; ``unreached`` are their names. The
+    columns of an ``image`` are pixels, none of which has to be of use.
     """
     skipped = len(unreached)
     alike = {(each.case, each.column): each.alike for each in planned if each.alike}
@@ -39,8 +44,6 @@ def judged(
         (findings.CrashesOnStrangeRow, lambda c: c.outcome == "crashed" and c.case != ZERO_ROWS),
         (findings.NotFinite, lambda c: c.outcome == "not_finite"),
         (findings.NoProbability, lambda c: c.outcome == "no_probability"),
-        (findings.SpellingChangesDecision, lambda c: _kind(c, alike) == "spelling" and _moved(c)),
-        (findings.NoiseChangesDecision, lambda c: _kind(c, alike) == "noise" and _often(c)),
     ]
     whole: list[tuple[type[Check], Test]] = [
         (findings.BatchChangesAnswer, lambda c: c.case in BATCHES and _moved(c)),
@@ -52,10 +55,17 @@ def judged(
     found = []
     for check, hit in by_column:
         found += _one(check, [case for case in cases if hit(case)], skipped)
+    kinds: dict[str, list[Case]] = {}
+    for case in cases:
+        kinds.setdefault(alike.get((case.case, case.column), ""), []).append(case)
+    spelling, noise = findings.SpellingChangesDecision, findings.NoiseChangesDecision
+    found += _of_kind(spelling, kinds.get("spelling", []), _moved, skipped)
+    found += _of_kind(noise, kinds.get("noise", []), _often, skipped)
     for check, hit in whole:
         found += _one(check, [case for case in cases if hit(case)], 0)
-    found.append(_about_looks([c for c in cases if _kind(c, alike) == "look"], skipped))
-    found.append(_about_use([case for case in cases if case.case == USUAL], skipped))
+    found.append(_about_looks(kinds.get("look", []), skipped))
+    usual = [case for case in cases if case.case == USUAL and not image]
+    found.append(_about_use(usual, skipped))
     return (*found, _about_time(unreached, len(planned)))
 
 
@@ -69,10 +79,6 @@ def not_examined(case: Case) -> tuple[Finding, ...]:
         key=lambda check: check.code,
     )  # fmt: skip
     return (crash, *(check.skipped(text) for check in checks))
-
-
-def _kind(case: Case, alike: Mapping[tuple[str, str], str]) -> str:
-    return alike.get((case.case, case.column), "")
 
 
 def _moved(case: Case) -> bool:
@@ -101,6 +107,13 @@ def _one(check: type[Check], hits: list[Case], skipped: int) -> list[Finding]:
     if skipped:
         return [check.skipped(f"{skipped} cases were not reached within the time")]
     return [check.passed()]
+
+
+def _of_kind(check: type[Check], cases: Sequence[Case], hit: Test, skipped: int) -> list[Finding]:
+    """Return what `_one` does, or that no column has values that the check is about."""
+    if not skipped and all(case.outcome == "not_applicable" for case in cases):
+        return [check.not_applicable("no column has values that are written or rounded otherwise")]
+    return _one(check, [case for case in cases if hit(case)], skipped)
 
 
 def _issue(check: type[Check], column: str, hits: list[Case]) -> Finding:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -37,6 +38,7 @@ MIDDLE = 3
 CLEAR = 0.02
 """A drop beyond this at the mildest severity is worth a tip, in the unit of the metric."""
 ALPHA = 0.025
+WHERE = "labelled rows"
 REPLICATES = 1000
 KINDS: tuple[Callable[[Evidence], list[Corruption]], ...] = (
     table_corruptions,
@@ -100,20 +102,24 @@ def _clean(evidence: Evidence, calls: int) -> _Clean | Finding:
         text = f"{len(labelled)} rows have a label: quality cannot be measured"
         return check.skipped(text, fix="--target COLUMN", needed_n=LEAST_ROWS)
     most = min(evidence.config.ladder_rows, MOST_CELLS // max(1, len(signature.columns)))
-    # Half of the time that is left: the other half is for what stands behind this part.
-    affordable = evidence.pace * evidence.left / 2 / (calls + 1)
-    most = int(max(LEAST_ROWS, min(most, affordable)))
+    # The pace is that of a small call: an eighth of the time is enough to find that of a large one.
+    first = int(max(LEAST_ROWS, min(most, evidence.pace * evidence.left / 8)))
     random = np.random.default_rng(evidence.config.seed)
-    chosen = np.sort(random.permutation(len(labelled))[:most])
-    data = labelled.take(chosen)
+    data = labelled.take(random.permutation(len(labelled))[:first])
     try:
         truth = encode_truth(signature, data)
     except InputError as error:
         return check.skipped(f"{error.message}: {error.why}".strip(": "), fix=error.fix)
     rows = frames.select(data.frame, signature.names)
+    started = time.monotonic()
     answers, outcome, message = evidence.ask(rows)
     if answers is None or outcome != "answered":
         return check.skipped(f"the model does not answer the labelled rows: {message}")
+    pace = len(truth) / max(1e-6, time.monotonic() - started)
+    # Half of the time that is left: the other half is for what stands behind this part.
+    affordable = min(len(truth), pace * evidence.left / 2 / calls)
+    kept = slice(0, int(max(LEAST_ROWS, affordable)))
+    rows, truth, answers = frames.take(rows, kept), truth[kept], answers.take(kept)
     metric = main_metric(signature)
     value = _measure(evidence, metric, truth, answers)
     if math.isnan(value):
@@ -195,15 +201,15 @@ def _about(ladder: Ladder) -> Finding:
     check = findings.Degrades
     mild, middle, worst = ladder.rungs[0], ladder.rungs[MIDDLE - 1], ladder.rungs[-1]
     said = "; ".join(
-        f"at severity {rung.severity} ({ladder.amount(rung)}) {_drop(ladder, rung)}"
-        for rung in (mild, middle, worst)
+        f"{_drop(ladder, rung)} with {ladder.amount(rung)}" for rung in (middle, mild, worst)
     )
-    text = f"{ladder.metric} {short(ladder.clean)} of {ladder.n:,} rows as they are: {said}"
+    as_is = f"{ladder.metric} {short(ladder.clean)} of {ladder.n:,} rows as they are"
+    text = f"{ladder.name}: {said}; {as_is}"
     evidence = {"ladder": ladder.name, "drops": [rung.drop for rung in ladder.rungs]}
     if mild.low is not None and mild.low > CLEAR:
         fix = check.page()["Fix"].replace("noise_drop", ladder.gate)
-        return check.tip(text, where=ladder.name, fix=fix, **evidence)
-    return check.passed(text, where=ladder.name, **evidence)
+        return check.tip(text, where=WHERE, fix=fix, **evidence)
+    return check.passed(text, where=WHERE, **evidence)
 
 
 def _drop(ladder: Ladder, rung: Rung) -> str:

@@ -117,7 +117,7 @@ def _examined(
         **shared,
         status="partial" if unreached else "complete",
         findings=(
-            *judged(cases, planned, unreached),
+            *judged(cases, planned, unreached, image=_is_image(evidence)),
             *chain.from_iterable(part.findings for part in parts),
         ),
         metrics=(*_metrics(cases), *chain.from_iterable(part.metrics for part in parts)),
@@ -162,13 +162,16 @@ def _independent(cases: Sequence[Case]) -> bool:
 
 def _planned(evidence: Evidence) -> list[Spoiled]:
     signature = evidence.signature
-    image = image_layout(evidence.inputs, signature) is not None
     return planned_cases(
         signature,
         resolutions(evidence.data, signature),
         seed=evidence.config.seed,
-        most_columns=PIXELS if image else None,
+        most_columns=PIXELS if _is_image(evidence) else None,
     )
+
+
+def _is_image(evidence: Evidence) -> bool:
+    return image_layout(evidence.inputs, evidence.signature) is not None
 
 
 def _reached(evidence: Evidence, planned: list[Spoiled]) -> list[Case]:
