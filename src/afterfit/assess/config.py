@@ -25,7 +25,9 @@ class AssessConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     ``effort`` sets the bootstrap's replicates; ``seconds`` bounds the cross-validation;
     ``level`` is that of every interval. ``costs`` are those of decisions, None where not known;
-    ``fairness`` are the columns whose groups are compared.
+    ``fairness`` are the columns whose groups are compared. Folds are drawn ``repeats`` times.
+    ``margin`` is the loss beside another model that would not matter: of a rate itself, of an
+    error as a share of the other's.
     """
 
     folds: int = 5
@@ -37,4 +39,6 @@ class AssessConfig(msgspec.Struct, frozen=True, kw_only=True):
     jobs: int = 2
     seconds: float = float("inf")
     costs: DecisionCosts | None = None
+    repeats: int = 1
+    margin: float = 0.005
     fairness: tuple[str, ...] = ()

@@ -5,17 +5,48 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from functools import cached_property
+from typing import Any, Protocol
 
 import numpy as np
 
 from afterfit.assess.config import AssessConfig
+from afterfit.assess.structure import units_of
 from afterfit.core.dataset import Dataset
 from afterfit.core.finding import Finding
-from afterfit.core.frame import Predictions
+from afterfit.core.frame import Frame, Predictions
 from afterfit.core.metric import Metric
 from afterfit.core.progress import Progress
 from afterfit.core.signature import Signature
+from afterfit.stats.units import Units
+
+
+class Rival(Protocol):
+    """The version that serves now, to be asked for the same rows; the workspace hands it over."""
+
+    @property
+    def name(self) -> str:
+        """What it is called, with its number and digest."""
+        ...
+
+    @property
+    def digest(self) -> str:
+        """The digest of its bundle."""
+        ...
+
+    @property
+    def signature(self) -> Signature:
+        """Its columns, classes and threshold."""
+        ...
+
+    @property
+    def same(self) -> bool:
+        """Whether it was made of the very model that is assessed."""
+        ...
+
+    def predict(self, frame: Frame) -> Predictions:
+        """Return its answers to n rows; raises AfterfitError."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -27,13 +58,19 @@ class Rows:
     truth: np.ndarray
     predictions: Predictions
 
+    @cached_property
+    def units(self) -> Units | None:
+        """How the rows hang together, None where they are independent; raises InputError."""
+        return units_of(self.data)
+
 
 @dataclass(frozen=True)
 class Evidence(Rows):
     """All there is to judge by: the rows, the model itself, and the rows that it learned from.
 
     ``deadline`` is on the clock of `time.monotonic`: a part that would end after it says
-    ``skipped``. ``held_out`` are the metrics of the rows, already measured.
+    ``skipped``. ``held_out`` are the metrics of the rows, ``lifts`` those beside baselines
+    and of them, ``cv`` those over folds, all measured already. ``rival`` is the champion, if any.
     """
 
     model: Any
@@ -42,6 +79,10 @@ class Evidence(Rows):
     held_out: tuple[Metric, ...]
     deadline: float
     progress: Progress
+    lifts: tuple[Metric, ...] = ()
+    cv: tuple[Metric, ...] = ()
+    refittable: bool = False
+    rival: Rival | None = None
 
     @property
     def left(self) -> float:

@@ -3,28 +3,41 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import replace
 from queue import SimpleQueue
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
+from afterfit.assess import findings
 from afterfit.assess.config import AssessConfig
 from afterfit.assess.metrics import measure, names_for
 from afterfit.assess.splits import Split, splits
+from afterfit.assess.structure import units_of
 from afterfit.core.dataset import Dataset
+from afterfit.core.finding import Finding
 from afterfit.core.formulae import find_formula
 from afterfit.core.frame import Predictions
-from afterfit.core.metric import Metric
+from afterfit.core.metric import Metric, find
 from afterfit.core.progress import Progress
+from afterfit.core.quality import encode_truth, labelled_rows
 from afterfit.core.signature import Signature
-from afterfit.errors import ModelError
+from afterfit.errors import AfterfitError, ModelError
 from afterfit.models.timebox import ended_after
 from afterfit.records.assess import Fold
-from afterfit.stats.interval import t_interval
+from afterfit.stats.interval import resampled_t_interval
 
 FIT = "afterfit.models.refit:fit_fold"
+CV_SHARE = 0.6
+"""The part of the step's time that the cross-validation may take, so that others have some."""
+REPEAT_SEED = 7919
+"""How far apart the seeds of two repetitions are; a repetition has fewer folds than this."""
+
+Work = TypeVar("Work")
+Result = TypeVar("Result")
 
 
 class Refittable(Protocol):
@@ -51,18 +64,76 @@ class Refittable(Protocol):
 def plan(
     signature: Signature, train: Dataset, truth: np.ndarray, config: AssessConfig
 ) -> list[Split]:
-    """Return the folds that can be fitted (they train on more than one class), or none for one."""
+    """Return the folds that can be fitted (they train on more than one class), or none for one.
+
+    A repetition shuffles the rows anew; folds that go forward in time are the same each time, so
+    they are not repeated.
+    """
     classifies = signature.task != "regression"
-    found = splits(
-        truth,
-        config.folds,
-        stratify=classifies,
-        group=train.group,
-        seed=config.seed,
-        time=train.time,
-    )
-    fit = [s for s in found if not classifies or len(np.unique(truth[s.train])) > 1]
+    fit: list[Split] = []
+    for repeat in range(1 if train.time is not None else max(1, config.repeats)):
+        found = splits(
+            truth,
+            config.folds,
+            stratify=classifies,
+            group=train.group,
+            seed=config.seed + REPEAT_SEED * repeat,
+            time=train.time,
+        )
+        fit += [
+            replace(split, repeat=repeat)
+            for split in found
+            if not classifies or len(np.unique(truth[split.train])) > 1
+        ]
     return fit if len(fit) > 1 else []
+
+
+def fit_folds(
+    model: Any,
+    signature: Signature,
+    train: Dataset | None,
+    config: AssessConfig,
+    progress: Progress,
+    *,
+    refittable: bool,
+) -> tuple[tuple[Fold, ...], Finding]:
+    """Return the folds that were fitted, and why there are none or fewer."""
+    check = findings.CrossValidation
+    if config.folds < 2:
+        return (), check.skipped("cross-validation was not asked for", fix="folds = 5")
+    if train is None or not train.labelled().any():
+        return (), check.not_applicable("there are no labelled training rows: give --train")
+    if not refittable and not config.refit:
+        text = "the model cannot be fitted again from its file: give --refit module:function"
+        return (), check.not_applicable(text)
+    rows = labelled_rows(train)
+    truth = encode_truth(signature, rows)
+    try:
+        planned = plan(signature, rows, truth, config)
+        folds = cross_validate(model, signature, rows, truth, planned, config, progress)
+    except AfterfitError as error:
+        text = f"fitting a clone failed: {error.message} {error.why}".strip()
+        return (), check.skipped(text[:400], fix="give --refit module:function")
+    return folds, _told(len(folds), planned, rows)
+
+
+def _told(done: int, planned: list[Split], rows: Dataset) -> Finding:
+    """Return how much was fitted; one whole repetition is enough to tell something."""
+    check = findings.CrossValidation
+    once = sum(split.repeat == 0 for split in planned)
+    if once < 2:
+        text = f"{len(rows)} training rows cannot be split into two folds that can be fitted"
+        return check.skipped(text, needed_n=2 * len(rows))
+    way = ", each trained on earlier rows only" if rows.time is not None else ""
+    way += ", groups kept together" if rows.group is not None else ""
+    if done < once:
+        text = f"{done} of {once} folds were fitted before the time was over{way}"
+        return check.skipped(text, fix="--effort full")
+    if done == once:
+        return check.passed(f"{done} folds of {len(rows)} training rows{way}")
+    text = f"{done} fits in repetitions of {once} folds of {len(rows)} training rows{way}"
+    short = f"; {len(planned) - done} more were cut by the time" if done < len(planned) else ""
+    return check.passed(text + short)
 
 
 def cross_validate(
@@ -74,23 +145,48 @@ def cross_validate(
     config: AssessConfig,
     progress: Progress,
 ) -> tuple[Fold, ...]:
-    """Return the folds that were fitted before ``config.seconds`` were over.
+    """Return the folds that were fitted before their part of ``config.seconds`` was over.
 
     A fit that is not done by then is ended with its process. Raises what fitting raises.
     """
     if not planned:
         return ()
     progress.step("cross-validation", len(planned))
-    deadline = time.monotonic() + config.seconds
-    hosts: SimpleQueue[Any] = SimpleQueue()
-    jobs = max(1, min(config.jobs, len(planned)))
+    done = fitted(
+        model,
+        planned,
+        lambda host, split: _fit(host, signature, train, truth, config, split),
+        jobs=config.jobs,
+        seconds=CV_SHARE * config.seconds,
+        progress=progress,
+    )
+    return tuple(fold for fold in done if fold is not None)
 
-    def one(split: Split) -> Fold | None:
+
+def fitted(
+    model: Refittable,
+    work: Sequence[Work],
+    one: Callable[[Any, Work], Result],
+    *,
+    jobs: int,
+    seconds: float,
+    progress: Progress,
+) -> list[Result | None]:
+    """Return ``one(host, item)`` of each item, in processes beside one another.
+
+    None for what was not done when ``seconds`` were over; a call that is not done by then is ended
+    with its process. Raises what a call raises before.
+    """
+    deadline = time.monotonic() + seconds
+    hosts: SimpleQueue[Any] = SimpleQueue()
+    jobs = max(1, min(jobs, len(work)))
+
+    def in_time(item: Work) -> Result | None:
         if time.monotonic() >= deadline:
             return None
         host = hosts.get()
         try:
-            return _fit(host, signature, train, truth, config, split)
+            return one(host, item)
         except ModelError:
             if time.monotonic() >= deadline:
                 return None
@@ -103,10 +199,32 @@ def cross_validate(
         pool = [model, *(stack.enter_context(model.clone_host()) for _ in range(jobs - 1))]
         for host in pool:
             hosts.put(host)
-        stack.enter_context(ended_after(config.seconds, pool))
+        stack.enter_context(ended_after(seconds, pool))
         with ThreadPoolExecutor(jobs) as threads:
-            done = list(threads.map(one, planned))
-    return tuple(fold for fold in done if fold is not None)
+            return list(threads.map(in_time, work))
+
+
+def refit_and_predict(
+    host: Any,
+    signature: Signature,
+    train: Dataset,
+    truth: np.ndarray,
+    test: Dataset,
+    config: AssessConfig,
+    seed: int,
+) -> Predictions:
+    """Return the answers to ``test`` of a model fitted on ``train``, whose codes are ``truth``."""
+    found: Predictions = host.call(
+        FIT,
+        signature=signature,
+        train=train.frame,
+        target=train.target if config.refit else truth,
+        test=test.frame,
+        refit=config.refit,
+        code=config.code,
+        seed=seed,
+    )
+    return found
 
 
 def _fit(
@@ -118,36 +236,41 @@ def _fit(
     split: Split,
 ) -> Fold:
     part, rest = train.take(split.train), train.take(split.test)
-    predictions: Predictions = host.call(
-        FIT,
-        signature=signature,
-        train=part.frame,
-        target=part.target if config.refit else truth[split.train],
-        test=rest.frame,
-        refit=config.refit,
-        code=config.code,
-        seed=config.seed + split.fold,
+    seed = config.seed + REPEAT_SEED * split.repeat + split.fold
+    predictions = refit_and_predict(host, signature, part, truth[split.train], rest, config, seed)
+    metrics = measure(
+        signature, truth[split.test], predictions, config, scope="cv", units=units_of(rest)
     )
-    metrics = measure(signature, truth[split.test], predictions, config, scope="cv")
-    return Fold(fold=split.fold, n_train=len(split.train), n_test=len(split.test), metrics=metrics)
+    return Fold(
+        fold=split.fold,
+        n_train=len(split.train),
+        n_test=len(split.test),
+        metrics=metrics,
+        repeat=split.repeat,
+    )
 
 
 def summarize(
     signature: Signature, folds: tuple[Fold, ...], config: AssessConfig, *, forward: bool
 ) -> tuple[Metric, ...]:
-    """Return the mean of each metric over the folds, with a t interval.
+    """Return the mean of each metric over the folds, with the corrected resampled t interval.
 
-    The folds share training rows, so the interval is somewhat too narrow (Bengio and Grandvalet
-    2004): it is marked approximate. Folds that all say the same bound nothing.
+    Its correction is made for rows that are drawn at random; folds that go forward in time are not,
+    so there it is marked approximate. Folds that all say the same bound nothing. ``n`` counts a
+    tested row once, however often it was tested.
     """
     found = []
     for name in names_for(signature):
-        same = [m for fold in folds for m in fold.metrics if m.name == name]
-        values = np.array([m.value for m in same if m.value is not None])
+        pairs = [(f, m) for f in folds if (m := find(f.metrics, name)) and m.value is not None]
+        values = np.array([m.value for _, m in pairs])
         if len(values) < 2:
             continue
-        low, high = _bounds(name, values, config.level)
-        way = "each trained on earlier rows only, " if forward else ""
+        ratio = float(np.mean([fold.n_test / fold.n_train for fold, _ in pairs]))
+        low, high = _bounds(name, values, ratio, config.level)
+        way = f"corrected resampled t over {len(values)} folds"
+        if forward:
+            way += ", each trained on earlier rows only, approximate"
+        repeats = len({fold.repeat for fold, _ in pairs})
         found.append(
             Metric(
                 name=name,
@@ -155,19 +278,19 @@ def summarize(
                 low=low,
                 high=high,
                 level=config.level,
-                n=sum(fold.n_test for fold in folds),
-                method=f"t over {len(values)} folds, {way}approximate"
-                if low is not None
-                else "undefined: the folds do not vary",
-                unit=same[0].unit,
+                n=round(sum(fold.n_test for fold, _ in pairs) / repeats),
+                method=way if low is not None else "undefined: the folds do not vary",
+                unit=pairs[0][1].unit,
                 scope="cv",
             )
         )
     return tuple(found)
 
 
-def _bounds(name: str, values: np.ndarray, level: float) -> tuple[float | None, float | None]:
-    bounds = t_interval(values, level)
+def _bounds(
+    name: str, values: np.ndarray, ratio: float, level: float
+) -> tuple[float | None, float | None]:
+    bounds = resampled_t_interval(values, ratio, level)
     if not bounds.low < bounds.high:
         return None, None
     least, most = find_formula(name).bounds

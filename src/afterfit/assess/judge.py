@@ -10,10 +10,9 @@ import numpy as np
 
 from afterfit.assess import findings
 from afterfit.assess.evidence import Rows
-from afterfit.assess.metrics import main_metric
 from afterfit.assess.threshold import best_threshold, f1_at
 from afterfit.core.finding import Check, Finding
-from afterfit.core.metric import Metric, find
+from afterfit.core.metric import Metric
 from afterfit.core.signature import Signature
 
 FEW = 50
@@ -105,21 +104,3 @@ def about_threshold(rows: Rows) -> Finding:
     text += f"; {best.threshold:g} has the best, {best.f1:.3g}: it was chosen on these very rows"
     evidence |= {"best_threshold": best.threshold, "best_f1": best.f1}
     return check.tip(text, fix=f"--threshold {best.threshold:g}", **evidence)
-
-
-def about_agreement(
-    signature: Signature, held_out: tuple[Metric, ...], cv: tuple[Metric, ...]
-) -> list[Finding]:
-    """Return whether the held-out interval of the main metric meets that of the folds."""
-    if not cv:
-        return []
-    check = findings.HeldOutDisagrees
-    name = main_metric(signature)
-    ours, theirs = find(held_out, name), find(cv, name)
-    if ours is None or theirs is None:
-        return [check.skipped(f"{name} could not be computed on one of the sides")]
-    if ours.low is None or ours.high is None or theirs.low is None or theirs.high is None:
-        return [check.skipped(f"{name} has no interval on one of the sides")]
-    apart = ours.high < theirs.low or ours.low > theirs.high
-    text = f"{name}: held-out {ours.text()}, folds {theirs.text()}"
-    return [check.issue(text) if apart else check.passed(text)]

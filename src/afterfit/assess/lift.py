@@ -9,16 +9,17 @@ import numpy as np
 
 from afterfit.assess.config import AssessConfig
 from afterfit.assess.evidence import Rows
-from afterfit.assess.metrics import known, main_metric, measure, needed
+from afterfit.assess.metrics import known, measure
 from afterfit.assess.splits import splits
-from afterfit.assess.truth import encode_truth, labelled_rows
 from afterfit.core.dataset import Dataset
 from afterfit.core.formulae import row_losses
 from afterfit.core.frame import Predictions
 from afterfit.core.metric import Metric, find
+from afterfit.core.quality import encode_truth, labelled_rows, main_metric, needed
 from afterfit.core.signature import Signature
 from afterfit.errors import InputError, ModelError
 from afterfit.models import baseline
+from afterfit.stats.dependent import dependent_difference
 from afterfit.stats.interval import Interval, undefined
 from afterfit.stats.paired import delong_difference, mean_difference
 
@@ -41,7 +42,7 @@ def beside(
     trivial = baseline.constant(signature, truth if learned is None else learned[1], len(truth))
     # The constant answers the class with most rows, whatever the threshold of the model.
     plain = msgspec.structs.replace(signature, threshold=None)
-    others = measure(plain, truth, trivial, config, scope=f"baseline:{name}")
+    others = measure(plain, truth, trivial, config, scope=f"baseline:{name}", units=rows.units)
     main = find(held_out, main_metric(signature))
     over_constant = lift(rows, trivial, plain, config, name="baseline_lift", constant=main)
     try:
@@ -50,7 +51,9 @@ def beside(
         over_linear = _no_lift(rows, config, f"{error.message}: {error.why}")
     else:
         over_linear = lift(rows, linear, signature, config, name="linear_lift")
-        others += measure(signature, truth, linear, config, scope=f"baseline:{linear_name}")
+        others += measure(
+            signature, truth, linear, config, scope=f"baseline:{linear_name}", units=rows.units
+        )
     return [over_constant, over_linear, *others], name
 
 
@@ -120,7 +123,8 @@ def lift(
     """Return how much better the model is than another on the same rows; above 0 is better.
 
     Binary tasks: difference of ROC AUC (DeLong, paired). Others: difference of accuracy, or mean
-    absolute error saved, in pairs of rows. A constant answer has a ROC AUC of 0.5 and no variance,
+    absolute error saved, in pairs of rows; where rows hang together, whole units are drawn. A
+    constant answer has a ROC AUC of 0.5 and no variance,
     so ``constant`` hands the model's own interval over. Pairs that are all alike bound nothing.
     """
     signature, truth = rows.signature, rows.truth
@@ -129,6 +133,8 @@ def lift(
         value, bounds = math.nan, undefined("some predictions are not finite")
     elif main == "roc_auc" and constant is not None and constant.value is not None:
         value, bounds = constant.value - 0.5, _shifted(constant)
+    elif rows.units is not None:
+        value, bounds = _of_units(rows, other, other_signature, main, config.level)
     elif main == "roc_auc":
         value, bounds = delong_difference(
             truth,
@@ -143,6 +149,26 @@ def lift(
         first, second = (theirs, ours) if main == "mae" else (ours, theirs)
         value, bounds = mean_difference(first, second, config.level)
     return _metric(rows, config, name, value, _with_width(bounds), main)
+
+
+def _of_units(
+    rows: Rows, other: Predictions, other_signature: Signature, main: str, level: float
+) -> tuple[float, Interval]:
+    """Return the lift over another model where rows hang together."""
+    if rows.units is None:
+        return math.nan, undefined("no units")
+    value, bounds = dependent_difference(
+        main,
+        rows.truth,
+        needed(rows.signature, rows.predictions, main),
+        needed(other_signature, other, main),
+        rows.units,
+        positive=rows.signature.positive_index,
+        level=level,
+    )
+    if main != "mae":
+        return value, bounds
+    return -value, Interval(-bounds.high, -bounds.low, bounds.method)
 
 
 def _metric(

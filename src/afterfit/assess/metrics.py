@@ -11,9 +11,21 @@ from afterfit.core.formulae import find_formula
 from afterfit.core.frame import Predictions
 from afterfit.core.metric import Metric
 from afterfit.core.metric_names import CLASSIFICATION, REGRESSION
+from afterfit.core.quality import main_metric, needed
 from afterfit.core.signature import Signature
 from afterfit.records.assess import Confusion, Curve
 from afterfit.stats.metric_interval import metric_with_interval
+from afterfit.stats.units import Units
+
+__all__ = [
+    "confusion",
+    "curves",
+    "known",
+    "main_metric",
+    "measure",
+    "names_for",
+    "needed",
+]
 
 CURVE_POINTS = 120
 
@@ -27,15 +39,6 @@ def names_for(signature: Signature) -> tuple[str, ...]:
     return tuple(n for n in CLASSIFICATION if find_formula(n).needs == "labels")
 
 
-def main_metric(signature: Signature) -> str:
-    """Return the metric by which models are compared: roc_auc, accuracy or mae."""
-    if signature.task == "regression":
-        return "mae"
-    if signature.task == "binary" and signature.probabilities:
-        return "roc_auc"
-    return "accuracy"
-
-
 def measure(
     signature: Signature,
     truth: np.ndarray,
@@ -44,20 +47,16 @@ def measure(
     *,
     scope: str,
     names: tuple[str, ...] = (),
+    units: Units | None = None,
 ) -> tuple[Metric, ...]:
-    """Return the metrics of n rows; ``truth`` holds class codes or values."""
+    """Return the metrics of n rows; ``truth`` holds class codes or values.
+
+    ``units`` says which rows hang together; None takes them as independent.
+    """
     return tuple(
-        _one(signature, truth, predictions, config, scope, name)
+        _one(signature, truth, predictions, config, scope, name, units)
         for name in names or names_for(signature)
     )
-
-
-def needed(signature: Signature, predictions: Predictions, name: str) -> np.ndarray:
-    """Return the array that a metric is computed from: labels, probabilities or values."""
-    needs = find_formula(name).needs
-    if needs == "labels":
-        return signature.codes(predictions)
-    return predictions.main
 
 
 def _one(
@@ -67,6 +66,7 @@ def _one(
     config: AssessConfig,
     scope: str,
     name: str,
+    units: Units | None,
 ) -> Metric:
     found = metric_with_interval(
         name,
@@ -76,6 +76,7 @@ def _one(
         seed=config.seed,
         level=config.level,
         effort=config.effort,
+        units=units,
     )
     unit = find_formula(name).unit
     return Metric(

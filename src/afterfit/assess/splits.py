@@ -15,11 +15,12 @@ from afterfit.errors import InputError
 
 @dataclass(frozen=True)
 class Split:
-    """One fold: its number and the rows of both sides."""
+    """One fold: its number, the rows of both sides, and which repetition it is of."""
 
     fold: int
     train: np.ndarray
     test: np.ndarray
+    repeat: int = 0
 
 
 def splits(
@@ -52,7 +53,7 @@ def _shuffled(
     random = np.random.default_rng(seed)
     assigned = np.empty(len(truth), dtype=np.int64)
     if group is not None:
-        member = _members(group)
+        member = members_of(group)
         assigned = (random.permutation(int(member.max(initial=-1)) + 1) % folds)[member]
     elif stratify:
         started = 0
@@ -73,7 +74,7 @@ def _forward(time: np.ndarray, folds: int, group: np.ndarray | None) -> Iterator
     distinct = np.unique(known)
     if len(distinct) < 2:
         return
-    member = None if group is None else _members(group)
+    member = None if group is None else members_of(group)
     starts = known[[len(known) * k // (folds + 1) for k in range(1, folds + 1)]]
     # Where many rows share the earliest moment, the first test starts at the second one.
     edges = np.append(np.unique(np.maximum(starts, distinct[1])), np.inf)
@@ -85,10 +86,39 @@ def _forward(time: np.ndarray, folds: int, group: np.ndarray | None) -> Iterator
         yield Split(fold, np.flatnonzero(earlier), np.flatnonzero(tested))
 
 
-def _members(group: np.ndarray) -> np.ndarray:
+def members_of(group: np.ndarray) -> np.ndarray:
     """Return the number of each row's group; rows without one are one group."""
     names = np.where(missing_mask(group), "", group.astype(str))
     return np.unique(names, return_inverse=True)[1]
+
+
+def growing_order(
+    truth: np.ndarray,
+    *,
+    stratify: bool,
+    group: np.ndarray | None,
+    time: np.ndarray | None,
+    seed: int,
+) -> np.ndarray:
+    """Return the rows in an order whose every beginning is a fair part of the whole, int64 of [n].
+
+    With ``time`` the latest rows come first, as they would be kept; groups come one after another;
+    classes are spread evenly where ``stratify``. Raises InputError for times that have no order.
+    """
+    random = np.random.default_rng(seed)
+    if time is not None:
+        return np.argsort(-seconds_of(time), kind="stable")
+    chance = random.permutation(len(truth))
+    if group is not None:
+        member = members_of(group)
+        return np.lexsort((chance, random.permutation(int(member.max(initial=-1)) + 1)[member]))
+    if not stratify:
+        return chance
+    place = np.empty(len(truth))
+    for code in np.unique(truth):
+        rows = np.flatnonzero(truth == code)
+        place[random.permutation(rows)] = (np.arange(len(rows)) + random.random()) / len(rows)
+    return np.argsort(place, kind="stable")
 
 
 def seconds_of(time: np.ndarray) -> np.ndarray:

@@ -7,9 +7,10 @@ import msgspec
 from afterfit.core.metric import Metric
 from afterfit.core.signature import Label
 from afterfit.records.assess_calibration import Calibration, Costs, ThresholdCurve
-from afterfit.records.assess_explain import Dependence, Importance
-from afterfit.records.assess_slices import Fairness, SliceSearch
 from afterfit.records.assess_data import Alone, Repeats, Shift, Suspects
+from afterfit.records.assess_explain import Dependence, Importance
+from afterfit.records.assess_generalization import Comparison, Learning
+from afterfit.records.assess_slices import Fairness, SliceSearch
 from afterfit.records.record import Record
 
 
@@ -31,12 +32,13 @@ class Curve(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Fold(msgspec.Struct, frozen=True, kw_only=True):
-    """One fold of a cross-validation: its number, rows, and metrics."""
+    """One fold of a cross-validation: its number, rows, metrics, and which repetition it is of."""
 
     fold: int
     n_train: int
     n_test: int
     metrics: tuple[Metric, ...]
+    repeat: int = 0
 
 
 class AssessRecord(Record, frozen=True, kw_only=True, tag="assess"):
@@ -47,6 +49,8 @@ class AssessRecord(Record, frozen=True, kw_only=True, tag="assess"):
     folds: tuple[Fold, ...] = ()
     baseline: str = ""
     n_labelled: int = 0
+    comparisons: tuple[Comparison, ...] = ()
+    learning: Learning | None = None
     calibration: Calibration | None = None
     thresholds: ThresholdCurve | None = None
     costs: Costs | None = None

@@ -10,7 +10,9 @@ from afterfit.core.metric import Metric, find
 from afterfit.records.assess import AssessRecord, Confusion, Curve
 from afterfit.report import number
 from afterfit.report.assess_calibration import calibration_blocks
+from afterfit.report.assess_data import data_blocks
 from afterfit.report.assess_explain import explained
+from afterfit.report.assess_generalization import generalization_blocks
 from afterfit.report.assess_slices import slices_blocks
 from afterfit.report.page import (
     Block,
@@ -32,8 +34,10 @@ AHEAD, CLOSE = "ahead", "close"
 MOST_LINES = 5
 MOST_CLASSES = 20
 MORE: tuple[Callable[[AssessRecord], tuple[Block, ...]], ...] = (
+    generalization_blocks,
     calibration_blocks,
     explained,
+    data_blocks,
     slices_blocks,
 )
 """What shows the parts of ``assess`` beyond its metrics, in this order."""
@@ -285,9 +289,10 @@ def _points(curves: Sequence[Curve]) -> Table:
 
 def _folds(record: AssessRecord) -> Details:
     names = list(dict.fromkeys(m.name for fold in record.folds for m in fold.metrics))
+    repeated = any(fold.repeat for fold in record.folds)
     rows = [
         [
-            str(fold.fold),
+            str(fold.fold) if not repeated else f"{fold.repeat + 1}.{fold.fold}",
             fold.n_train,
             fold.n_test,
             *(metric_value(find(fold.metrics, name)) for name in names),

@@ -16,7 +16,16 @@ _EFFORT = ("line.effort", "line.seed")
 _COSTS = ("cost.false_negative", "cost.false_positive", "cost.true_negative", "cost.true_positive")
 ASKED: dict[str, tuple[str, ...]] = {
     "inspect": ("model.classes", "model.positive", "model.task", "model.threshold", *_ROLES),
-    "assess": (*_EFFORT, *_COSTS, "fairness.columns", "line.folds", "line.refit", *_ROLES),
+    "assess": (
+        *_EFFORT,
+        *_COSTS,
+        "compare.margin",
+        "fairness.columns",
+        "line.folds",
+        "line.refit",
+        "model.name",
+        *_ROLES,
+    ),
     "optimize": (
         *_EFFORT,
         "line.goal",

@@ -27,6 +27,7 @@ class Shares:
     """Sizes of the steps that take long, and the seconds that each may take at most."""
 
     folds: int
+    repeats: int
     robustness_rows: int
     assess: float
     optimize: float
@@ -35,9 +36,9 @@ class Shares:
 
 
 SHARES: dict[Effort, Shares] = {
-    "quick": Shares(3, 40, 15.0, 20.0, 8.0, 3.0),
-    "standard": Shares(5, 100, 100.0, 90.0, 45.0, 6.0),
-    "full": Shares(10, 500, float("inf"), float("inf"), float("inf"), 20.0),
+    "quick": Shares(3, 1, 40, 15.0, 20.0, 8.0, 3.0),
+    "standard": Shares(5, 2, 100, 100.0, 90.0, 45.0, 6.0),
+    "full": Shares(10, 5, 500, float("inf"), float("inf"), float("inf"), 20.0),
 }
 
 
@@ -77,6 +78,8 @@ def assess_config(config: Config, code: str, seconds: float) -> AssessConfig:
     shares = SHARES[config.line.effort]
     return AssessConfig(
         folds=shares.folds if config.line.folds is None else config.line.folds,
+        repeats=shares.repeats,
+        margin=config.compare.margin,
         seed=config.line.seed,
         effort=config.line.effort,
         refit=config.line.refit,

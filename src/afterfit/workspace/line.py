@@ -28,20 +28,22 @@ from afterfit.models.loaded import Hints, LoadedModel
 from afterfit.optimize.lossy import Means
 from afterfit.optimize.made import KeptInFolder
 from afterfit.optimize.run import optimize
+from afterfit.records.assess import AssessRecord
 from afterfit.records.codec import Stored
 from afterfit.records.inspect import InspectRecord
 from afterfit.records.optimize import OptimizeRecord
 from afterfit.records.package import PackageRecord
 from afterfit.records.robustness import RobustnessRecord
-from afterfit.robustness.run import robustness
 from afterfit.robustness.config import require_monotone
+from afterfit.robustness.run import robustness
 from afterfit.runtime.cpus import Division
 from afterfit.serve.config import ServeConfig
 from afterfit.serve.division import division_of
 from afterfit.serve.run import ServedBundle, start_server
 from afterfit.workspace import effort, payload
 from afterfit.workspace.asked import asked_of, inspect_config, replace_seconds
-from afterfit.workspace.sources import Sources, read_sources
+from afterfit.workspace.champion import champion_of, made_of, opened_champion
+from afterfit.workspace.sources import Sources, name_of, read_sources
 from afterfit.workspace.space import Workspace
 
 STEPS = ("inspect", "assess", "optimize", "package", "robustness", "loadtest")
@@ -144,20 +146,27 @@ class Line:
         asked = effort.assess_config(self.config, str(self.sources.code or ""), seconds)
         inspected = self.records["inspect"].body
         refittable = isinstance(inspected, InspectRecord) and inspected.description.refittable
-        return self._step(
-            "assess",
-            lambda: assess(
-                self.model,
-                self.signature,
-                self.data,
-                self.train,
-                asked,
-                subject=self.model.digest,
-                refittable=refittable,
-                progress=self.space.progress,
-            ),
-            resolved=[digest_of(self.signature), msgspec.to_builtins(replace_seconds(asked))],
-        )
+        champion = champion_of(self.space, self.name)
+        resolved = [digest_of(self.signature), msgspec.to_builtins(replace_seconds(asked))]
+        if champion is not None and not made_of(self.space, champion, self.model.digest):
+            # Beside itself a model has nothing new to show: its record is reused.
+            resolved.append(champion.digest)
+
+        def make() -> AssessRecord:
+            with opened_champion(self.space, champion, self.model.digest) as rival:
+                return assess(
+                    self.model,
+                    self.signature,
+                    self.data,
+                    self.train,
+                    asked,
+                    subject=self.model.digest,
+                    refittable=refittable,
+                    rival=rival,
+                    progress=self.space.progress,
+                )
+
+        return self._step("assess", make, resolved=resolved)
 
     def optimize(self) -> Stored:
         """Run ``optimize``; the files of the chosen variant go to the blobs."""
@@ -210,6 +219,7 @@ class Line:
                     self.data,
                     asked,
                     subject=bundle.digest,
+                    inputs=bundle.variant.inputs,
                     ends=(model,),
                     progress=self.space.progress,
                 )
@@ -219,7 +229,6 @@ class Line:
             make,
             resolved=msgspec.to_builtins(replace_seconds(asked)),
             subject=self.bundle.digest,
-                    inputs=bundle.variant.inputs,
         )
 
     def loadtest(self) -> Stored:
@@ -340,6 +349,6 @@ def opened_line(
 def alone(space: Workspace, step: str, sources: Sources, *, fresh: bool = False) -> Stored:
     """Return the record of one step, after those that it needs; raises what stops it."""
     space.reused = []
-    name = space.config.model.name or "model"
+    name = space.config.model.name or name_of(sources.model)
     with opened_line(space, sources, name, fresh=fresh, required=step) as line:
         return line.walk((*NEEDS[step], step))[step]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import Any
 
 from afterfit.core.gate import GateResult
@@ -15,7 +14,7 @@ from afterfit.workspace.asked import asked_of
 from afterfit.workspace.line import Line, opened_line
 from afterfit.workspace.publish import publish
 from afterfit.workspace.release import Release
-from afterfit.workspace.sources import Sources
+from afterfit.workspace.sources import Sources, name_of
 from afterfit.workspace.space import Workspace
 
 
@@ -35,7 +34,7 @@ def ship(  # noqa: PLR0913 - see afterfit.ship
     """Return the Release after walking the whole line; see `afterfit.ship`."""
     space.config.parsed_gates()  # a misspelt gate is told before the work, not after it
     sources = Sources(model=model, data=data, target=target, train=train, **hints)
-    name = check_name(name or space.config.model.name or _name_of(model))
+    name = check_name(name or space.config.model.name or name_of(model))
     started = time.monotonic()
     space.reused = []
     with opened_line(space, sources, name, fresh=fresh) as line:
@@ -94,15 +93,3 @@ def _ship_record(
         gates=gates,
         previous=previous,
     )
-
-
-def _name_of(model: Any) -> str:
-    """Return a name for a model nobody named: its file's, or its class's."""
-    if isinstance(model, str | Path) and ":" not in str(model):
-        stem = Path(model).name.partition(".")[0]
-    elif isinstance(model, str):
-        stem = model.partition(":")[2]
-    else:
-        stem = type(model).__name__
-    cleaned = "".join(c if c.isalnum() or c in "._-" else "-" for c in stem.lower()).strip("._-")
-    return cleaned or "model"

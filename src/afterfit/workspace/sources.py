@@ -102,3 +102,15 @@ def sample(data: Dataset, rows: int, seed: int) -> Dataset:
         return data
     chosen = np.random.default_rng(seed).permutation(len(data))[:rows]
     return data.take(np.sort(chosen))
+
+
+def name_of(model: Any) -> str:
+    """Return a name for a model nobody named: its file's, or its class's."""
+    if isinstance(model, str | Path) and ":" not in str(model):
+        stem = Path(model).name.partition(".")[0]
+    elif isinstance(model, str):
+        stem = model.partition(":")[2]
+    else:
+        stem = type(model).__name__
+    cleaned = "".join(c if c.isalnum() or c in "._-" else "-" for c in stem.lower()).strip("._-")
+    return cleaned or "model"

@@ -9,7 +9,6 @@ from afterfit.assess.findings.calibration import (
     RecalibrationHelps,
     SureAndWrong,
 )
-from afterfit.assess.findings.explain import ColumnsWithoutUse, OneColumnDecides
 from afterfit.assess.findings.data import (
     DerivedFromTarget,
     EarlierThanTraining,
@@ -21,6 +20,13 @@ from afterfit.assess.findings.data import (
     StandsForTime,
     Uninformative,
     WrongLabels,
+)
+from afterfit.assess.findings.explain import ColumnsWithoutUse, OneColumnDecides
+from afterfit.assess.findings.generalization import (
+    BesideChampion,
+    LearningCurve,
+    NestedSearch,
+    RowsTogether,
 )
 from afterfit.assess.findings.quality import (
     AnotherThreshold,
@@ -40,33 +46,37 @@ from afterfit.assess.findings.slices import (
 )
 
 __all__ = [
-    "ErrorRates",
-    "GroupQuality",
-    "HardSlice",
-    "SelectionRates",
-    "WeakSlice",
-    "DerivedFromTarget",
-    "EarlierThanTraining",
-    "HeldOutMoved",
-    "PredictsAlone",
-    "RowsInTraining",
-    "RowsTwice",
-    "SharedGroups",
-    "StandsForTime",
-    "Uninformative",
-    "WrongLabels",
     "AnotherThreshold",
+    "BesideChampion",
     "CheaperThreshold",
     "ColumnsWithoutUse",
     "CrossValidation",
+    "DerivedFromTarget",
+    "EarlierThanTraining",
+    "ErrorRates",
     "FewRowsOfAClass",
+    "GroupQuality",
+    "HardSlice",
     "HeldOutDisagrees",
+    "HeldOutMoved",
+    "LearningCurve",
     "LinearIsAsGood",
     "Miscalibrated",
+    "NestedSearch",
     "NoLabels",
     "NotBetterThanBaseline",
     "OneColumnDecides",
     "PredictionsOff",
+    "PredictsAlone",
     "RecalibrationHelps",
+    "RowsInTraining",
+    "RowsTogether",
+    "RowsTwice",
+    "SelectionRates",
+    "SharedGroups",
+    "StandsForTime",
     "SureAndWrong",
+    "Uninformative",
+    "WeakSlice",
+    "WrongLabels",
 ]
