@@ -184,6 +184,38 @@ def test_rows_of_one_group_stay_on_one_side() -> None:
     assert search_.n_discovery == search_.n_confirmation == 300
 
 
+def test_of_rows_with_a_time_the_later_half_is_tested() -> None:
+    """A part that is broken all the time is found; one that was so early only is not."""
+    for until, expected in ((1.0, ["job = f"]), (0.5, [])):
+        rng = np.random.default_rng(10)
+        time = rng.permutation(4000)
+        case = honest(rng, 4000)
+        bad = (case[0]["job"] == "f") & (time < until * 4000)
+        frame, truth, predictions, task = broken(case, bad, rng)
+        data = Dataset(frame=frame, target=truth, time=time)
+        findings, search_ = found((frame, truth, predictions, task), data=data)
+        assert issues(findings) == expected
+        assert "blocks" in search_.slices[0].gap.method
+
+
+def test_rows_of_groups_that_differ_are_no_weak_slice() -> None:
+    """A region of few shops is worse by the luck of its shops: groups count, not their rows."""
+    alarms = {"groups": 0, "rows": 0}
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        shop = np.repeat(np.arange(60), 40)
+        region = rng.choice(list("abcd"), 60)[shop].astype(object)
+        wrong = rng.random(2400) < rng.beta(0.6, 3.0, 60)[shop]
+        truth = np.zeros(2400, np.int64)
+        frame = {"region": region, "x": rng.normal(size=2400)}
+        case = frame, truth, Predictions(codes=wrong.astype(np.int64)), "binary"
+        for name, group in (("groups", shop), ("rows", None)):
+            data = Dataset(frame=frame, target=truth, group=group)
+            alarms[name] += bool(issues(found(case, data=data, seed=seed)[0]))
+    assert alarms["groups"] <= 0.05 * 60
+    assert alarms["rows"] > 2 * alarms["groups"]
+
+
 @pytest.mark.parametrize(
     ("make", "n"), [(honest, 1500), (rare, 1500), (labels_alone, 500), (heavy, 1000)]
 )

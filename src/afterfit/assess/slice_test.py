@@ -15,9 +15,16 @@ from afterfit.assess.slice_search import Found
 from afterfit.core.frame import Frame
 from afterfit.core.metric import Metric
 from afterfit.records.assess_slices import Slice, SliceVerdict
-from afterfit.stats.interval import Interval, mean_interval, wilson
+from afterfit.stats.interval import (
+    Interval,
+    mean_interval,
+    student_quantile,
+    undefined,
+    wilson,
+)
 from afterfit.stats.multiple import benjamini_hochberg
 from afterfit.stats.rates import mean_difference_of_sums, newcombe_difference
+from afterfit.stats.units import Spread, Units
 from afterfit.stats.unpaired import fisher_greater, welch_greater
 
 __all__ = ["LEAST_ROWS", "Losses", "confirm", "losses_of"]
@@ -78,31 +85,132 @@ def losses_of(evidence: Rows, discovery: np.ndarray) -> Losses:
     return Losses("error_rate", "", wrong, foreseen=foreseen * scale)
 
 
-def confirm(
-    frame: Frame,
-    losses: Losses,
-    confirmation: np.ndarray,
-    found: Sequence[Found],
-    level: float,
-) -> list[Slice]:
-    """Return each slice with its numbers, tests and verdict on the rows ``confirmation``."""
-    rows = losses.rows[confirmation]
-    beyond = None if losses.foreseen is None else rows - losses.foreseen[confirmation]
-    masks = [_mask(frame, confirmation, each) for each in found]
+@dataclass(frozen=True)
+class Trial:
+    """The rows that slices are tested on: their places, losses, and how they hang together."""
+
+    places: np.ndarray
+    losses: Losses
+    level: float
+    units: Units | None = None
+
+    @property
+    def rows(self) -> FloatArray:
+        """The loss of each of the rows, [n]."""
+        rows: FloatArray = self.losses.rows[self.places]
+        return rows
+
+    @property
+    def foreseen(self) -> FloatArray | None:
+        """What was foreseen of each of the rows, [n]."""
+        return None if self.losses.foreseen is None else self.losses.foreseen[self.places]
+
+    def worse(self, values: FloatArray, mask: np.ndarray, *, exact: bool) -> float:
+        """Return the one-sided p-value that the mean inside is no higher than outside.
+
+        ``exact`` for values of 0 and 1. Rows that hang together count by their units.
+        """
+        from scipy.special import stdtr
+
+        inside, outside = values[mask], values[~mask]
+        if self.units is not None:
+            gap, spread = self._spread(values, mask)
+            return float(stdtr(spread.degrees, -gap / spread.error)) if spread.error > 0 else np.nan
+        if exact:
+            return fisher_greater(int(inside.sum()), len(inside), int(outside.sum()), len(outside))
+        return welch_greater(inside, outside)
+
+    def gap(self, name: str, values: FloatArray, mask: np.ndarray, *, exact: bool) -> Metric:
+        """Return the mean inside less that outside with its interval."""
+        first, second = (
+            (len(side), float(side.sum()), float(np.square(side).sum()))
+            for side in (values[mask], values[~mask])
+        )
+        if not first[0] or not second[0]:
+            value, bounds = math.nan, undefined("one side has no rows")
+        else:
+            value = first[1] / first[0] - second[1] / second[0]
+            if self.units is not None:
+                bounds = self._bounds(*self._spread(values, mask))
+            elif exact:
+                counts = round(first[1]), first[0], round(second[1]), second[0]
+                bounds = newcombe_difference(*counts, self.level)
+            else:
+                bounds = mean_difference_of_sums(first, second, self.level)
+        return self._metric(name, value, bounds, first[0], "inside - outside")
+
+    def mean(self, mask: np.ndarray, scope: str) -> Metric:
+        """Return the mean loss of some rows with its interval."""
+        inside = self.rows[mask]
+        value = float(inside.mean()) if len(inside) else math.nan
+        if self.units is not None and len(inside):
+            spread = self.units.spread(np.where(mask, self.rows - value, 0.0) / len(inside))
+            bounds = self._bounds(value, spread)
+            limits = (0.0, 1.0) if self.losses.rate else (0.0, math.inf)
+            bounds = bounds._replace(
+                low=max(limits[0], bounds.low), high=min(limits[1], bounds.high)
+            )
+        elif self.losses.rate:
+            bounds = wilson(int(inside.sum()), len(inside), self.level)
+        else:
+            bounds = mean_interval(inside, self.level)
+        return self._metric(self.losses.name, value, bounds, len(inside), scope)
+
+    def _spread(self, values: FloatArray, mask: np.ndarray) -> tuple[float, Spread]:
+        """Return the difference of means and its error, from what each row adds to it."""
+        inside, outside = float(values[mask].mean()), float(values[~mask].mean())
+        n = int(mask.sum())
+        adds = np.where(mask, (values - inside) / n, (outside - values) / (len(mask) - n))
+        units = self.units
+        found = Spread(math.nan, 0.0, "no units") if units is None else units.spread(adds)
+        return inside - outside, found
+
+    def _bounds(self, value: float, spread: Spread) -> Interval:
+        if not spread.error > 0:
+            return undefined(f"the rows do not vary over {spread.told}")
+        half = student_quantile(spread.degrees, self.level) * spread.error
+        return Interval(value - half, value + half, f"t over {spread.told}")
+
+    def _metric(self, name: str, value: float, bounds: Interval, n: int, scope: str) -> Metric:
+        return Metric(
+            name=name,
+            value=known(value),
+            low=known(bounds.low),
+            high=known(bounds.high),
+            level=self.level,
+            n=n,
+            method=bounds.method,
+            unit=self.losses.unit,
+            scope=scope,
+        )
+
+
+def confirm(frame: Frame, trial: Trial, found: Sequence[Found]) -> list[Slice]:
+    """Return each slice with its numbers, tests and verdict on the rows of the trial."""
+    masks = [_mask(frame, trial.places, each) for each in found]
     fit = [FEWEST_TESTED <= int(mask.sum()) < len(mask) for mask in masks]
-    p = np.array(
-        [_worse(rows, m, losses) if ok else np.nan for m, ok in zip(masks, fit, strict=True)]
-    )
-    adjusted = benjamini_hochberg(p)
+    adjusted = _adjusted(trial, trial.rows, masks, fit, exact=trial.losses.rate)
     surprise = np.full(len(found), np.nan)
-    if beyond is not None:
-        tests = zip(masks, fit, strict=True)
-        p = np.array([welch_greater(beyond[m], beyond[~m]) if ok else np.nan for m, ok in tests])
-        surprise = benjamini_hochberg(p)
+    if trial.foreseen is not None:
+        surprise = _adjusted(trial, trial.rows - trial.foreseen, masks, fit, exact=False)
     return [
-        _told(each, losses, confirmation, mask, level, float(one), float(two))
+        _told(each, trial, mask, float(one), float(two))
         for each, mask, one, two in zip(found, masks, adjusted, surprise, strict=True)
     ]
+
+
+def _adjusted(
+    trial: Trial,
+    values: FloatArray,
+    masks: Sequence[np.ndarray],
+    fit: Sequence[bool],
+    *,
+    exact: bool,
+) -> FloatArray:
+    """Return adjusted p-values, NaN for slices that are not fit to be tested."""
+    tests = zip(masks, fit, strict=True)
+    p = [trial.worse(values, mask, exact=exact) if ok else np.nan for mask, ok in tests]
+    return benjamini_hochberg(np.array(p))
 
 
 def _mask(frame: Frame, rows: np.ndarray, found: Found) -> np.ndarray:
@@ -112,39 +220,23 @@ def _mask(frame: Frame, rows: np.ndarray, found: Found) -> np.ndarray:
     return inside
 
 
-def _worse(rows: FloatArray, mask: np.ndarray, losses: Losses) -> float:
-    """Return the one-sided p-value that the mean loss inside is no higher than outside."""
-    if not losses.rate:
-        return welch_greater(rows[mask], rows[~mask])
-    inside, outside = rows[mask], rows[~mask]
-    return fisher_greater(int(inside.sum()), len(inside), int(outside.sum()), len(outside))
-
-
-def _told(
-    found: Found,
-    losses: Losses,
-    confirmation: np.ndarray,
-    mask: np.ndarray,
-    level: float,
-    adjusted: float,
-    surprise: float,
-) -> Slice:
-    rows = losses.rows[confirmation]
-    inside, outside = rows[mask], rows[~mask]
+def _told(found: Found, trial: Trial, mask: np.ndarray, adjusted: float, surprise: float) -> Slice:
     beyond = foreseen = None
-    if losses.foreseen is not None and len(inside):
-        expected = losses.foreseen[confirmation]
+    expected = trial.foreseen
+    if expected is not None and mask.any():
         foreseen = float(expected[mask].mean())
-        beyond = _gap("errors_beyond_foreseen", losses, rows - expected, mask, level, rate=False)
-    gap = _gap(losses.name, losses, rows, mask, level, rate=losses.rate)
-    other = _mean(losses, outside, level, "outside")
-    tested = math.isfinite(adjusted) or math.isfinite(surprise)
+        beyond = trial.gap("errors_beyond_foreseen", trial.rows - expected, mask, exact=False)
+    gap = trial.gap(trial.losses.name, trial.rows, mask, exact=trial.losses.rate)
+    other = trial.mean(~mask, "outside")
+    verdict: SliceVerdict = "few"
+    if math.isfinite(adjusted) or math.isfinite(surprise):
+        verdict = _verdict(trial.losses, gap, beyond, adjusted, surprise, other.value)
     return Slice(
         name=found.name,
-        verdict=_verdict(losses, gap, beyond, adjusted, surprise, other.value) if tested else "few",
-        n=len(inside),
-        share=len(inside) / len(mask),
-        inside=_mean(losses, inside, level, "inside"),
+        verdict=verdict,
+        n=int(mask.sum()),
+        share=float(mask.mean()),
+        inside=trial.mean(mask, "inside"),
         outside=other,
         gap=gap,
         adjusted=known(adjusted),
@@ -171,41 +263,3 @@ def _verdict(
     if sure:
         return "hard" if marked else "slight"
     return "slight" if surprise <= RATE else "chance"
-
-
-def _mean(losses: Losses, rows: FloatArray, level: float, scope: str) -> Metric:
-    if losses.rate:
-        bounds = wilson(int(rows.sum()), len(rows), level)
-    else:
-        bounds = mean_interval(rows, level)
-    value = float(rows.mean()) if len(rows) else math.nan
-    return _metric(losses.name, losses.unit, value, bounds, level, len(rows), scope)
-
-
-def _gap(
-    name: str, losses: Losses, rows: FloatArray, mask: np.ndarray, level: float, *, rate: bool
-) -> Metric:
-    sides = rows[mask], rows[~mask]
-    first, second = ((len(s), float(s.sum()), float(np.square(s).sum())) for s in sides)
-    if rate:
-        bounds = newcombe_difference(round(first[1]), first[0], round(second[1]), second[0], level)
-    else:
-        bounds = mean_difference_of_sums(first, second, level)
-    value = first[1] / first[0] - second[1] / second[0] if first[0] and second[0] else math.nan
-    return _metric(name, losses.unit, value, bounds, level, first[0], "inside - outside")
-
-
-def _metric(
-    name: str, unit: str, value: float, bounds: Interval, level: float, n: int, scope: str
-) -> Metric:
-    return Metric(
-        name=name,
-        value=known(value),
-        low=known(bounds.low),
-        high=known(bounds.high),
-        level=level,
-        n=n,
-        method=bounds.method,
-        unit=unit,
-        scope=scope,
-    )

@@ -1,7 +1,7 @@
 """Weak slices: parts of the rows, described by one or two columns, where the model is worse.
 
 They are searched for on one half of the rows and tested on the other, so that the test has not
-seen what chose them. Rows of one group stay on one side.
+seen what chose them. Rows that hang together (groups, neighbours in time) count as such.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ import numpy as np
 from afterfit.assess.evidence import Evidence, Part
 from afterfit.assess.findings.slices import HardSlice, WeakSlice
 from afterfit.assess.slice_search import Coded, Found, distinct, search
-from afterfit.assess.slice_test import LEAST_ROWS, Losses, confirm, losses_of
+from afterfit.assess.slice_test import LEAST_ROWS, Losses, Trial, confirm, losses_of
 from afterfit.assess.splits import splits
+from afterfit.assess.structure import units_of
 from afterfit.core.cuts import cut
 from afterfit.core.finding import Check, Finding
 from afterfit.core.frame import Frame
@@ -51,7 +52,9 @@ def weak_slices(evidence: Evidence) -> Part:
     least = max(LEAST_ROWS, math.ceil(LEAST_SHARE * len(discovery)))
     frame = {k: v for k, v in evidence.data.frame.items() if v.ndim == 1}
     found, whole = _candidates(frame, losses, discovery, least, evidence.deadline)
-    tested = confirm(frame, losses, confirmation, found, evidence.config.level)
+    units = None if evidence.units is None else units_of(evidence.data.take(confirmation))
+    trial = Trial(confirmation, losses, evidence.config.level, units)
+    tested = confirm(frame, trial, found)
     told = SliceSearch(
         loss=losses.name,
         n_discovery=len(discovery),
@@ -80,17 +83,24 @@ def _both_skipped(text: str, *, fix: str = "", **evidence: int) -> Part:
 
 
 def _halves(evidence: Evidence) -> tuple[np.ndarray, np.ndarray] | None:
-    """Return the rows to search and those to test on; of very many, a sample is searched."""
-    stratify = evidence.signature.task != "regression"
-    group, seed = evidence.data.group, evidence.config.seed
-    half = next(splits(evidence.truth, 2, stratify=stratify, group=group, seed=seed), None)
-    if half is None:
-        return None
-    discovery = half.test
+    """Return the rows to search and those to test on; of very many, a sample is searched.
+
+    Groups stay whole. Of rows with a time the earlier half is searched, since neighbours are alike.
+    """
+    units, seed, n = evidence.units, evidence.config.seed, len(evidence.truth)
+    if units is not None and units.kind == "blocks":
+        discovery, confirmation = np.sort(units.index[: n // 2]), np.sort(units.index[n // 2 :])
+    else:
+        group = None if units is None else units.index
+        stratify = evidence.signature.task != "regression"
+        half = next(splits(evidence.truth, 2, stratify=stratify, group=group, seed=seed), None)
+        if half is None:
+            return None
+        discovery, confirmation = half.test, half.train
     if len(discovery) > MOST_DISCOVERY:
         random = np.random.default_rng(seed)
         discovery = np.sort(random.choice(discovery, MOST_DISCOVERY, replace=False))
-    return discovery, half.train
+    return discovery, confirmation
 
 
 def _candidates(
