@@ -49,6 +49,7 @@ def test_probabilities_sharpened_by_two_are_found_and_mended() -> None:
     assert found.evidence["error"] == pytest.approx(np.sqrt(np.mean((SHARP - TRUE) ** 2)), abs=0.02)
     assert found.evidence["p_value"] == 1 / 500
     assert "came true" in found.message
+    assert "p <= 0.002" in found.message
     slope = find(part.metrics, "calibration_slope")
     assert slope is not None
     assert slope.low is not None
@@ -112,6 +113,7 @@ def test_several_classes_are_judged_by_the_likeliest_and_one_by_one() -> None:
     assert finding(part, "A030").outcome == "issue"
     assert [one.of for one in told.reliability] == ["the likeliest class", "a", "b", "c", "d"]
     assert told.best == "temperature"
+    assert 'method="temperature"' in finding(part, "A030").fix
     assert told.recalibrations[1].parameters["temperature"] == pytest.approx(2.0, abs=0.25)
     assert told.after is not None
     assert told.after.error < 0.02

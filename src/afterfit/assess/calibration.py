@@ -61,7 +61,7 @@ def calibration(evidence: Evidence) -> Part:
     """Return how well probabilities or values agree with the truth on average."""
     if evidence.signature.task == "regression":
         return _of_values(evidence)
-    off = findings.PredictionsOff.not_applicable("classes have no mean")
+    off = findings.PredictionsOff.not_applicable("only a regression predicts values")
     part = _of_probabilities(evidence)
     return Part((*part.findings, off), part.metrics, part.fields)
 
@@ -93,9 +93,11 @@ def _of_probabilities(evidence: Evidence) -> Part:
         best=found.best,
         after=after,
     )
+    map_told = about_recalibration(found)
+    helpful = found.best if map_told.outcome == "tip" else ""
     findings_made = (
-        about_reliability(reliability, best=found.best),
-        about_recalibration(found),
+        about_reliability(reliability, best=helpful),
+        map_told,
         _sure_and_wrong(evidence, p),
     )
     metrics = (_error_metric(reliability[0]), *kept.line)

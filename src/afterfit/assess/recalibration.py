@@ -198,7 +198,9 @@ def how_to_map(best: str) -> str:
     """Return how to put a map (its name, or none is known) behind a model of scikit-learn."""
     method = {"platt": "sigmoid", AS_IT_IS: "sigmoid"}.get(best, best)
     wrapped = f'CalibratedClassifierCV(FrozenEstimator(model), method="{method}")'
-    return f"fit {wrapped} on rows that did not train it, and ship that"
+    text = f"fit {wrapped} on rows that did not train it, and ship that"
+    more = '; its steps may reach 0 and 1, which those of method="sigmoid" never do'
+    return text + more if method == "isotonic" else text
 
 
 def about_recalibration(found: Recalibrated) -> Finding:
