@@ -92,7 +92,8 @@ def test_metrics_are_those_of_scikit_learn_with_intervals_and_folds(
         assert metric.value is not None
         assert metric.low <= metric.value <= metric.high
     assert {m.scope for m in record.metrics} == {
-        "held-out", "baseline:majority", "baseline:logistic", "cv", "calibration"}  # fmt: skip
+        "held-out", "baseline:majority", "baseline:logistic", "cv", "calibration",
+        "data"}  # fmt: skip
     assert [(f.n_train, f.n_test) for f in record.folds] == [(160, 80)] * 3
     assert finding(record, "A001").outcome == "passed"
     assert finding(record, "A006").outcome == "passed"

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from afterfit.core.fingerprint import ColumnCounts
-from afterfit.monitor.drift import chi_squared, compare
+from afterfit.monitor.drift import compare
+from afterfit.stats.two_sample import chi_squared
 
 counts = st.lists(st.integers(0, 500), min_size=3, max_size=10).filter(lambda c: sum(c) > 0)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -13,11 +12,10 @@ from afterfit.errors import InputError
 from afterfit.records.monitor import Distance
 from afterfit.stats.distance import jensen_shannon, total_variation
 from afterfit.stats.multiple import benjamini_hochberg
+from afterfit.stats.two_sample import chi_squared, expected_by_chance
 
 MOST_BINS = 16
 """More bins than this would mostly measure noise at some hundreds of rows."""
-
-LEAST_EXPECTED = 5.0
 
 
 @dataclass(frozen=True)
@@ -63,7 +61,7 @@ def compare(before: ColumnCounts, after: ColumnCounts, *, min_rows: int) -> Comp
         message = f"too few {few} rows: {min_rows} are needed"
         return Comparison(before.name, n, n_ref, message=message)
     first, second, only_missing = _bins(before, after)
-    by_chance = _expected_by_chance(first, second)
+    by_chance = expected_by_chance(first, second)
     what = "missing or not; " if only_missing else ""
     return Comparison(
         column=before.name,
@@ -84,27 +82,6 @@ def adjusted(comparisons: Iterable[Comparison]) -> list[float]:
     return [float(p) for p in benjamini_hochberg(p_values)] if len(p_values) else []
 
 
-def chi_squared(first: np.ndarray, second: np.ndarray) -> float:
-    """Return Pearson's p-value that two binned samples come from one distribution.
-
-    Bins in which either sample expects fewer than 5 rows are pooled into one.
-    """
-    from scipy.special import gammaincc
-
-    whole = np.stack([first, second]).astype(np.float64)
-    totals = whole.sum(axis=1, keepdims=True)
-    share = whole.sum(axis=0) / whole.sum()
-    few = (totals.min() * share) < LEAST_EXPECTED
-    pooled = np.column_stack([whole[:, ~few], whole[:, few].sum(axis=1)])
-    pooled = pooled[:, pooled.sum(axis=0) > 0]
-    freedom = pooled.shape[1] - 1
-    if freedom < 1:
-        return 1.0
-    expected = totals * pooled.sum(axis=0) / whole.sum()
-    statistic = float((np.square(pooled - expected) / expected).sum())
-    return float(gammaincc(freedom / 2, statistic / 2))
-
-
 def merged(windows: Iterable[Fingerprint], reference: Fingerprint) -> Fingerprint | None:
     """Return the sum of some windows of live counts, None without any; raises InputError."""
     whole: Fingerprint | None = None
@@ -120,13 +97,6 @@ def merged(windows: Iterable[Fingerprint], reference: Fingerprint) -> Fingerprin
                 fix="give one version's counts only",
             ) from None
     return whole
-
-
-def _expected_by_chance(first: np.ndarray, second: np.ndarray) -> float:
-    """Return the mean total variation of two samples of one distribution (normal approximation)."""
-    share = (first + second) / (first.sum() + second.sum())
-    spread = share * (1 - share) * (1 / first.sum() + 1 / second.sum())
-    return float(np.sqrt(2 * spread / math.pi).sum() / 2)
 
 
 def _bins(before: ColumnCounts, after: ColumnCounts) -> tuple[np.ndarray, np.ndarray, bool]:
