@@ -22,18 +22,19 @@ from afterfit.assess.metrics import measure
 from afterfit.assess.nested import nested_search
 from afterfit.assess.run import assess
 from afterfit.assess.splits import growing_order
+from afterfit.config import load_config
 from afterfit.core.dataset import Dataset
 from afterfit.core.frame import Predictions
 from afterfit.core.metric import find
 from afterfit.core.progress import SILENT
 from afterfit.core.quality import encode_truth
 from afterfit.core.signature import Column, Signature
-from afterfit.errors import ModelError
+from afterfit.errors import ConfigError, ModelError
 from afterfit.models.loaded import Hints, open_model
 from afterfit.records.assess import AssessRecord, Fold
 from afterfit.records.record import Environment
 from afterfit.report.assess_generalization import generalization_blocks
-from afterfit.report.page import Chart
+from afterfit.report.page import Chart, Table
 from afterfit.stats.interval import resampled_t_interval, t_interval
 from afterfit.testing.samples import labels, table
 
@@ -194,6 +195,20 @@ def test_errors_are_compared_as_shares_of_the_champions() -> None:
         assert (found.metric, found.verdict, found.share) == ("mae", "inferior", True)
         assert found.gain.value == pytest.approx(-0.02)
         assert ("over 500 groups" in found.gain.method) is (group is not None)
+        (shown, *_) = generalization_blocks(record)
+        assert isinstance(shown, Table)
+        against, metric, *_, gain, margin, verdict = (cell.text for cell in shown.rows[0])
+        assert (against, metric) == ("the champion m@1", "mean absolute error")
+        assert gain.startswith("\N{MINUS SIGN}2.00 % (")
+        assert (margin, verdict) == ("0.5 %", "inferior")
+
+
+def test_a_margin_that_is_none_is_refused_with_its_place() -> None:
+    """A margin of 2 would call everything non-inferior."""
+    with pytest.raises(ConfigError) as caught:
+        load_config(overrides={"compare.margin": 2.0}, environ={})
+    assert "$.compare.margin" in caught.value.why
+    assert load_config(overrides={"compare.margin": 0.01}, environ={}).config.compare.margin == 0.01
 
 
 def test_baselines_are_compared_by_the_same_margin() -> None:

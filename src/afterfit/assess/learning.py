@@ -27,8 +27,8 @@ __all__ = ["learning_curve"]
 
 HALVINGS: dict[Effort, int] = {"quick": 2, "standard": 4, "full": 6}
 LEAST_ROWS = 20
-TIME_SHARE = 0.5
-"""The part of the time that is left which the curve may take."""
+TIME_SHARE = 0.8
+"""The part of the time that is left which the curve may take; it is the last to be told."""
 
 
 class Point(NamedTuple):
