@@ -149,6 +149,26 @@ def test_intervals_hold_for_all_pairs_of_groups_at_once() -> None:
     assert max(missed.values()) <= 0.05 * runs + 2 * (0.05 * 0.95 * runs) ** 0.5
 
 
+def test_rows_that_hang_together_count_less() -> None:
+    """Forty shops of each sex that differ: by rows men and women often differ, by shops seldom."""
+    alarms = {"shops": 0, "rows": 0}
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        shop = np.repeat(np.arange(80), 30)
+        sex = np.where(shop < 40, "m", "f").astype(object)
+        codes = (rng.random(2400) < rng.beta(1.0, 1.5, 80)[shop]).astype(np.int64)
+        truth = rng.integers(0, 2, 2400)
+        for name, group in (("shops", shop), ("rows", None)):
+            data = Dataset(frame={"sex": sex}, target=truth, group=group)
+            _, (view,) = told({"sex": sex}, truth, Predictions(codes=codes), data=data)
+            metric = by_measure(view, "selection_ratio").metric
+            assert metric.low is not None
+            assert metric.high is not None
+            alarms[name] += not metric.low <= 1 <= metric.high
+    assert alarms["shops"] <= 0.05 * 60 + 3
+    assert alarms["rows"] > 20
+
+
 def test_of_a_regression_errors_are_compared() -> None:
     """Mean absolute and mean error by group; the limit is a quarter of the mean absolute error."""
     rng = np.random.default_rng(2)

@@ -44,7 +44,7 @@ CHECKS: dict[str, type[Check]] = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Named:
     """The rows of one group: its name and their places, int64 of [n]."""
 
@@ -62,7 +62,7 @@ class Measured:
     @property
     def n(self) -> int:
         """The number of its rows."""
-        return max(count for count, _, _ in self.sums.values())
+        return max(part.n for part in self.sums.values())
 
 
 def require_columns(data: Dataset, names: Sequence[str]) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -13,15 +15,25 @@ from afterfit.assess.metrics import known
 from afterfit.core.finding import Check
 from afterfit.core.metric import Metric
 from afterfit.records.assess_slices import GroupOutcome
-from afterfit.stats.interval import wilson
+from afterfit.stats.interval import Interval, wilson
 from afterfit.stats.rates import (
     mean_difference_of_sums,
     mean_of_sums,
     newcombe_difference,
     ratio_of_rates,
 )
+from afterfit.stats.units import Units
 
-__all__ = ["LEAST_ROWS", "MEASURES", "Measure", "Sums", "group_metrics", "measures_of", "sums_of"]
+__all__ = [
+    "LEAST_ROWS",
+    "MEASURES",
+    "Measure",
+    "Sum",
+    "Sums",
+    "group_metrics",
+    "measures_of",
+    "sums_of",
+]
 
 FOUR_FIFTHS = 0.8
 GAP_LIMIT = 0.1
@@ -30,8 +42,32 @@ ERROR_SHARE = 0.25
 LEAST_ROWS = 30
 """Rows that a group needs for a measure: of all, of the positive ones, or of the others."""
 
-Sums = Mapping[str, tuple[int, float, float]]
-"""By metric: the rows that it is the mean of, and the sums of their values and squares."""
+
+class Sum(NamedTuple):
+    """Rows that a metric is the mean of, and the sums of their values and squares.
+
+    ``effect`` is by how much the variance of the mean is greater because rows hang together.
+    Counts divided by it have the usual intervals: Rao and Scott (1992), Biometrics 48:577.
+    """
+
+    n: int
+    total: float
+    squares: float
+    effect: float = 1.0
+
+    @property
+    def mean(self) -> float:
+        """The metric; raises ZeroDivisionError without rows."""
+        return self.total / self.n
+
+    @property
+    def effective(self) -> tuple[float, float, float]:
+        """Rows, sum and squares as if the rows were independent."""
+        return self.n / self.effect, self.total / self.effect, self.squares / self.effect
+
+
+Sums = Mapping[str, Sum]
+"""The sums of one group by metric."""
 
 
 @dataclass(frozen=True)
@@ -51,27 +87,26 @@ class Measure:
 
     def n(self, sums: Sums) -> int:
         """Return the rows that the metric is the mean of."""
-        return sums[self.metric][0]
+        return sums[self.metric].n
 
     def good(self, sums: Sums) -> float:
         """Return the metric as more is better."""
-        n, total, _ = sums[self.metric]
-        return self.sign * total / n
+        return self.sign * sums[self.metric].mean
 
     def compare(self, sums: Sums, best: Sums, level: float) -> Metric | None:
         """Return the ratio to, or the gap behind, the best group; None where it has no interval."""
         mine, other = sums[self.metric], best[self.metric]
-        n, m = mine[0], other[0]
         if self.ratio:
-            bounds = ratio_of_rates(round(mine[1]), n, round(other[1]), m, level)
-            value = (mine[1] / n) / (other[1] / m) if other[1] else float("nan")
+            (n, total, _), (m, theirs, _) = mine.effective, other.effective
+            bounds = ratio_of_rates(total, n, theirs, m, level)
+            value = mine.mean / other.mean if other.total else float("nan")
         else:
             # The side that is expected to be larger comes first, so that a gap is positive.
-            first, second = (other, mine) if self.sign > 0 else (mine, other)
-            value = first[1] / first[0] - second[1] / second[0]
+            sides = (other, mine) if self.sign > 0 else (mine, other)
+            first, second = (side.effective for side in sides)
+            value = sides[0].mean - sides[1].mean
             if self.rate:
-                counts = round(first[1]), first[0], round(second[1]), second[0]
-                bounds = newcombe_difference(*counts, level)
+                bounds = newcombe_difference(first[1], first[0], second[1], second[0], level)
             else:
                 bounds = mean_difference_of_sums(first, second, level)
         if known(value) is None or known(bounds.low) is None or known(bounds.high) is None:
@@ -82,8 +117,8 @@ class Measure:
             low=bounds.low,
             high=bounds.high,
             level=level,
-            n=n + m,
-            method=bounds.method,
+            n=mine.n + other.n,
+            method=_method(bounds, mine, other),
             unit=self.unit,
         )
 
@@ -139,41 +174,64 @@ def sums_of(evidence: Rows, rows: np.ndarray) -> Sums:
     signature, truth = evidence.signature, evidence.truth[rows]
     if signature.task == "regression":
         errors = evidence.predictions.main[rows] - truth
-        return {"mae": _sums(np.abs(errors)), "mean_error": _sums(errors)}
+        return {
+            "mae": _sum(evidence, np.abs(errors), rows),
+            "mean_error": _sum(evidence, errors, rows),
+        }
     decided = signature.codes(evidence.predictions.take(rows))
-    found = {"accuracy": _sums(decided == truth)}
+    found = {"accuracy": _sum(evidence, decided == truth, rows)}
     positive = signature.positive_index
     if positive is not None:
         hits, selected = truth == positive, decided == positive
-        found["selection_rate"] = _sums(selected)
-        found["true_positive_rate"] = _sums(selected[hits])
-        found["false_positive_rate"] = _sums(selected[~hits])
+        found["selection_rate"] = _sum(evidence, selected, rows)
+        found["true_positive_rate"] = _sum(evidence, selected[hits], rows[hits])
+        found["false_positive_rate"] = _sum(evidence, selected[~hits], rows[~hits])
     return found
 
 
-def _sums(values: np.ndarray) -> tuple[int, float, float]:
+def _sum(evidence: Rows, values: np.ndarray, rows: np.ndarray) -> Sum:
     numbers = values.astype(np.float64)
-    return len(numbers), float(numbers.sum()), float(np.square(numbers).sum())
+    effect = 1.0 if evidence.units is None else _effect(evidence.units, numbers, rows, evidence)
+    return Sum(len(numbers), float(numbers.sum()), float(np.square(numbers).sum()), effect)
+
+
+def _effect(units: Units, numbers: np.ndarray, rows: np.ndarray, evidence: Rows) -> float:
+    """Return the variance of a mean over units by that over rows, at least 1."""
+    n = len(numbers)
+    if not n:
+        return 1.0
+    adds = np.zeros(len(evidence.truth))
+    adds[rows] = (numbers - numbers.mean()) / n
+    single = float(np.square(adds).sum())
+    if single > 0:
+        found = units.spread(adds).error ** 2 / single
+        return min(max(1.0, found), float(n)) if math.isfinite(found) else float(n)
+    # Rows that are all alike: each unit counts as one row.
+    adds[rows] = 1.0 / n
+    return max(1.0, n / (units.spread(adds).degrees + 1))
+
+
+def _method(bounds: Interval, *sums: Sum) -> str:
+    effect = max(part.effect for part in sums)
+    return bounds.method if effect == 1.0 else f"{bounds.method}, rows worth 1/{effect:.3g}"
 
 
 def group_metrics(sums: Sums, measures: list[Measure], level: float) -> tuple[Metric, ...]:
     """Return the metrics of one group alone; one without rows has no value."""
     found = []
     for measure in measures:
-        n, total, squares = sums[measure.metric]
-        if measure.rate:
-            bounds = wilson(round(total), n, level)
-        else:
-            bounds = mean_of_sums(n, total, squares, level)
+        part = sums[measure.metric]
+        n, total, squares = part.effective
+        bounds = wilson(total, n, level) if measure.rate else mean_of_sums(n, total, squares, level)
         found.append(
             Metric(
                 name=measure.metric,
-                value=total / n if n else None,
+                value=part.mean if part.n else None,
                 low=known(bounds.low),
                 high=known(bounds.high),
                 level=level,
-                n=n,
-                method=bounds.method,
+                n=part.n,
+                method=_method(bounds, part),
                 unit=measure.unit,
             )
         )

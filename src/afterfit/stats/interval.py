@@ -61,12 +61,12 @@ def normal_quantile(level: float) -> float:
     return NormalDist().inv_cdf(0.5 + check_level(level) / 2)
 
 
-def _check_count(successes: int, n: int) -> None:
+def _check_count(successes: float, n: float) -> None:
     if not 0 <= successes <= n:
         raise InputError(f"{successes} successes of {n} trials", where="successes")
 
 
-def wilson(successes: int, n: int, level: float = 0.95) -> Interval:
+def wilson(successes: float, n: float, level: float = 0.95) -> Interval:
     """Return Wilson's score interval of a rate, within [0, 1] and never of zero width.
 
     Source: Wilson (1927), J. Am. Stat. Assoc. 22:209.

@@ -18,7 +18,7 @@ __all__ = [
 
 
 def newcombe_difference(
-    successes: int, n: int, other_successes: int, other_n: int, level: float = 0.95
+    successes: float, n: float, other_successes: float, other_n: float, level: float = 0.95
 ) -> Interval:
     """Return the interval of the rate of one sample less that of an independent one.
 
@@ -36,7 +36,7 @@ def newcombe_difference(
 
 
 def ratio_of_rates(
-    successes: int, n: int, other_successes: int, other_n: int, level: float = 0.95
+    successes: float, n: float, other_successes: float, other_n: float, level: float = 0.95
 ) -> Interval:
     """Return the interval of the rate of one sample over that of an independent one.
 
