@@ -215,11 +215,12 @@ def _about(ladder: Ladder) -> Finding:
 def _drop(ladder: Ladder, rung: Rung) -> str:
     if rung.drop is None:
         return f"no number ({rung.why or rung.method})"
-    percent = " of it" if ladder.relative else ""
+    unit = " of it" if ladder.relative else ""
+    text = f"{'worse' if rung.drop >= 0 else 'better'} by {short(abs(rung.drop))}{unit}"
     if rung.low is None or rung.high is None:
-        return f"worse by {short(rung.drop)}{percent} ({rung.method})"
-    bounds = f"{short(rung.low)} to {short(rung.high)}"
-    return f"worse by {short(rung.drop)}{percent} (95 % interval {bounds})"
+        return f"{text} ({rung.method})"
+    low, high = (rung.low, rung.high) if rung.drop >= 0 else (-rung.high, -rung.low)
+    return f"{text} (95 % interval {short(low)} to {short(high)})"
 
 
 def _metrics(found: Sequence[Ladder]) -> tuple[Metric, ...]:
