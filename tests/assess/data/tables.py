@@ -17,11 +17,11 @@ from afterfit.assess.data.identity import uninformative
 from afterfit.assess.data.noise import wrong_labels
 from afterfit.assess.data.overlap import earlier_than_training, shared_groups
 from afterfit.assess.evidence import Evidence
-from afterfit.assess.truth import encode_truth
 from afterfit.core.dataset import Dataset
 from afterfit.core.finding import Finding
 from afterfit.core.frame import Predictions
 from afterfit.core.progress import SILENT
+from afterfit.core.quality import encode_truth
 from afterfit.core.signature import Column, Signature
 
 CHECKS = (
