@@ -69,7 +69,7 @@ def predicts_alone(evidence: Evidence) -> Part:
             late += 1
             continue
         scores = _scores(column, truths, measure)
-        value = _value(truths, scores, measure)
+        value = _value(truths.judge, scores, truths.classes)
         if np.isfinite(value):
             n = len(truths.judge)
             found.append((Alone(column=column.name, measure=measure, value=value, n=n), scores))
@@ -138,15 +138,15 @@ def _most_bins(truth: np.ndarray) -> int:
     return int(np.clip(len(truth) // ROWS_IN_BIN, LEAST_BINS, BINS))
 
 
-def _value(truths: Truths, scores: np.ndarray, measure: str) -> float:
-    if measure == "r2":
-        spread = float(np.square(truths.judge - truths.judge.mean()).sum())
-        left = float(np.square(truths.judge - scores).sum())
+def _value(judge: np.ndarray, scores: np.ndarray, classes: int) -> float:
+    """Return R² of values, or the mean ROC AUC of ``classes`` codes."""
+    if not classes:
+        spread = float(np.square(judge - judge.mean()).sum())
+        left = float(np.square(judge - scores).sum())
         return 1.0 - left / spread if spread > 0 else float("nan")
     few = slice(0, JUDGED_ROWS)
-    classes = [1] if truths.classes == 2 else range(truths.classes)
-    areas = [binary_roc_auc(truths.judge[few] == c, scores[few, c]) for c in classes]
-    return float(np.mean(areas))
+    sides = [1] if classes == 2 else range(classes)
+    return float(np.mean([binary_roc_auc(judge[few] == c, scores[few, c]) for c in sides]))
 
 
 def _interval(
@@ -245,23 +245,17 @@ def _told_by_values(evidence: Evidence, truths: Truths, column: Column) -> Findi
         return None
     ranks = midranks(np.concatenate([fit[there], judge[here]]))
     ranks /= len(ranks)
-    exchanged = Truths(
-        Sides(
-            truths.sides.fit.take(slice(0, 0)), ranks, truths.sides.judge.take(slice(0, 0)), ranks,
-            same_table=False,
-        ),
-        ranks[: int(there.sum())], ranks[int(there.sum()) :], 0,
-    )  # fmt: skip
+    first, second = ranks[: int(there.sum())], ranks[int(there.sum()) :]
     target = Column(name="target", kind="number")
     frames = {"target": truths.fit[there]}, {"target": truths.judge[here]}
     whole = coded(target, *frames, most=_most_bins(truths.fit[there]))
     totals = np.bincount(whole.reference, minlength=whole.bins)
-    sums = np.bincount(whole.reference, weights=exchanged.fit, minlength=whole.bins)
+    sums = np.bincount(whole.reference, weights=first, minlength=whole.bins)
     answers = (sums / np.maximum(totals, 1))[whole.other]
-    value = _value(exchanged, answers, "r2")
+    value = _value(second, answers, 0)
     if not value > TELLING:
         return None
-    interval = _interval(evidence, exchanged.judge, answers, "r2")
+    interval = _interval(evidence, second, answers, "r2")
     text = (
         f"the target tells {column.name}: R² of ranks {value:.4g} (95 %: {interval.low:.4g} to "
         f"{interval.high:.4g}, n = {n}): it may be derived from it. This is a suspicion"
