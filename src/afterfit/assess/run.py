@@ -21,6 +21,7 @@ from afterfit.assess.metrics import confusion, curves, measure
 from afterfit.assess.parts import PARTS
 from afterfit.assess.structure import about_structure
 from afterfit.core.dataset import Dataset
+from afterfit.core.finding import Finding
 from afterfit.core.metric import find
 from afterfit.core.progress import SILENT, Progress
 from afterfit.core.quality import encode_truth, labelled_rows, main_metric
@@ -51,12 +52,7 @@ def assess(  # noqa: PLR0913 - all there is to judge by, from the workspace
     progress.step("assess")
     require_columns(data, config.fairness)
     deadline = time.monotonic() + config.seconds
-    shared: dict[str, Any] = {
-        "subject": subject,
-        "env": current_environment(),
-        "inputs": _inputs(data, train, rival),
-        "resolved": msgspec.to_builtins(config) | {"seconds": None},
-    }
+    shared: dict[str, Any] = {"subject": subject} | _whence(data, train, rival, config)
     labelled = labelled_rows(data)
     if not len(labelled):
         text = "the data has no labels, so quality was not measured"
@@ -75,33 +71,45 @@ def assess(  # noqa: PLR0913 - all there is to judge by, from the workspace
         signature, labelled, truth, rows.predictions, model, train, config, held_out,
         deadline, progress, tuple(others), cv, refittable or bool(config.refit), rival,
     )  # fmt: skip
-    parts = [part(evidence) for part in PARTS]
-    drawn = curves(signature, truth, rows.predictions)
+    found = (
+        findings.NoLabels.passed(f"{len(labelled)} of {len(data)} rows have a label"),
+        *about_quality(rows, others),
+        about_folds,
+        *about_agreement(main, held_out, folds, config.margin),
+        about_structure(rows.units, find(held_out, main)),
+    )
+    short = config.folds > 1 and about_folds.outcome == "skipped"
     return AssessRecord(
         **shared,
-        status="partial" if config.folds > 1 and about_folds.outcome == "skipped" else "complete",
-        findings=(
-            findings.NoLabels.passed(f"{len(labelled)} of {len(data)} rows have a label"),
-            *about_quality(rows, others),
-            about_folds,
-            *about_agreement(main, held_out, folds, config.margin),
-            about_structure(rows.units, find(held_out, main)),
-            *chain.from_iterable(part.findings for part in parts),
-        ),
-        metrics=(*held_out, *others, *cv, *chain.from_iterable(part.metrics for part in parts)),
+        status="partial" if short else "complete",
         confusion=confusion(signature, truth, rows.predictions) if signature.classes else None,
-        curves=drawn,
+        curves=curves(signature, truth, rows.predictions),
         folds=folds,
         baseline=baseline,
         n_labelled=len(labelled),
-        **ChainMap(*(dict(part.fields) for part in parts)),
+        **_of_parts(evidence, found),
     )
 
 
-def _inputs(data: Dataset, train: Dataset | None, rival: Rival | None) -> dict[str, str]:
-    found = {"data": data.digest}
+def _of_parts(evidence: Evidence, found: tuple[Finding, ...]) -> dict[str, Any]:
+    """Return the fields that the parts fill, and all findings and metrics, theirs last."""
+    parts = [part(evidence) for part in PARTS]
+    metrics = (*evidence.held_out, *evidence.lifts, *evidence.cv)
+    return {
+        **ChainMap(*(dict(part.fields) for part in parts)),
+        "findings": (*found, *chain.from_iterable(part.findings for part in parts)),
+        "metrics": (*metrics, *chain.from_iterable(part.metrics for part in parts)),
+    }
+
+
+def _whence(
+    data: Dataset, train: Dataset | None, rival: Rival | None, config: AssessConfig
+) -> dict[str, Any]:
+    """Return where a record comes from: the environment, the inputs and the settings."""
+    inputs = {"data": data.digest}
     if train is not None:
-        found["train"] = train.digest
+        inputs["train"] = train.digest
     if rival is not None:
-        found["champion"] = rival.digest
-    return found
+        inputs["champion"] = rival.digest
+    resolved = msgspec.to_builtins(config) | {"seconds": None}
+    return {"env": current_environment(), "inputs": inputs, "resolved": resolved}
