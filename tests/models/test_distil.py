@@ -220,6 +220,20 @@ def test_splits_are_those_of_the_trees_that_were_grown() -> None:
     assert low < hole < high
 
 
+def test_a_column_teaches_that_says_something_where_it_is_missing_only() -> None:
+    """A split between what is missing and all numbers is grown, and answers every number."""
+    generator = np.random.default_rng(0)
+    rows = generator.normal(size=(2000, 1))
+    rows[::5] = np.nan
+    soft = np.where(np.isnan(rows), 0.9, 0.1)
+    growth = Growth(rounds=20, leaves=4, rate=0.5, classifier=False, seed=0, deadline=1e18)
+    trees, _ = grow(rows, soft, np.ones(2000), growth)
+    assert any(np.isposinf(tree.split).any() for tree in trees.trees)
+    far = np.array([[np.inf], [-np.inf], [0.0], [np.nan]])
+    said = margin(trees, [leaves_of(tree, far) for tree in trees.trees])[:, 0]
+    assert said == pytest.approx([0.1, 0.1, 0.1, 0.9], abs=0.01)
+
+
 def test_little_time_ends_in_a_smaller_lesson_or_a_reason() -> None:
     """A teacher that has no time to answer enough rows makes no student, and it says so."""
     X, y = make_classification(30_000, 6, random_state=0)

@@ -102,8 +102,8 @@ def _unbinned(trees: Trees, edges: list[np.ndarray]) -> Trees:
         split = tree.split.copy()
         for node in np.flatnonzero(tree.kind == LEQ):
             edge = edges[int(tree.feature[node])]
-            at = int(np.floor(split[node]))
-            # Where only missing values part, all numbers go left.
+            # Where only missing values part, all numbers go left: the library writes infinity.
+            at = int(np.floor(min(split[node], len(edge))))
             split[node] = edge[at] if at < len(edge) else np.inf
         found.append(replace(tree, split=split))
     return replace(trees, trees=tuple(found))
