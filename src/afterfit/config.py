@@ -360,6 +360,7 @@ gates = [
 
 [robustness]
 # monotone = {income = "up"}    # the answer may only rise ("up") or fall ("down") with a column
+# fixed = ["age"]               # columns that nobody can move to get another decision
 
 [card]
 # owner = "Risk team, risk@example.com"

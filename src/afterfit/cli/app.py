@@ -81,6 +81,7 @@ GROUPS: dict[str, tuple[str, dict[str, tuple[str, str]]]] = {
             "score": ("afterfit.cli.score:score", "The ML Test Score, each point with evidence."),
             "attest": ("afterfit.cli.score:attest", "Vouch for an item that no check can show."),
             "card": ("afterfit.cli.score:card", "The model card, filled from the records."),
+            "cases": ("afterfit.cli.cases:cases", "What it failed at, as a list or as tests."),
         },
     ),
     "record": (

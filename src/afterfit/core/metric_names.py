@@ -59,6 +59,12 @@ METRICS: dict[str, tuple[str, ...]] = {
         "unit_drop",
         "text_drop",
         "image_drop",
+        "regressed_cases",
+        "flip_share_010",
+        "flip_share_025",
+        "flip_share_050",
+        "flip_share_100",
+        "flip_distance",
     ),
     "loadtest": (
         "latency_p50_ms",

@@ -141,10 +141,12 @@ class RobustnessSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     """``[robustness]``: what is known of the model that no data can show.
 
     ``monotone`` says which way the answer may move when a column rises: ``{income = "up"}``. For
-    two classes the answer is the probability of the positive one.
+    two classes the answer is the probability of the positive one. ``fixed`` names columns that
+    nobody can move, for the search of small changes that turn a decision.
     """
 
     monotone: dict[str, Direction] = {}
+    fixed: tuple[str, ...] = ()
 
 
 class CardSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

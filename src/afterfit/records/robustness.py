@@ -7,6 +7,7 @@ from typing import Literal
 import msgspec
 
 from afterfit.records.record import Record
+from afterfit.records.robustness_cases import Flips, ToldCase
 
 CaseOutcome = Literal[
     "answered", "refused", "crashed", "not_finite", "no_probability", "not_applicable"
@@ -105,9 +106,15 @@ class Ladder(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RobustnessRecord(Record, frozen=True, kw_only=True, tag="robustness"):
-    """Every case that ran, the trends by column, and the ladders; ``unreached`` are names."""
+    """Every case that ran, the trends by column, and the ladders; ``unreached`` are names.
+
+    ``kept`` are the failures in their smallest form, those of earlier versions among them;
+    ``flips`` are the smallest changes that turn decisions.
+    """
 
     cases: tuple[Case, ...] = ()
     trends: tuple[Trend, ...] = ()
     ladders: tuple[Ladder, ...] = ()
     unreached: tuple[str, ...] = ()
+    kept: tuple[ToldCase, ...] = ()
+    flips: Flips | None = None

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from afterfit.records.robustness import Case, CaseOutcome, RobustnessRecord
 from afterfit.report import number
+from afterfit.report.cases import case_blocks
 from afterfit.report.page import Block, Cell, Details, Table, Tone
 from afterfit.report.parts import code, note, table
 from afterfit.report.strange_curves import columns_chart, ladder_blocks, trends_table
@@ -30,6 +31,7 @@ def robustness(record: RobustnessRecord) -> tuple[Block, ...]:
     bad = [case for case in record.cases if case.outcome in _BAD]
     if bad:
         blocks.append(_cases(bad, "Cases in which the model gave no usable answer"))
+    blocks += case_blocks(record)
     blocks += ladder_blocks(record)
     blocks += columns_chart(record.cases)
     blocks += trends_table(record.trends)

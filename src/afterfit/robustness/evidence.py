@@ -11,6 +11,7 @@ from typing import Any
 from afterfit.core.bundle import TensorInput
 from afterfit.core.dataset import Dataset
 from afterfit.core.finding import Check, Finding
+from afterfit.core.fingerprint import Fingerprint
 from afterfit.core.frame import Frame, Predictions
 from afterfit.core.metric import Metric
 from afterfit.core.model import Model
@@ -18,6 +19,7 @@ from afterfit.core.progress import Progress
 from afterfit.core.signature import Signature
 from afterfit.models.timebox import TimeOverError
 from afterfit.records.robustness import Case
+from afterfit.records.robustness_cases import FlipExample
 from afterfit.robustness.config import RobustnessConfig
 from afterfit.robustness.probe import Asked, ask
 
@@ -36,7 +38,7 @@ class Evidence:
     `time.monotonic`: a part that would end after it says ``skipped``. ``pace`` is how many rows
     the model answers a second. ``independent`` says that rows are answered alike alone and among
     others, so that several cases may share a call. ``inputs`` are the tensors of the form that
-    ships, where it is a graph.
+    ships, where it is a graph; ``fingerprint`` is the reference distribution.
     """
 
     model: Model
@@ -48,6 +50,7 @@ class Evidence:
     deadline: float
     progress: Progress
     pace: float
+    fingerprint: Fingerprint
     independent: bool = True
     inputs: tuple[TensorInput, ...] = ()
 
@@ -82,7 +85,8 @@ class Part:
     """What a part found.
 
     ``cases`` are judged with all others; ``fields`` are fields of `RobustnessRecord` that it
-    fills; ``unreached`` names what the time did not reach.
+    fills; ``unreached`` names what the time did not reach. ``examples`` hold real rows: they are
+    kept in the workspace, and no record has them.
     """
 
     findings: tuple[Finding, ...] = ()
@@ -90,6 +94,7 @@ class Part:
     cases: tuple[Case, ...] = ()
     fields: Mapping[str, Any] = field(default_factory=dict)
     unreached: tuple[str, ...] = ()
+    examples: tuple[FlipExample, ...] = ()
 
 
 def within_time(

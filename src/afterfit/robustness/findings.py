@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from afterfit.core.finding import Check
+from afterfit.robustness import findings_kept as _kept  # noqa: F401 - registers R060 to R063
 from afterfit.robustness.endpoint import findings as _endpoint  # noqa: F401 - registers R030 to R053
 
 

@@ -122,8 +122,14 @@ def optimize_config(config: Config, seconds: float) -> OptimizeConfig:
 def robustness_config(config: Config, seconds: float) -> RobustnessConfig:
     """Return what ``robustness`` is asked at this effort."""
     rows = SHARES[config.line.effort].robustness_rows
-    monotone = config.robustness.monotone
-    return RobustnessConfig(rows=rows, seed=config.line.seed, seconds=seconds, monotone=monotone)
+    known = config.robustness
+    return RobustnessConfig(
+        rows=rows,
+        seed=config.line.seed,
+        seconds=seconds,
+        monotone=known.monotone,
+        fixed=known.fixed,
+    )
 
 
 def loadtest_config(config: Config) -> LoadtestConfig:

@@ -34,7 +34,7 @@ from afterfit.records.inspect import InspectRecord
 from afterfit.records.optimize import OptimizeRecord
 from afterfit.records.package import PackageRecord
 from afterfit.records.robustness import RobustnessRecord
-from afterfit.robustness.config import require_monotone
+from afterfit.robustness.config import require_fixed, require_monotone
 from afterfit.robustness.run import robustness
 from afterfit.runtime.cpus import Division
 from afterfit.serve.config import ServeConfig
@@ -42,6 +42,7 @@ from afterfit.serve.division import division_of
 from afterfit.serve.run import ServedBundle, start_server
 from afterfit.workspace import effort, payload
 from afterfit.workspace.asked import asked_of, inspect_config, replace_seconds
+from afterfit.workspace.case_book import WorkspaceBook
 from afterfit.workspace.champion import champion_of, made_of, opened_champion
 from afterfit.workspace.sources import Sources, name_of, read_sources
 from afterfit.workspace.space import Workspace
@@ -135,7 +136,9 @@ class Line:
         if not isinstance(stored.body, InspectRecord):
             return stored
         # Told now: the steps before robustness take minutes.
-        require_monotone(self.config.robustness.monotone, stored.body.signature)
+        known = self.config.robustness
+        require_monotone(known.monotone, stored.body.signature)
+        require_fixed(known.fixed, stored.body.signature)
         if "inspect" in self.space.reused:
             self.model.adopt(Hints.of(stored.body.signature))
         return stored
@@ -208,6 +211,8 @@ class Line:
     def robustness(self) -> Stored:
         """Send strange rows through the very bundle that will ship, in a process of its own."""
         asked = effort.robustness_config(self.config, self._seconds("robustness"))
+        book = WorkspaceBook(self.space, self.name, self.bundle.digest)
+        resolved = msgspec.to_builtins(replace_seconds(asked))
 
         def make() -> RobustnessRecord:
             self._require_time("robustness")
@@ -221,13 +226,16 @@ class Line:
                     subject=bundle.digest,
                     inputs=bundle.variant.inputs,
                     ends=(model,),
+                    fingerprint=bundle.fingerprint,
+                    book=book,
                     progress=self.space.progress,
                 )
 
         return self._step(
             "robustness",
             make,
-            resolved=msgspec.to_builtins(replace_seconds(asked)),
+            # What earlier versions failed at is asked again, so it decides what the record says.
+            resolved=[resolved, book.digest] if book.digest else resolved,
             subject=self.bundle.digest,
         )
 
