@@ -9,7 +9,7 @@ from afterfit.core.dataset import Dataset
 from afterfit.core.frame import Predictions
 from afterfit.core.signature import Column, Signature
 from afterfit.errors import InputError
-from afterfit.optimize.certify import Judge, why_not
+from afterfit.optimize.certify import Judge, changed, why_not
 from afterfit.optimize.config import OptimizeConfig
 from afterfit.optimize.split import Part, split
 
@@ -116,6 +116,25 @@ def test_too_many_other_labels_refuse() -> None:
     found = one.certificate(flipped(one, np.concatenate([lost, won])), "a", 1)
     assert found.verdict == "rejected"
     assert "labels are other ones" in why_not(found)
+
+
+@pytest.mark.parametrize(
+    ("metric", "drop", "high", "words"),
+    [
+        ("accuracy", 0.0092, 0.0174, "accuracy drops by 0.0092, at most 0.0174"),
+        ("accuracy", -0.0053, 0.0008, "accuracy rises by 0.0053, and drops by 0.0008 at most"),
+        ("accuracy", -0.02, -0.0105, "accuracy rises by 0.0200, at least 0.0105"),
+        ("accuracy", 0.04, None, "accuracy drops by 0.0400"),
+        ("mae", 0.0337, None, "mae rises by 3.37%"),
+        ("mae", -0.01, 0.005, "mae drops by 1.00%, and rises by 0.50% at most"),
+        ("brier", 0.01, 0.02, "brier rises by 0.0100, at most 0.0200"),
+    ],
+)
+def test_which_way_a_metric_went_is_said(
+    metric: str, drop: float, high: float | None, words: str
+) -> None:
+    """An error rises where it gets worse, and what is gained is no drop of a negative number."""
+    assert changed(metric, drop, high) == words
 
 
 def test_few_rows_certify_nothing() -> None:

@@ -145,7 +145,7 @@ def test_too_many_other_decisions_are_rejected_with_the_share_that_is_allowed() 
     tried = edges(native).try_variant(variant)
     assert tried.differ is not None
     assert tried.differ > 0.2
-    assert f"it decides {tried.differ:.0%} of {tried.rows} edge rows otherwise (" in tried.why
+    assert f"it decides {tried.differ:.1%} of {tried.rows} edge rows otherwise (" in tried.why
     assert tried.why.endswith("; 20% is allowed")
     lenient = edges(native, config=OptimizeConfig(max_edge_flips=0.9)).try_variant(variant)
     assert (lenient.why, lenient.differ) == ("", tried.differ)

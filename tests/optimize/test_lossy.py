@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import joblib
+import msgspec
 import numpy as np
 import pytest
 
 from afterfit.core.dataset import Dataset
+from afterfit.core.progress import Silent
 from afterfit.core.signature import Signature
 from afterfit.errors import InputError
 from afterfit.models.loaded import Hints, LoadedModel, open_model
@@ -26,7 +28,19 @@ COLUMNS = tuple("abcdef")
 ALLOW = OptimizeConfig(
     effort="quick", batches=(1, 16), allow=("prune",), goal="latency", seconds=60.0
 )
+CRASHES = Means(proposers=("toys:crashes",))
 TOYS = Means(proposers=("toys:proposals", "no_such_module:proposals"))
+
+
+class Said(Silent):
+    """The steps that began."""
+
+    def __init__(self) -> None:
+        self.steps: list[tuple[str, int | None]] = []
+
+    def step(self, name: str, total: int | None = None) -> None:
+        """Keep a step's name and units."""
+        self.steps.append((name, total))
 
 
 @pytest.fixture(scope="module")
@@ -168,6 +182,32 @@ def test_labels_are_needed(model: LoadedModel, signature: Signature, table: Data
     unlabelled = Dataset(frame=table.frame)
     with pytest.raises(InputError, match="judged by labels"):
         optimize(model, signature, unlabelled, ALLOW, means=TOYS)
+
+
+def test_a_metric_that_does_not_fit_is_told_before_anything_is_made(
+    model: LoadedModel, signature: Signature, table: Dataset
+) -> None:
+    """A wrong option costs no search."""
+    config = msgspec.structs.replace(ALLOW, metric="mae")
+    said = Said()
+    with pytest.raises(InputError, match="mae does not fit"):
+        optimize(model, signature, table, config, means=TOYS, progress=said)
+    assert said.steps == []
+
+
+def test_a_technique_without_variants_and_one_that_fails_say_so(
+    model: LoadedModel, signature: Signature, table: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody has to guess what became of what they allowed."""
+    without_exact(monkeypatch)
+    config = msgspec.structs.replace(ALLOW, allow=("prune", "quantize"))
+    record = optimize(model, signature, table, config, means=CRASHES).record
+    found = by_name(record)["crash"]
+    assert found.status == "not_available"
+    assert "OverflowError: cannot convert float infinity" in found.why
+    told = [each.message for each in record.findings if each.code == "O011"]
+    assert len(told) == 1
+    assert told[0].startswith("--allow quantize has nothing to try for this model: ")
 
 
 @pytest.mark.slow

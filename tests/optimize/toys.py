@@ -69,6 +69,14 @@ def fragiles(
     return [toy("fragile", {"noise": 0.0}, make="fragile")]
 
 
+def crashes(
+    native: NativeModel, *, signature: Signature, labelled: bool, rows: int
+) -> list[Proposal]:
+    """One whose function raises an error that nobody foresaw."""
+    del native, signature, labelled, rows
+    return [toy("crash", {}, make="crash")]
+
+
 def slow(native: NativeModel, *, signature: Signature, labelled: bool, rows: int) -> list[Proposal]:
     """One that is good, and one that takes a minute."""
     del native, signature, labelled, rows
@@ -119,6 +127,12 @@ def broken(native: NativeModel, **rest: Any) -> Converted:
     """What could not be made."""
     del native, rest
     return Converted(error="it has no trees")
+
+
+def crash(native: NativeModel, **rest: Any) -> Converted:
+    """An error of Python's own."""
+    del native, rest
+    return Converted(error=str(int(float("inf"))))
 
 
 def hangs(native: NativeModel, **rest: Any) -> Converted:

@@ -22,7 +22,7 @@ from afterfit.records.optimize import Certificate, Guard
 from afterfit.stats.calibration import calibration_error
 from afterfit.stats.noninferior import Drop, metric_drop, needed_rows, relative
 
-__all__ = ["Judge", "main_metric", "needed", "why_not"]
+__all__ = ["Judge", "changed", "main_metric", "needed", "share", "why_not"]
 
 
 def main_metric(signature: Signature, config: OptimizeConfig) -> str:
@@ -197,16 +197,34 @@ def why_not(certificate: Certificate) -> str:
 def _told(certificate: Certificate) -> str:
     if certificate.drop is None:
         return f"{certificate.metric} is {certificate.method} on {certificate.n:,} rows"
-    high = "unknown" if certificate.high is None else _share(certificate, certificate.high)
     return (
-        f"{certificate.metric} drops by {_share(certificate, certificate.drop)}, at most {high} "
+        f"{changed(certificate.metric, certificate.drop, certificate.high)} "
         f"({certificate.n:,} rows, {1 - certificate.alpha:.1%} sure); "
-        f"{_share(certificate, certificate.margin)} is allowed"
+        f"{share(certificate.metric, certificate.margin)} is allowed"
     )
 
 
-def _share(certificate: Certificate, value: float) -> str:
-    return f"{value:.2%}" if certificate.relative else f"{value:.4f}"
+def changed(metric: str, drop: float, high: float | None = None) -> str:
+    """Return in words which way a metric went, and the bound of its loss where there is one.
+
+    ``drop`` is the loss: an error such as mae rises by it, and what is negative is a gain.
+    """
+    up = find_formula(metric).bigger_is_better
+    worse, better = ("drops", "rises") if up else ("rises", "drops")
+    if drop >= 0:
+        text = f"{metric} {worse} by {share(metric, drop)}"
+        return text if high is None else f"{text}, at most {share(metric, high)}"
+    text = f"{metric} {better} by {share(metric, -drop)}"
+    if high is None:
+        return text
+    if high < 0:
+        return f"{text}, at least {share(metric, -high)}"
+    return f"{text}, and {worse} by {share(metric, high)} at most"
+
+
+def share(metric: str, value: float) -> str:
+    """Return a loss with its unit: a share of the model's own value, or the metric's points."""
+    return f"{value:.2%}" if relative(metric) else f"{value:.4f}"
 
 
 def _lost(guard: Guard) -> str:

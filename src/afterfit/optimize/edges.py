@@ -87,7 +87,7 @@ class Edges:
         why = ""
         if share > self.limit:
             cases = self._cases(np.flatnonzero(others))
-            why = f"it decides {share:.0%} of {n:,} edge rows otherwise ({cases})"
+            why = f"it decides {share:.1%} of {n:,} edge rows otherwise ({cases})"
             why = f"{why}; {self.limit:.0%} is allowed"
         return Tried(made, why, share, n, finite)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from afterfit.core.finding import Check
 
 __all__ = [
+    "SAY_WHAT_IT_MEANS",
     "AnswersRefusedRows",
     "BoosterByItself",
     "Faster",
@@ -22,6 +23,12 @@ __all__ = [
     "TechniqueAbsent",
     "TooFewToCertify",
 ]
+
+
+SAY_WHAT_IT_MEANS = (
+    "say in the pipeline what such a value means: SimpleImputer for a missing one, "
+    'handle_unknown="ignore" for an unknown category'
+)
 
 
 class NotConverted(Check):
@@ -181,12 +188,13 @@ class TooFewToCertify(Check):
 
 
 class TechniqueAbsent(Check):
-    """A technique could not look at the model.
+    """A technique could not look at the model, or has nothing to try for such a model.
 
-    What it looks for: Techniques of ``--allow`` whose libraries are not installed, or that failed.
+    What it looks for: Techniques of ``--allow`` whose libraries are not installed, that failed, or
+    that proposed no variant.
     Why it matters: Variants that might have been best were not tried.
     Example: ``--allow quantize`` without the package onnx.
-    Fix: Install what the message names.
+    Fix: Install what the message names. Where nothing fits the model, nothing is needed.
     """
 
     code = "O011"

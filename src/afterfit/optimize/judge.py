@@ -197,7 +197,7 @@ def _anyway(exact: Trial) -> list[Finding]:
         return []
     cases = "; ".join(j.parity.message for j in exact.judgements if j.parity.message)
     text = f"{count} edge rows get an answer from {exact.attempt.name} and an error from the model"
-    fix = 'say in the pipeline what an unknown value means: handle_unknown="ignore"'
+    fix = findings.SAY_WHAT_IT_MEANS
     return [findings.AnswersRefusedRows.tip(f"{text} ({cases})", fix=fix, n=count)]
 
 

@@ -17,7 +17,7 @@ from afterfit.models.loaded import LoadedModel
 from afterfit.models.proposal import Proposal
 from afterfit.models.timebox import TimeOverError
 from afterfit.optimize import findings
-from afterfit.optimize.certify import Judge, main_metric
+from afterfit.optimize.certify import Judge, changed, main_metric, share
 from afterfit.optimize.choose import best, certified, no_faster
 from afterfit.optimize.config import OptimizeConfig
 from afterfit.optimize.edges import edges_of
@@ -30,9 +30,14 @@ from afterfit.optimize.within import within
 from afterfit.records.optimize import VariantReport
 from afterfit.store.environment import current_environment
 
-__all__ = ["NO_LOSSY", "Incumbent", "Lossy", "Means", "lossy_variants"]
+__all__ = ["NO_LOSSY", "Incumbent", "Lossy", "Means", "lossy_variants", "require_judged"]
 
 LEAST_TO_CERTIFY = 30
+_NOT_FOR: dict[str, str] = {
+    "quantize": "it is for networks of 10,000 weights and more, and needs their graph",
+    "prune": "it is for several trees, whose graph is known, and for networks that are not small",
+    "distil": "it is for models heavier than a line, with soft answers, and takes 200 rows",
+}
 
 
 @dataclass(frozen=True)
@@ -77,6 +82,23 @@ class Lossy:
 NO_LOSSY = Lossy()
 
 
+def require_judged(signature: Signature, data: Dataset, config: OptimizeConfig) -> None:
+    """Raise InputError where lossy variants are allowed and cannot be judged.
+
+    That is for a metric that does not fit and for data without labels: told before anything is
+    made, because a wrong option should not cost a minute.
+    """
+    if not config.allow:
+        return
+    main_metric(signature, config)
+    if data.target is None:
+        raise InputError(
+            "lossy variants are judged by labels, and the data has none",
+            where=data.source,
+            fix="--target COLUMN; or leave out --allow, for exact variants only",
+        )
+
+
 def lossy_variants(
     model: LoadedModel,
     signature: Signature,
@@ -88,17 +110,7 @@ def lossy_variants(
     deadline: float,
     progress: Progress = SILENT,
 ) -> Lossy:
-    """Return the verdict on every variant of the allowed techniques.
-
-    Raises InputError where they cannot be judged because the data has no labels.
-    """
-    main_metric(signature, config)
-    if data.target is None:
-        raise InputError(
-            "lossy variants are judged by labels, and the data has none",
-            where=data.source,
-            fix="--target COLUMN; or leave out --allow, for exact variants only",
-        )
+    """Return the verdict on every variant of the allowed techniques, of data with labels."""
     parts = split(signature, data, means.train, config.seed)
     if min(parts.selection.rows, parts.certification.rows) < LEAST_TO_CERTIFY:
         return Lossy(findings=(_too_few(parts.certification.rows),))
@@ -120,6 +132,7 @@ def lossy_variants(
     cut = [c for c in told if c.status == "skipped"]
     notes = [findings.RowsHeldBack.passed(f"{note}; they took no part") for note in parts.notes]
     missing = [findings.TechniqueAbsent.tip(text) for text in absent]
+    missing += [] if absent else _nothing(proposals, config)
     return Lossy(
         candidates=tuple(told),
         findings=(
@@ -156,6 +169,18 @@ def _proposals(room: Room, proposers: Sequence[str]) -> tuple[list[Proposal], li
     return allowed, answer["absent"]
 
 
+def _nothing(proposals: Sequence[Proposal], config: OptimizeConfig) -> list[Finding]:
+    """Return a finding for each allowed technique that has nothing for such a model."""
+    met = {proposal.technique for proposal in proposals}
+    return [
+        findings.TechniqueAbsent.tip(
+            f"--allow {name} has nothing to try for this model: {_NOT_FOR[name]}", where=name
+        )
+        for name in config.allow
+        if name not in met
+    ]
+
+
 def _too_few(rows: int) -> Finding:
     text = f"{rows} rows are left to certify lossy variants; none was tried"
     fix = "give more labelled rows in --data, or training rows in --train"
@@ -166,9 +191,9 @@ def _verdict(told: Sequence[Candidate], chosen: Candidate | None) -> list[Findin
     if chosen is not None and chosen.certificate is not None:
         proof = chosen.certificate
         text = (
-            f"{chosen.name}: {proof.metric} drops by {proof.drop or 0:.4f}, at most "
-            f"{proof.high or 0:.4f} where {proof.margin:g} is allowed ({proof.n:,} rows, "
-            f"{1 - proof.alpha:.1%} sure, one of {proof.candidates} certified)"
+            f"{chosen.name}: {changed(proof.metric, proof.drop or 0.0, proof.high)} where "
+            f"{share(proof.metric, proof.margin)} is allowed ({proof.n:,} rows, "
+            f"{1 - proof.alpha:.1%} sure, one of {proof.candidates} tried on these rows)"
         )
         evidence = {"n": proof.n, "drop": proof.drop, "high": proof.high}
         return [findings.LossyCertified.passed(text, where=chosen.name, **evidence)]
@@ -206,7 +231,7 @@ def _anyway(chosen: Candidate | None) -> list[Finding]:
     if chosen is None or not count:
         return []
     text = f"{count} edge rows get an answer from {chosen.name} and an error from the model"
-    fix = 'say in the pipeline what an unknown value means: handle_unknown="ignore"'
+    fix = findings.SAY_WHAT_IT_MEANS
     return [findings.AnswersRefusedRows.tip(text, where=chosen.name, fix=fix, n=count)]
 
 

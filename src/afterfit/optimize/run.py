@@ -33,7 +33,7 @@ from afterfit.optimize.latency import (
     metrics_of,
     speedup,
 )
-from afterfit.optimize.lossy import NO_LOSSY, Incumbent, Means, lossy_variants
+from afterfit.optimize.lossy import NO_LOSSY, Incumbent, Means, lossy_variants, require_judged
 from afterfit.optimize.parity import Answers
 from afterfit.optimize.regime import Regime
 from afterfit.optimize.shipped import ONNX_FILE, Files, Shipped, onnx_variant, shipped
@@ -71,6 +71,7 @@ def optimize(
     """
     if not len(data):
         raise InputError("no rows to compare variants on", fix="give a data set with rows")
+    require_judged(signature, data, config)
     whole, data = data, data.select(signature.names)
     progress.step("optimize")
     deadline = time.monotonic() + config.seconds

@@ -19,7 +19,7 @@ from afterfit.models.convert import Converted, brief
 from afterfit.models.loaded import LoadedModel
 from afterfit.models.proposal import Proposal
 from afterfit.models.timebox import TimeOverError
-from afterfit.optimize.certify import Judge
+from afterfit.optimize.certify import Judge, changed, share
 from afterfit.optimize.config import OptimizeConfig
 from afterfit.optimize.edges import Edges, Tried
 from afterfit.optimize.ladder import TIME_OVER
@@ -164,10 +164,15 @@ def _try(
     except TimeOverError:
         return Candidate(proposal, "skipped", f"it was not made within {seconds:.0f} s")
     except AfterfitError as error:
-        return Candidate(proposal, "not_available", brief(error))
+        return Candidate(proposal, "not_available", _cause(error))
     if made.error or made.output is None or made.format != "onnx":
         return Candidate(proposal, "not_available", made.error or "no graph was made")
     return _looked_at(room, proposal, made, made.output)
+
+
+def _cause(error: AfterfitError) -> str:
+    """Return an error's message with its reason: that a process failed alone tells nobody why."""
+    return f"{brief(error)}: {error.why.splitlines()[0][:200]}" if error.why else brief(error)
 
 
 def _missing(room: Room, proposal: Proposal, done: dict[str, Candidate]) -> str:
@@ -223,8 +228,8 @@ def _looked_at(room: Room, proposal: Proposal, made: Converted, output: GraphOut
     candidate = Candidate(proposal, "rejected", "", made, drop, flips)
     if not drop <= room.config.max_drop:
         name, n = room.judge.metric, room.judge.part.rows
-        why = f"{name} drops by {drop:.4f} on the {n:,} rows for selection"
-        return replace(candidate, why=f"{why}; {room.config.max_drop:g} is allowed")
+        why = f"{changed(name, drop)} on the {n:,} rows for selection"
+        return replace(candidate, why=f"{why}; {share(name, room.config.max_drop)} is allowed")
     if room.edges is not None:
         tried = room.edges.try_variant(made)
         made, output = tried.made, tried.made.output or output
