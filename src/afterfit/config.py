@@ -356,7 +356,7 @@ gates = [
 
 [ood]
 # scorer = "auto"               # "mahalanobis", "distance", "forest", "softmax", or "none"
-# rate = 0.01                   # the share of usual rows that may be flagged as unlike the reference
+# rate = 0.01                   # the share of usual rows that may be flagged as unlike it
 
 [robustness]
 # monotone = {income = "up"}    # the answer may only rise ("up") or fall ("down") with a column

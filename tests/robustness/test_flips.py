@@ -221,6 +221,7 @@ def test_the_time_is_kept_and_what_was_not_searched_is_skipped() -> None:
     assert record.flips is None
     (skipped,) = found(record, "R063", "skipped")
     assert "time" in skipped.message
+    assert "smallest changes" in record.unreached
 
 
 def test_a_fixed_column_that_is_none_is_told_with_its_nearest_name() -> None:

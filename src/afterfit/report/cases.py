@@ -106,8 +106,8 @@ def flip_blocks(flips: Flips | None) -> tuple[Block, ...]:
         f"n = {number.plural(flips.n, 'row')} {flips.rows_of}; changes that {turn}, within the "
         f"reference's range and known categories. {_median(flips)} A spread is the standard "
         "deviation of a column, another category counts 1; sizes of several columns add up. "
-        f"Fixed: {', '.join(flips.fixed) or 'no column'}. They are the smallest that a search "
-        "found: smaller ones may exist."
+        f"Fixed: {', '.join(flips.fixed) or 'no column'}. These changes are the smallest that a "
+        "search found: smaller ones may exist."
     )
     columns = ("Changed by at most", "Rows", "Share", "95 % interval")
     first = table(columns, rows, caption="Small changes that turn decisions", numeric=(1, 2, 3),

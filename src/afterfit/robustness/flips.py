@@ -27,7 +27,7 @@ from afterfit.robustness.told import share, short
 from afterfit.stats.interval import wilson
 from afterfit.stats.quantile import quantile_interval, quantile_of
 
-__all__ = ["flips"]
+__all__ = ["UNREACHED", "flips"]
 
 SIZES = {
     "flip_share_010": 0.1,
@@ -42,6 +42,9 @@ AMOUNT = 0.5
 MOST_AXES = 30
 LEAST_ROWS = 5
 EXAMPLES = 3
+WHOLE, SEVERAL = "smallest changes", "changes of several columns"
+UNREACHED = frozenset({WHOLE, SEVERAL})
+"""What the time may not reach here; no check of cases depends on it."""
 TRIES = 4
 """Rows that are asked for one that is rightly decided."""
 
@@ -54,7 +57,7 @@ class _Start(NamedTuple):
     right: bool
 
 
-@within_time("smallest changes", SmallChangeFlips)
+@within_time(WHOLE, SmallChangeFlips)
 def flips(evidence: Evidence) -> Part:
     """Return how small the changes are that turn decisions, within the reference's box."""
     check, config = SmallChangeFlips, evidence.config
@@ -72,7 +75,7 @@ def flips(evidence: Evidence) -> Part:
     if n < LEAST_ROWS:
         fix = "--effort full" if most < LEAST_ROWS else "give more labelled rows"
         text = LATE if most < LEAST_ROWS else f"{n} rows are rightly decided: too few"
-        unreached = ("smallest changes",) if most < LEAST_ROWS else ()
+        unreached = (WHOLE,) if most < LEAST_ROWS else ()
         skipped = check.skipped(text, fix=fix, needed_n=LEAST_ROWS)
         return Part(findings=(skipped,), unreached=unreached)
     first = slice(0, n)
@@ -80,14 +83,14 @@ def flips(evidence: Evidence) -> Part:
     search = Search(
         evidence, frames.take(start.rows, first), start.before.take(first), tuple(axes), amount
     )
-    evidence.progress.step("smallest changes")
+    evidence.progress.step(WHOLE)
     found, whole = smallest_changes(search)
     told = _flips(search, found, right=start.right)
     return Part(
         findings=(_about(told),),
         metrics=_metrics(told),
         fields={"flips": told},
-        unreached=() if whole else ("changes of several columns",),
+        unreached=() if whole else (SEVERAL,),
         examples=_examples(search, found),
     )
 
@@ -253,6 +256,6 @@ def _metrics(told: Flips) -> tuple[Metric, ...]:
         n=told.n,
         method="order statistics",
         unit="spreads",
-        scope="smallest changes",
+        scope=WHOLE,
     )
     return (*shares, median)

@@ -32,6 +32,7 @@ from afterfit.robustness.cases import Spoiled, planned_cases
 from afterfit.robustness.config import RobustnessConfig, require_fixed, require_monotone
 from afterfit.robustness.evidence import Evidence
 from afterfit.robustness.findings_kept import SmallChangeFlips
+from afterfit.robustness.flips import UNREACHED
 from afterfit.robustness.judge import BAD, judged, not_examined
 from afterfit.robustness.kept import Kept, kept_cases, told_case
 from afterfit.robustness.layout import image_layout
@@ -157,8 +158,10 @@ def _examined(
         parts = [part(evidence) for part in PARTS]
     known = {(case.case, case.column) for case in reached}
     missed = [each.full_name for each in planned if (each.case, each.column) not in known]
-    later = (*kept.unreached, *chain.from_iterable(part.unreached for part in parts))
-    unreached = (*missed, *later)
+    later = tuple(chain.from_iterable(part.unreached for part in parts))
+    unreached = (*missed, *later, *kept.unreached)
+    # A case that ran has passed, whether or not there was time to look further.
+    unasked = [*missed, *(name for name in later if name not in UNREACHED)]
     cases = [*cases, *reached, *chain.from_iterable(part.cases for part in parts)]
     examples = tuple(chain.from_iterable(part.examples for part in parts))
     document = CaseFile(subject=shared["subject"], cases=kept.cases, examples=examples)
@@ -166,7 +169,7 @@ def _examined(
         **shared,
         status="partial" if unreached else "complete",
         findings=(
-            *judged(cases, planned, unreached, image=_is_image(evidence)),
+            *judged(cases, planned, unasked, image=_is_image(evidence)),
             *kept.findings,
             *chain.from_iterable(part.findings for part in parts),
         ),
