@@ -190,6 +190,19 @@ def test_one_class_of_held_out_rows_has_no_auc_and_says_why() -> None:
     assert {finding(record, code).outcome for code in ("A001", "A002", "A007")} == {"skipped"}
 
 
+def test_a_model_that_is_surely_worse_is_called_so() -> None:
+    """Answers the wrong way round are worse than a constant and a line, not "not surely better"."""
+    signature = number_signature("binary", classes=(0, 1), positive=1, threshold=0.5)
+    x = np.linspace(0, 1, 400)
+    wrong = Told(Predictions(probabilities=np.column_stack([x, 1 - x])))
+    truth = (np.random.default_rng(0).random(400) < x).astype(int)
+    record = run(wrong, signature, Dataset(frame={"x": x}, target=truth))
+    constant, linear = finding(record, "A001"), finding(record, "A002")
+    assert (constant.outcome, linear.outcome) == ("issue", "tip")
+    assert constant.message.startswith("surely worse than a constant answer: the lift is -0.")
+    assert linear.message.startswith("surely worse than a linear model: the lift is -0.")
+
+
 def test_a_regression_with_a_constant_target_has_no_r2() -> None:
     """R² is undefined, errors are not; a perfect constant claims no interval."""
     x = np.linspace(0, 1, 60)

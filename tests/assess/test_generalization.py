@@ -466,3 +466,27 @@ def test_a_gap_without_an_interval_is_skipped() -> None:
     assert gap_of(ours, one) is None
     assert about_agreement("roc_auc", (ours,), one, 0.005)[0].outcome == "skipped"
     assert about_agreement("roc_auc", (ours,), (), 0.005) == []
+
+
+def test_a_gap_that_few_rows_could_not_show_is_skipped() -> None:
+    """Of 30 rows no gap below 0.1 shows, so none was seen; of 4,000 it would have."""
+    for n, outcome in ((30, "skipped"), (4000, "passed")):
+        data, good = scored(n)
+        truth = np.asarray(data.target)
+        (ours,) = measure(SCORE, truth, shares(good), QUICK, scope="held-out", names=("roc_auc",))
+        folds = tuple(Fold(fold=i, n_train=n, n_test=n, metrics=(ours,)) for i in range(2))
+        (told,) = about_agreement("roc_auc", (ours,), folds, 0.005)
+        assert told.outcome == outcome
+        assert told.evidence.get("needed_n", n + 1) > n
+
+
+def test_groups_that_come_again_over_time_are_told_as_no_folds() -> None:
+    """The sentence says why, and the fix names the option to leave out."""
+    n = 60
+    x = np.arange(n, dtype=float)
+    train = Dataset(frame={"x": x}, target=x, time=x, group=np.arange(n) % 3)
+    folds, told = fit_folds(None, VALUE, train, AssessConfig(folds=3), SILENT, refittable=True)
+    assert not folds
+    assert told.outcome == "skipped"
+    assert "groups come again over time" in told.message
+    assert "--group" in told.fix

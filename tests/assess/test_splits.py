@@ -84,6 +84,15 @@ def test_distinct_times_give_as_many_folds_as_asked() -> None:
     assert [len(split.train) for split in found] == [5, 10, 15, 20, 25]
 
 
+def test_groups_that_come_again_leave_no_fold_forward_in_time() -> None:
+    """Three shops every day: what is earlier is of the shops that are tested. New ones: fine."""
+    days, truth = np.arange(60), np.zeros(60, int)
+    again, anew = days % 3, days // 6
+    assert not list(splits(truth, 3, stratify=False, group=again, seed=0, time=days))
+    found = list(splits(truth, 3, stratify=False, group=anew, seed=0, time=days))
+    assert [len(split.train) for split in found] == [12, 30, 42]
+
+
 def test_fewer_groups_than_folds_give_fewer_folds() -> None:
     """Three people cannot be in five folds."""
     group = np.array(["a", "b", "c", None, "a"], dtype=object)

@@ -17,6 +17,8 @@ __all__ = ["LEVEL", "Gap", "about_agreement", "gap_of"]
 
 LEVEL = 0.99
 """A held-out table like the training rows is called another one in at most 1 % of cases."""
+WIDE = 0.1
+"""A gap of this much (of an error: this share of it) would have to show; else rows are too few."""
 LEAST_PART = 0.5
 """Folds that train on less than this part of the largest do not stand for the model."""
 
@@ -74,7 +76,8 @@ def about_agreement(
     """Return whether the main metric of the held-out rows is that of the folds, but for chance.
 
     A gap counts where it is significant at `LEVEL` and larger than ``margin`` (of an error: as a
-    share of it), because with many rows every gap is significant.
+    share of it), because with many rows every gap is significant. Where no gap below `WIDE` would
+    have been, nothing was shown.
     """
     if not folds:
         return []
@@ -97,4 +100,8 @@ def about_agreement(
     if gap.p < 1 - LEVEL and abs(gap.value) > margin * scale:
         fix = "look for leaks and rows on both sides" if gap.value > 0 else "look for drift"
         return [check.issue(text, fix=fix, **evidence)]
+    if half > WIDE * scale:
+        # The width falls as 1/√n where both tables grow.
+        needed = math.ceil(min(1e9, ours.n * (half / (WIDE * scale)) ** 2)) if scale else 0
+        return [check.skipped(f"{text}: too few to tell", needed_n=needed, **evidence)]
     return [check.passed(text, **evidence)]

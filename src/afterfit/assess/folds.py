@@ -123,7 +123,10 @@ def _told(done: int, planned: list[Split], rows: Dataset) -> Finding:
     once = sum(split.repeat == 0 for split in planned)
     if once < 2:
         text = f"{len(rows)} training rows cannot be split into two folds that can be fitted"
-        return check.skipped(text, needed_n=2 * len(rows))
+        if rows.time is None or rows.group is None:
+            return check.skipped(text, needed_n=2 * len(rows))
+        text += ": groups come again over time, and their earlier rows cannot train what tests them"
+        return check.skipped(text, fix="leave --group out: earlier rows then train, of any group")
     way = ", each trained on earlier rows only" if rows.time is not None else ""
     way += ", groups kept together" if rows.group is not None else ""
     if done < once:

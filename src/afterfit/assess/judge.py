@@ -33,7 +33,7 @@ def _over_constant(metric: Metric) -> Finding:
     check = findings.NotBetterThanBaseline
     if done := _surely_better(check, metric):
         return done
-    text = f"the lift is {metric.text()}: not surely above 0"
+    text = _not_better("a constant answer", metric)
     if metric.n < FEW and metric.value is not None and metric.value > 0:
         return check.skipped(f"{text}, and {metric.n} rows say little", needed_n=_needed(metric))
     return check.issue(text)
@@ -41,8 +41,14 @@ def _over_constant(metric: Metric) -> Finding:
 
 def _over_linear(metric: Metric) -> Finding:
     check = findings.LinearIsAsGood
-    text = f"the lift is {metric.text()}: not surely above 0"
-    return _surely_better(check, metric) or check.tip(text)
+    return _surely_better(check, metric) or check.tip(_not_better("a linear model", metric))
+
+
+def _not_better(other: str, metric: Metric) -> str:
+    """Return how the model stands beside another one that it does not surely beat."""
+    surely = metric.high is not None and metric.high < 0
+    way = "surely worse" if surely else "not surely better"
+    return f"{way} than {other}: the lift is {metric.text()}"
 
 
 def _surely_better(check: type[Check], metric: Metric) -> Finding | None:

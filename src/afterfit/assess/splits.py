@@ -12,6 +12,9 @@ import numpy as np
 from afterfit.core.frame import missing_mask
 from afterfit.errors import InputError
 
+LEAST_LEFT = 0.5
+"""A fold forward in time with whole groups trains on this part of its earlier rows, or more."""
+
 
 @dataclass(frozen=True)
 class Split:
@@ -38,7 +41,9 @@ def splits(
     ``stratify``, and each row is tested once. With ``time`` the folds go forward: each trains
     on rows strictly earlier than those it tests (Tashman 2000, Int. J. Forecast. 16:437), so
     the earliest rows are never tested; rows without a time take no part, and a group's earlier
-    rows do not train the fold that tests it. Raises InputError for times that have no order.
+    rows do not train the fold that tests it. A fold that would lose more than half of its earlier
+    rows so is left out: its model would not stand for one of all rows. Raises InputError for
+    times that have no order.
     """
     if time is None:
         found = _shuffled(truth, folds, stratify=stratify, group=group, seed=seed)
@@ -82,7 +87,10 @@ def _forward(time: np.ndarray, folds: int, group: np.ndarray | None) -> Iterator
         earlier = moments < start
         tested = (moments >= start) & (moments < end)
         if member is not None:
+            before = int(earlier.sum())
             earlier &= ~np.isin(member, member[tested])
+            if earlier.sum() < LEAST_LEFT * before:
+                continue
         yield Split(fold, np.flatnonzero(earlier), np.flatnonzero(tested))
 
 
