@@ -21,6 +21,7 @@ from afterfit.records.robustness_endpoint import RobustnessEndpointRecord
 from afterfit.records.ship import ShipRecord, Verdict
 from afterfit.report import number
 from afterfit.report.attacked import attacked
+from afterfit.report.front import another_ships
 from afterfit.report.page import (
     Block,
     Cell,
@@ -34,7 +35,7 @@ from afterfit.report.page import (
     Tone,
 )
 from afterfit.report.page import Verdict as VerdictBox
-from afterfit.report.parts import STEP_TITLES, gates_table, key_values, state_of, when
+from afterfit.report.parts import STEP_TITLES, gates_table, key_values, note, state_of, when
 from afterfit.report.problems import problems, tallies
 from afterfit.report.quality import baseline_of, headline, quality
 from afterfit.report.shipping import (
@@ -230,7 +231,14 @@ def _step_section(step: str, ship: ShipRecord, records: Mapping[str, Stored]) ->
     if stored is None:
         return Section(step, title, (), "not_run", _why_not(step, ship))
     state: State = state_of(stored, reused=step in ship.reused)
-    return Section(step, title, _body(stored.body), state)
+    blocks = _body(stored.body)
+    other = _another_ships(records) if step == "assess" else ""
+    return Section(step, title, (note(other, "warn"), *blocks) if other else blocks, state)
+
+
+def _another_ships(records: Mapping[str, Stored]) -> str:
+    body = records["optimize"].body if "optimize" in records else None
+    return another_ships(body) if isinstance(body, OptimizeRecord) else ""
 
 
 def _what_ships(ship: ShipRecord, records: Mapping[str, Stored]) -> Section:
@@ -255,7 +263,7 @@ def _figures(ship: ShipRecord, records: Mapping[str, Stored]) -> tuple[Figure, .
     for step in ("assess", "optimize", "loadtest", "package"):
         body = records[step].body if step in records else None
         if isinstance(body, AssessRecord):
-            found += _quality_figure(ship, body)
+            found += _quality_figure(ship, body, other=bool(_another_ships(records)))
         elif isinstance(body, OptimizeRecord):
             found += _speed_figure(body)
         elif isinstance(body, LoadtestRecord):
@@ -266,7 +274,7 @@ def _figures(ship: ShipRecord, records: Mapping[str, Stored]) -> tuple[Figure, .
     return tuple(found)
 
 
-def _quality_figure(ship: ShipRecord, record: AssessRecord) -> list[Figure]:
+def _quality_figure(ship: ShipRecord, record: AssessRecord, *, other: bool) -> list[Figure]:
     wanted = [
         gate.metric.name for gate in ship.gates if gate.metric is not None and gate.step == "assess"
     ]
@@ -277,6 +285,7 @@ def _quality_figure(ship: ShipRecord, record: AssessRecord) -> list[Figure]:
     baseline = baseline_of(record, metric.name)
     if baseline is not None and baseline.value is not None:
         detail += f"; baseline {number.number(baseline.value, baseline.unit)}"
+    detail += "; of the model as given, another form ships" if other else ""
     return [
         Figure(number.metric_title(metric.name), number.number(metric.value, metric.unit), detail)
     ]
