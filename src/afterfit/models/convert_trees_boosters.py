@@ -40,6 +40,9 @@ def read_lightgbm(booster: Any) -> Trees:
 _ZERO = float(np.float32(1e-35))
 """LightGBM's kZeroThreshold."""
 
+_INFINITE = 1e300
+"""What LightGBM's dump has in place of an infinite threshold (its AvoidInf)."""
+
 _EXPONENTIAL = {"poisson", "gamma", "tweedie"}
 _LINEAR = {"regression", "regression_l1", "huber", "fair", "quantile", "mape"}
 
@@ -119,6 +122,9 @@ def _lightgbm_split(source: dict[str, Any], nodes: _Nodes) -> int:
     if missing == "Zero":
         raise ModelError("LightGBM's zero_as_missing")
     split = float(source["threshold"])
+    if split >= _INFINITE:
+        # What is missing is parted from all numbers; JSON has no infinity, so it is written so.
+        split = np.inf
     # Trained without missing values, LightGBM reads NaN as 0.
     side = bool(source["default_left"]) if missing == "NaN" else split >= 0.0
     if abs(split) <= _ZERO:
