@@ -116,6 +116,17 @@ def test_one_class_only(refuse: Refuse, model: Path, tmp_path: Path) -> None:
     assert "class" in refuse("ship", model, "--data", "d.csv", "--target", "y")
 
 
+@pytest.mark.parametrize("command", ["optimize", "ship"])
+def test_a_technique_that_is_none(
+    refuse: Refuse, model: Path, tmp_path: Path, command: str
+) -> None:
+    """The word, the nearest one, and all that there are."""
+    _rows().to_csv(tmp_path / "d.csv", index=False)
+    told = refuse(command, model, "--data", "d.csv", "--target", "y", "--allow", "pruning,distil")
+    assert "no technique is called 'pruning': prune?" in told
+    assert "quantize,prune,distil" in told
+
+
 @pytest.mark.parametrize("command", ["inspect", "ship"])
 def test_a_task_that_is_not_the_models(
     refuse: Refuse, model: Path, tmp_path: Path, command: str

@@ -9,6 +9,7 @@ import msgspec
 from cyclopts import Parameter
 
 from afterfit.cli.common import Common, opened
+from afterfit.cli.lossy import Lossy
 from afterfit.cli.output import Answer
 from afterfit.cli.sources import Tables
 from afterfit.report import text
@@ -22,6 +23,7 @@ def ship(
     promote: Annotated[bool, Parameter(help="Promote it if every gate passes.")] = True,
     override: Annotated[str | None, Parameter(help="Why to promote in spite of the gates.")] = None,
     tables: Tables = Tables(),  # noqa: B008 - frozen
+    lossy: Lossy = Lossy(),  # noqa: B008 - frozen
     common: Common = Common(),  # noqa: B008 - frozen
 ) -> Answer:
     """Walk the line: inspect, assess, optimize, package, robustness, loadtest, register, promote.
@@ -37,7 +39,7 @@ def ship(
         What the model is called; its file's name by default.
 
     """
-    with opened(common, tables.overrides(), create=True) as space:
+    with opened(common, tables.overrides() | lossy.overrides(), create=True) as space:
         data = space.config.data
         release = space.ship(
             model,

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
-from cyclopts import Parameter
 
 from afterfit.cli.attack import Attack, attacked
 from afterfit.cli.common import Common, opened
+from afterfit.cli.lossy import Lossy
 from afterfit.cli.output import Answer
 from afterfit.cli.sources import Tables
 from afterfit.errors import UsageError
@@ -48,44 +46,6 @@ def assess(
 
     """
     return _run("assess", model, tables, common, {"model.name": name or None})
-
-
-@Parameter(name="*")
-@dataclass(frozen=True)
-class Lossy:
-    """Which variants may change answers, and how much may be lost by it."""
-
-    allow: Annotated[
-        str | None,
-        Parameter(help="Techniques that may change answers: quantize,prune,distil."),
-    ] = None
-    max_drop: Annotated[
-        float | None, Parameter(help="The largest loss of the metric that is certified.")
-    ] = None
-    metric: Annotated[str | None, Parameter(help="The metric that must not drop.")] = None
-    batch: Annotated[
-        int | None, Parameter(help="Rows a call that are measured beside single ones.")
-    ] = None
-    budget: Annotated[str | None, Parameter(help="The time for all of it: 180s, 5m.")] = None
-
-    def overrides(self) -> dict[str, Any]:
-        """Return what was given here as settings of the configuration."""
-        allow = None if self.allow is None else [w.strip() for w in self.allow.split(",") if w]
-        return {
-            "optimize.allow": allow,
-            "optimize.max_drop": self.max_drop,
-            "optimize.metric": self.metric,
-            "optimize.batch": self.batch,
-            "optimize.budget": None if self.budget is None else seconds_of(self.budget),
-        }
-
-
-def seconds_of(text: str) -> float:
-    """Return a duration (``180``, ``180s``, ``5m``, ``1h``) in seconds; raises UsageError."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smh]?)", text.strip())
-    if match is None or not float(match[1]):
-        raise UsageError(f"{text!r} is no duration", where="--budget", fix="--budget 180s")
-    return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
 
 
 NO_LOSSY = Lossy()
