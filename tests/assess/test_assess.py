@@ -15,6 +15,8 @@ from sklearn.metrics import f1_score, roc_auc_score
 from sklearn.svm import LinearSVC
 
 from afterfit.assess.config import AssessConfig
+from afterfit.assess.evidence import Evidence, Part
+from afterfit.assess.findings import CrossValidation, NoLabels
 from afterfit.assess.run import assess
 from afterfit.core.dataset import Dataset
 from afterfit.core.frame import Predictions
@@ -201,6 +203,37 @@ def test_a_model_that_is_surely_worse_is_called_so() -> None:
     assert (constant.outcome, linear.outcome) == ("issue", "tip")
     assert constant.message.startswith("surely worse than a constant answer: the lift is -0.")
     assert linear.message.startswith("surely worse than a linear model: the lift is -0.")
+
+
+def test_what_needs_no_fit_is_checked_before_the_folds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A leak is looked for while there is time; findings stay in the order of the parts."""
+    order = []
+
+    def leak(evidence: Evidence) -> Part:
+        order.append(("leak", evidence.cv))
+        return Part((NoLabels.passed("second"),))
+
+    def curve(evidence: Evidence) -> Part:
+        order.append(("curve", evidence.cv))
+        return Part((NoLabels.passed("first"),))
+
+    def folds(*args: Any, refittable: bool) -> tuple[tuple[Any, ...], Any]:
+        assert not refittable
+        assert 0 < args[3].seconds < 100
+        order.append(("folds", ()))
+        return (), CrossValidation.skipped("none")
+
+    monkeypatch.setattr("afterfit.assess.run.PARTS", (curve, leak))
+    monkeypatch.setattr("afterfit.assess.run.AFTER_FOLDS", {curve})
+    monkeypatch.setattr("afterfit.assess.run.fit_folds", folds)
+    signature = number_signature("binary", classes=(0, 1), positive=1, threshold=0.5)
+    x = np.linspace(0, 1, 60)
+    model = Told(Predictions(probabilities=np.column_stack([1 - x, x])))
+    data = Dataset(frame={"x": x}, target=(x > 0.4).astype(int))
+    config = AssessConfig(effort="quick", seconds=100.0)
+    record = assess(model, signature, data, None, config, subject="m")
+    assert order == [("leak", ()), ("folds", ()), ("curve", ())]
+    assert [f.message for f in record.findings[-2:]] == ["first", "second"]
 
 
 def test_a_regression_with_a_constant_target_has_no_r2() -> None:

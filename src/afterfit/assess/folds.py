@@ -32,7 +32,7 @@ from afterfit.stats.interval import resampled_t_interval
 
 FIT = "afterfit.models.refit:fit_fold"
 CV_SHARE = 0.6
-"""The part of the step's time that the cross-validation may take, so that others have some."""
+"""The part of the time that is left which the cross-validation may take: the curve fits as well."""
 REPEAT_SEED = 7919
 """How far apart the seeds of two repetitions are; a repetition has fewer folds than this."""
 
@@ -148,7 +148,7 @@ def cross_validate(
     config: AssessConfig,
     progress: Progress,
 ) -> tuple[Fold, ...]:
-    """Return the folds that were fitted before their part of ``config.seconds`` was over.
+    """Return the folds that were fitted before `CV_SHARE` of ``config.seconds`` was over.
 
     A fit that is not done by then is ended with its process. Raises what fitting raises.
     """

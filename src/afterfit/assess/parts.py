@@ -42,3 +42,10 @@ PARTS: tuple[Callable[[Evidence], Part], ...] = (
     learning_curve,
 )
 """Each answers for itself: one that lacks rows, training data or time says so in a finding."""
+
+AFTER_FOLDS = frozenset({nested_search, learning_curve})
+"""What tells of the folds, or fits like them and so takes all the time that is left.
+
+The others come before the cross-validation: they take little, and a leak that they find makes its
+number worthless.
+"""

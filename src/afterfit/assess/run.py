@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import ChainMap
+from collections.abc import Sequence
+from dataclasses import replace
 from itertools import chain
 from typing import Any
 
@@ -12,13 +14,13 @@ import msgspec
 from afterfit.assess import findings
 from afterfit.assess.agreement import about_agreement
 from afterfit.assess.config import AssessConfig
-from afterfit.assess.evidence import Evidence, Rival, Rows
+from afterfit.assess.evidence import Evidence, Part, Rival, Rows
 from afterfit.assess.fairness import require_columns
 from afterfit.assess.folds import fit_folds, summarize
 from afterfit.assess.judge import about_quality
 from afterfit.assess.lift import beside
 from afterfit.assess.metrics import confusion, curves, measure
-from afterfit.assess.parts import PARTS
+from afterfit.assess.parts import AFTER_FOLDS, PARTS
 from afterfit.assess.structure import about_structure
 from afterfit.core.dataset import Dataset
 from afterfit.core.finding import Finding
@@ -55,9 +57,7 @@ def assess(  # noqa: PLR0913 - all there is to judge by, from the workspace
     shared: dict[str, Any] = {"subject": subject} | _whence(data, train, rival, config)
     labelled = labelled_rows(data)
     if not len(labelled):
-        text = "the data has no labels, so quality was not measured"
-        skipped = findings.NoLabels.skipped(text, fix="--target COLUMN", needed_n=1)
-        return AssessRecord(**shared, status="partial", findings=(skipped,))
+        return AssessRecord(**shared, status="partial", findings=(_no_labels(),))
     truth, main = encode_truth(signature, labelled), main_metric(signature)
     rows = Rows(signature, labelled, truth, model.predict(labelled.frame))
     held_out = measure(
@@ -65,35 +65,44 @@ def assess(  # noqa: PLR0913 - all there is to judge by, from the workspace
     )
     progress.step("baseline")
     others, baseline = beside(rows, train, held_out, config)
-    folds, about_folds = fit_folds(model, signature, train, config, progress, refittable=refittable)
-    cv = summarize(signature, folds, config, forward=getattr(train, "time", None) is not None)
     evidence = Evidence(
         signature, labelled, truth, rows.predictions, model, train, config, held_out,
-        deadline, progress, tuple(others), cv, refittable or bool(config.refit), rival,
+        deadline, progress, tuple(others), (), refittable or bool(config.refit), rival,
     )  # fmt: skip
+    parts = {part: part(evidence) for part in PARTS if part not in AFTER_FOLDS}
+    fitting = msgspec.structs.replace(config, seconds=evidence.left)
+    folds, told = fit_folds(model, signature, train, fitting, progress, refittable=refittable)
+    cv = summarize(signature, folds, config, forward=getattr(train, "time", None) is not None)
+    evidence = replace(evidence, cv=cv)
+    parts |= {part: part(evidence) for part in PARTS if part in AFTER_FOLDS}
     found = (
         findings.NoLabels.passed(f"{len(labelled)} of {len(data)} rows have a label"),
         *about_quality(rows, others),
-        about_folds,
+        told,
         *about_agreement(main, held_out, folds, config.margin),
         about_structure(rows.units, find(held_out, main)),
     )
-    short = config.folds > 1 and about_folds.outcome == "skipped"
     return AssessRecord(
         **shared,
-        status="partial" if short else "complete",
+        status="partial" if config.folds > 1 and told.outcome == "skipped" else "complete",
         confusion=confusion(signature, truth, rows.predictions) if signature.classes else None,
         curves=curves(signature, truth, rows.predictions),
         folds=folds,
         baseline=baseline,
         n_labelled=len(labelled),
-        **_of_parts(evidence, found),
+        **_of_parts(evidence, [parts[part] for part in PARTS], found),
     )
 
 
-def _of_parts(evidence: Evidence, found: tuple[Finding, ...]) -> dict[str, Any]:
+def _no_labels() -> Finding:
+    text = "the data has no labels, so quality was not measured"
+    return findings.NoLabels.skipped(text, fix="--target COLUMN", needed_n=1)
+
+
+def _of_parts(
+    evidence: Evidence, parts: Sequence[Part], found: tuple[Finding, ...]
+) -> dict[str, Any]:
     """Return the fields that the parts fill, and all findings and metrics, theirs last."""
-    parts = [part(evidence) for part in PARTS]
     metrics = (*evidence.held_out, *evidence.lifts, *evidence.cv)
     return {
         **ChainMap(*(dict(part.fields) for part in parts)),

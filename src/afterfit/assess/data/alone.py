@@ -90,7 +90,7 @@ def predicts_alone(evidence: Evidence) -> Part:
 
 def _truths(evidence: Evidence, check: type[Check]) -> Truths | Finding:
     if not evidence.left:
-        return check.skipped(NO_TIME_LEFT)
+        return check.skipped(NO_TIME_LEFT, fix="--effort full")
     sides = sides_of(evidence)
     if evidence.signature.task == "regression":
         fewest = min(len(sides.fit_truth), len(sides.judge_truth))

@@ -67,7 +67,7 @@ def _with_times(evidence: Evidence) -> tuple[Dataset, np.ndarray] | Finding:
     if train.time is None:
         return check.not_applicable("no column is named that says when a row is of: --time")
     if not evidence.left:
-        return check.skipped(NO_TIME_LEFT)
+        return check.skipped(NO_TIME_LEFT, fix="--effort full")
     try:
         times = seconds_of(train.time)
     except InputError as error:

@@ -42,7 +42,7 @@ def held_out_moved(evidence: Evidence) -> Part:
     if train is None:
         return told(check.not_applicable(NO_TRAIN))
     if not evidence.left:
-        return told(check.skipped(NO_TIME_LEFT))
+        return told(check.skipped(NO_TIME_LEFT, fix="--effort full"))
     fewest = min(len(train), len(evidence.data))
     if fewest < LEAST_ROWS:
         return told(too_few(check, fewest, least=LEAST_ROWS))

@@ -106,7 +106,7 @@ def _why_not(
     if not columns:
         return check.not_applicable("the tables share no column of the model")
     if not evidence.left:
-        return check.skipped(NO_TIME_LEFT)
+        return check.skipped(NO_TIME_LEFT, fix="--effort full")
     fewest = min(len(evidence.data), other)
     return too_few(check, fewest, least=LEAST_ROWS) if fewest < LEAST_ROWS else None
 

@@ -44,7 +44,7 @@ def uninformative(evidence: Evidence) -> Part:
     check = findings.Uninformative
     data = evidence.data if evidence.train is None else evidence.train
     if not evidence.left:
-        return told(check.skipped(NO_TIME_LEFT))
+        return told(check.skipped(NO_TIME_LEFT, fix="--effort full"))
     if len(data) < LEAST_ROWS:
         return told(too_few(check, len(data)))
     frame = data.take(sample(len(data), evidence.config.seed, MOST_ROWS)).frame

@@ -52,7 +52,7 @@ def wrong_labels(evidence: Evidence) -> Part:
 def _why_not(evidence: Evidence, probabilities: np.ndarray) -> Finding | None:
     check, n = findings.WrongLabels, len(evidence.truth)
     if not evidence.left:
-        return check.skipped(NO_TIME_LEFT)
+        return check.skipped(NO_TIME_LEFT, fix="--effort full")
     if n < LEAST_ROWS:
         return too_few(check, n, least=LEAST_ROWS)
     if not np.isfinite(probabilities).all():

@@ -32,21 +32,21 @@ def shared_groups(evidence: Evidence) -> Part:
     check, train = findings.SharedGroups, evidence.train
     if train is None:
         return told(check.not_applicable(NO_TRAIN))
-    if not evidence.left:
-        return told(check.skipped(NO_TIME_LEFT))
     pairs = {
         "group": (evidence.data.group, train.group),
         "entity": (evidence.data.entity, train.entity),
     }
-    found = [
-        _shared(evidence, role, mine, theirs)
+    both = [
+        (role, mine, theirs)
         for role, (mine, theirs) in pairs.items()
         if mine is not None and theirs is not None
     ]
-    if not found:
+    if not both:
         text = "no column is named that says which rows belong together: --group, --entity"
         return told(check.not_applicable(text))
-    return told(*found)
+    if not evidence.left:
+        return told(check.skipped(NO_TIME_LEFT, fix="--effort full"))
+    return told(*(_shared(evidence, *each) for each in both))
 
 
 def _shared(evidence: Evidence, role: str, mine: np.ndarray, theirs: np.ndarray) -> Finding:
@@ -107,7 +107,7 @@ def earlier_than_training(evidence: Evidence) -> Part:
     if train.time is None or evidence.data.time is None:
         return told(check.not_applicable("no column is named that says when a row is of: --time"))
     if not evidence.left:
-        return told(check.skipped(NO_TIME_LEFT))
+        return told(check.skipped(NO_TIME_LEFT, fix="--effort full"))
     try:
         ours, theirs = seconds_of(evidence.data.time), seconds_of(train.time)
     except InputError as error:
