@@ -114,6 +114,7 @@ def test_a_worse_model_is_inferior_and_a_better_one_superior() -> None:
     won = beside(good, Champion(shares(bad), SCORE), data)
     assert finding(lost, "A043").outcome == "issue"
     assert finding(lost, "A043").severity == "high"
+    assert "needed_n" not in finding(lost, "A043").evidence  # else a page says: needs 0 rows
     assert finding(won, "A043").outcome == "passed"
     assert [c.metric for c in won.comparisons[:3]] == ["roc_auc", "accuracy", "log_loss"]
     assert {c.verdict for c in won.comparisons[:3]} == {"superior"}

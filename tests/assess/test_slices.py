@@ -106,6 +106,9 @@ def test_a_broken_category_is_found_by_its_name(
     assert issues(findings) == ["job = g"]
     worst = search_.slices[0]
     assert (worst.name, worst.verdict) == ("job = g", "weak")
+    (told,) = [each for each in findings if each.outcome == "issue"]
+    foresees = make is honest
+    assert ("points (" in told.message and "beyond what was foreseen" in told.message) is foresees
     assert worst.inside.value is not None
     assert worst.outside.value is not None
     assert worst.gap.value == pytest.approx(worst.inside.value - worst.outside.value)

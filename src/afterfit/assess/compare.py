@@ -106,7 +106,9 @@ def _about_champion(found: Comparison, *, same: bool) -> Finding:
         f"{found.verdict} to {found.against}: {found.metric} gains {found.gain.text()} "
         f"({found.gain.method}); the margin is {margin}"
     )
-    evidence: dict[str, Any] = {"verdict": found.verdict, "needed_n": found.needed_n}
+    evidence: dict[str, Any] = {"verdict": found.verdict}
+    if found.needed_n:
+        evidence["needed_n"] = found.needed_n
     if same:
         return check.passed(f"{text}; it is the same model", **evidence)
     if found.verdict == "inferior":

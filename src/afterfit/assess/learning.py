@@ -144,8 +144,8 @@ def _metric(evidence: Evidence, point: Point) -> Metric:
 def _told(found: Comparison, half: Point, whole: Point, *, complete: bool) -> Finding:
     check = findings.LearningCurve
     text = (
-        f"from {half.n_train} to {whole.n_train} training rows {found.metric} gains "
-        f"{found.gain.text()}{' of itself' if found.share else ''}"
+        f"from {half.n_train} to {whole.n_train} training rows {found.metric} "
+        f"{'falls by a share of' if found.share else 'gains'} {found.gain.text()}"
     )
     if not complete:
         return check.skipped(f"{text}; more fits were cut by the time", fix="--effort full")

@@ -20,6 +20,7 @@ from afterfit.assess.structure import units_of
 from afterfit.core.cuts import cut
 from afterfit.core.finding import Check, Finding
 from afterfit.core.frame import Frame
+from afterfit.core.metric import Metric
 from afterfit.records.assess_slices import Slice, SliceSearch, SliceVerdict
 
 __all__ = ["weak_slices"]
@@ -160,4 +161,17 @@ def _sentence(part: Slice, losses: Losses) -> str:
     text = f"{inside:.1%} errors in {part.n} rows"
     if part.foreseen is not None:
         text += f" ({part.foreseen:.1%} foreseen by its probabilities)"
-    return f"{text}, {outside:.1%} elsewhere"
+    text += f", {outside:.1%} elsewhere"
+    if part.verdict != "weak" or part.beyond is None or part.beyond.value is None:
+        return text
+    # A slice may have fewer errors than elsewhere, and be weak since hardly any were foreseen.
+    return f"{text}; {_points(part.beyond)} beyond what was foreseen"
+
+
+def _points(beyond: Metric) -> str:
+    """Return a difference of shares in points, with its interval where it has one."""
+    text = f"{100 * (beyond.value or 0.0):.1f}"
+    if beyond.low is not None and beyond.high is not None:
+        bounds = f"{100 * beyond.low:.1f} to {100 * beyond.high:.1f}, {beyond.level:.0%}"
+        return f"{text} points ({bounds})"
+    return f"{text} points"
