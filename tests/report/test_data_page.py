@@ -63,6 +63,7 @@ def test_columns_that_tell_or_moved_are_marked_and_the_rest_is_counted() -> None
     assert rows[0][1].tone == "bad"
     moved = next(row for row in rows if row[0].text == "c39")
     assert moved[2].tone == "warn"
+    assert (moved[4].text, rows[1][4].text) == ("< 0.001", "0.800")
     assert f"{40 - len(rows)} more columns in the record" in table_of(block).note
     assert "n = 500" in table_of(block).note
 

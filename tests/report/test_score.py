@@ -111,4 +111,5 @@ def test_gates_the_whole_line_and_a_roll_back_are_evidence() -> None:
     assert standing(found, "validated").standing == "failed"
     assert standing(found, "integration").why == "skipped: loadtest"
     assert standing(found, "rollback").standing == "not run"
+    assert "afterfit version rollback" in standing(found, "rollback").why
     assert standing(found, "speed").standing == "not run"

@@ -59,6 +59,11 @@ def _repeats(found: list[Repeats]) -> Table:
     return table(columns, rows, caption=caption, numeric=range(1, 7), note=note)
 
 
+def _p_value(p: float) -> str:
+    """Return a p-value as it is read: below a thousandth its size says nothing more."""
+    return "< 0.001" if p < SURE else f"{min(p, 1.0):.3f}"
+
+
 def _percent(share: float) -> str:
     return f"{number.plain(100 * share)} %"
 
@@ -82,7 +87,7 @@ def _columns(record: AssessRecord) -> Table:
                 cell(own.value if own else None, "bad" if own and own.value > TELLING else ""),
                 cell(shift.total_variation if shift else None, "warn" if far else ""),
                 shift.by_chance if shift else None,
-                shift.p_value if shift else None,
+                _p_value(shift.p_value) if shift else None,
             ]
         )
     measure = _MEASURES[record.alone[0].measure] if record.alone else "ROC AUC"

@@ -149,6 +149,8 @@ def _answer(item: Item, records: Mapping[str, Stored], rolled_back: int) -> tupl
         return "evidence", f"record {short(stored.digest)}"
     if item.rule in {"gates", "line"} and ship is not None and isinstance(ship.body, ShipRecord):
         return _by_ship(item, ship.body, f"record {short(ship.digest)}")
+    if item.rule == "rollback":
+        return "not run", "nothing was rolled back yet: afterfit version rollback NAME"
     return "not run", "" if item.rule else "nothing here can show it; somebody may vouch for it"
 
 
