@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from afterfit.assess.agreement import LEVEL, about_agreement, gap_of
 from afterfit.assess.config import AssessConfig
 from afterfit.assess.evidence import Evidence
-from afterfit.assess.folds import fit_folds, plan, summarize
+from afterfit.assess.folds import fit_folds, fitted, plan, summarize
 from afterfit.assess.learning import learning_curve
 from afterfit.assess.metrics import measure
 from afterfit.assess.nested import nested_search
@@ -39,7 +40,7 @@ from afterfit.stats.interval import resampled_t_interval, t_interval
 from afterfit.testing.samples import labels, table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from afterfit.core.finding import Finding
@@ -491,3 +492,60 @@ def test_groups_that_come_again_over_time_are_told_as_no_folds() -> None:
     assert told.outcome == "skipped"
     assert "groups come again over time" in told.message
     assert "--group" in told.fix
+
+
+class Process:
+    """A process that can be cloned, and counts how often it was."""
+
+    pid = None
+
+    def __init__(self) -> None:
+        self.clones: list[Process] = []
+
+    @contextmanager
+    def clone_host(self) -> Iterator[Process]:
+        """Yield another one."""
+        self.clones.append(Process())
+        yield self.clones[-1]
+
+    def call(self, target: str, /, **arguments: Any) -> Any:
+        """Nobody asks."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Nothing runs."""
+
+
+@pytest.mark.parametrize(("start", "clones"), [(60.0, 0), (0.0, 1)])
+def test_short_fits_stay_in_the_process_that_there_is(
+    start: float, clones: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Starting more to fit for a moment takes longer; answers are in the order of the work."""
+    monkeypatch.setattr("afterfit.assess.folds.START_SECONDS", start)
+    model = Process()
+    done = fitted(
+        model,
+        [3, 1, 2],
+        lambda host, item: (item, host is model),
+        jobs=4,
+        seconds=60.0,
+        progress=SILENT,
+        cost=float,
+    )
+    assert [each[0] for each in done if each is not None] == [3, 1, 2]
+    assert done[0] == (3, True)
+    assert len(model.clones) == clones
+    assert fitted(model, [], lambda _, item: item, jobs=2, seconds=1.0, progress=SILENT) == []
+
+
+def test_no_process_is_started_when_the_first_fit_took_all_the_time() -> None:
+    """What was not reached is None, and nothing else is begun."""
+    model = Process()
+
+    def slow(_: Process, item: int) -> int:
+        time.sleep(0.05)
+        return item
+
+    done = fitted(model, [1, 2, 3], slow, jobs=3, seconds=0.02, progress=SILENT)
+    assert done == [1, None, None]
+    assert not model.clones

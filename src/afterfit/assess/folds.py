@@ -33,6 +33,8 @@ from afterfit.stats.interval import resampled_t_interval
 FIT = "afterfit.models.refit:fit_fold"
 CV_SHARE = 0.6
 """The part of the time that is left which the cross-validation may take: the curve fits as well."""
+START_SECONDS = 3.0
+"""About what a second process takes until it can fit; work that is shorter stays in the first."""
 REPEAT_SEED = 7919
 """How far apart the seeds of two repetitions are; a repetition has fewer folds than this."""
 
@@ -174,15 +176,18 @@ def fitted(
     jobs: int,
     seconds: float,
     progress: Progress,
+    cost: Callable[[Work], float] = lambda _: 1.0,
 ) -> list[Result | None]:
     """Return ``one(host, item)`` of each item, in processes beside one another.
 
-    None for what was not done when ``seconds`` were over; a call that is not done by then is ended
-    with its process. Raises what a call raises before.
+    The first item is done in the process that there is. Others are started only if the rest, by its
+    ``cost`` beside the first, takes longer than starting them. None for what was not done when
+    ``seconds`` were over; a call that is not done by then is ended with its process. Raises what a
+    call raises before.
     """
-    deadline = time.monotonic() + seconds
+    started = time.monotonic()
+    deadline = started + seconds
     hosts: SimpleQueue[Any] = SimpleQueue()
-    jobs = max(1, min(jobs, len(work)))
 
     def in_time(item: Work) -> Result | None:
         if time.monotonic() >= deadline:
@@ -198,13 +203,23 @@ def fitted(
             hosts.put(host)
             progress.advance()
 
+    if not work:
+        return []
+    hosts.put(model)
+    with ended_after(seconds, [model]):
+        first = in_time(work[0])
+    rest = work[1:]
+    if time.monotonic() >= deadline:
+        return [first, *(None for _ in rest)]
+    took = (time.monotonic() - started) * sum(map(cost, rest)) / cost(work[0])
+    jobs = max(1, min(jobs, len(rest))) if took > START_SECONDS else 1
     with ExitStack() as stack:
-        pool = [model, *(stack.enter_context(model.clone_host()) for _ in range(jobs - 1))]
-        for host in pool:
+        others = [stack.enter_context(model.clone_host()) for _ in range(jobs - 1)]
+        for host in others:
             hosts.put(host)
-        stack.enter_context(ended_after(seconds, pool))
+        stack.enter_context(ended_after(deadline - time.monotonic(), [model, *others]))
         with ThreadPoolExecutor(jobs) as threads:
-            return list(threads.map(in_time, work))
+            return [first, *threads.map(in_time, rest)]
 
 
 def refit_and_predict(

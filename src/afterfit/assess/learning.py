@@ -107,6 +107,7 @@ def _points(evidence: Evidence, rows: Dataset, sizes: list[int]) -> list[Point]:
         jobs=min(config.jobs, 2),
         seconds=TIME_SHARE * max(0.0, evidence.deadline - started),
         progress=evidence.progress,
+        cost=len,
     )
     return [point for point in done if point is not None]
 
