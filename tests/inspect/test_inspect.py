@@ -17,7 +17,9 @@ from tests.runtime.bundles import numbers_graph
 
 from afterfit.core.dataset import Dataset
 from afterfit.core.finding import Finding
+from afterfit.core.signature import Column, Signature
 from afterfit.errors import AfterfitError, InputError, UsageError
+from afterfit.inspect.checks import _identifiers
 from afterfit.inspect.config import InspectConfig
 from afterfit.inspect.run import inspect_model
 from afterfit.models.loaded import LoadedModel, open_model
@@ -327,6 +329,16 @@ def test_labels_only_constant_and_identifier_columns(tmp_path: Path) -> None:
     assert finding(record, "I008").outcome == "issue"
     assert finding(record, "I006").where == "column flat"
     assert finding(record, "I007").where == "column key"
+
+
+def test_sentences_are_no_identifiers_and_codes_are() -> None:
+    """Each row's text is its own in both; only a code names the row."""
+    codes = np.array([f"K-{place:05}" for place in range(200)], object)
+    reviews = np.array([f"parcel {place} came two days late" for place in range(200)], object)
+    columns = tuple(Column(name=name, kind="text") for name in ("code", "review"))
+    reference = Dataset(frame={"code": codes, "review": reviews})
+    found = _identifiers(Signature(task="regression", columns=columns), reference)
+    assert [each.where for each in found] == ["column code"]
 
 
 def test_functions_take_task_and_classes_from_the_labels(tmp_path: Path) -> None:

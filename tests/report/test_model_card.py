@@ -62,3 +62,14 @@ def test_names_from_outside_are_no_markup_and_no_yaml() -> None:
     assert not [line for line in metadata(card) if line.startswith("evil")]
     assert json.loads(metadata(card)[0].removeprefix("license: ")) == told.license
     assert "<script>alert" not in html.render(page)
+
+
+def test_the_card_can_be_read_in_one_go() -> None:
+    """Curves, cases and settings are on the page; as Markdown they would be hundreds of lines."""
+    records = all_records()
+    page = card_page("churn", 3, BUNDLE, records, TOLD)
+    card = card_markdown(page, records, TOLD)
+    assert len(card.splitlines()) < 200
+    assert "false positive rate" not in card
+    assert "Metrics on rows that the model has not seen" in card
+    assert "false positive rate" in html.render(page)

@@ -18,6 +18,7 @@ __all__ = ["about_columns", "about_model", "about_outputs"]
 
 PICKLES = frozenset({"joblib", "pickle", "cloudpickle"})
 ARCHIVES = frozenset({"torch-export", "torchscript"})
+PROSE_WORDS = 3
 ENOUGH_ROWS = 100
 
 
@@ -136,6 +137,12 @@ def _constant(signature: Signature, reference: Dataset) -> list[Finding]:
     ]
 
 
+def _is_prose(values: np.ndarray) -> bool:
+    """Whether half of the texts have three words or more: sentences differ, and name nothing."""
+    words = [len(value.split()) for value in values.tolist() if isinstance(value, str)]
+    return bool(words) and float(np.median(words)) >= PROSE_WORDS
+
+
 def _identifiers(signature: Signature, reference: Dataset) -> list[Finding]:
     check = findings.IdentifierColumn
     n = len(reference)
@@ -145,7 +152,9 @@ def _identifiers(signature: Signature, reference: Dataset) -> list[Finding]:
     suspects = [
         column.name
         for column in signature.columns
-        if column.kind not in exempt and _distinct(reference.frame[column.name]) == n
+        if column.kind not in exempt
+        and _distinct(reference.frame[column.name]) == n
+        and not (column.kind == "text" and _is_prose(reference.frame[column.name]))
     ]
     if not suspects:
         return [check.passed()]

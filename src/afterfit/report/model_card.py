@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from afterfit.core.digest import short
@@ -20,7 +21,7 @@ from afterfit.records.loadtest import LoadtestRecord
 from afterfit.records.optimize import OptimizeRecord
 from afterfit.records.robustness import RobustnessRecord
 from afterfit.report import markdown
-from afterfit.report.page import Block, Cell, Page, Section
+from afterfit.report.page import Block, Cell, Chart, Details, Page, Section
 from afterfit.report.parts import STEP_TITLES, code, key_values, note, when
 from afterfit.report.problems import problems
 from afterfit.report.quality import HELD_OUT, quality
@@ -80,8 +81,17 @@ def card_page(
 
 
 def card_markdown(page: Page, records: Mapping[str, Stored], told: CardSection) -> str:
-    """Return the card as Markdown behind the metadata that Hugging Face reads."""
-    return f"---\n{''.join(_metadata(records, told))}---\n\n{markdown.render(page)}"
+    """Return the card as Markdown behind the metadata that Hugging Face reads.
+
+    Without what the page draws or folds away: as tables of points these are read by nobody.
+    """
+    brief = replace(page, sections=tuple(_brief(section) for section in page.sections))
+    return f"---\n{''.join(_metadata(records, told))}---\n\n{markdown.render(brief)}"
+
+
+def _brief(section: Section) -> Section:
+    left = tuple(block for block in section.blocks if not isinstance(block, Chart | Details))
+    return replace(section, blocks=left)
 
 
 def _said(text: str) -> Cell:
