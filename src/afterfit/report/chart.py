@@ -346,6 +346,16 @@ def _quantiles(drawing: Quantiles) -> Any:
     ).properties(width=WIDTH - 70, height=200)
 
 
+def _decades(values: list[float]) -> list[float] | None:
+    """Return where a logarithmic axis has marks, as many as have room; None for its own choice."""
+    least, most = min(values), max(values)
+    low, high = math.floor(math.log10(least)), math.ceil(math.log10(most))
+    steps = (1, 2, 5) if high - low <= 2 else (1, 3) if high - low <= 4 else (1,)
+    marks = [step * 10.0**decade for decade in range(low, high + 1) for step in steps]
+    within = [mark for mark in marks if least <= mark <= most]
+    return within if len(within) > 1 else None
+
+
 def _front(drawing: Front) -> Any:
     import altair as alt
 
@@ -361,8 +371,14 @@ def _front(drawing: Front) -> Any:
         }
         for dot in drawing.dots
     ]
+    marks = _decades([dot.x for dot in drawing.dots])
     base = alt.Chart(_data(rows)).encode(
-        x=alt.X("x:Q", title=drawing.x_title, scale=alt.Scale(type="log", nice=False, padding=24)),
+        x=alt.X(
+            "x:Q",
+            title=drawing.x_title,
+            scale=alt.Scale(type="log", nice=False, padding=24),
+            axis=alt.Axis() if marks is None else alt.Axis(values=marks),
+        ),
         y=alt.Y("y:Q", title=drawing.y_title, axis=alt.Axis(tickCount=5)),
         description="say:N",
     )
