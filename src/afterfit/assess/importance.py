@@ -15,7 +15,7 @@ from afterfit.assess.evidence import Evidence
 from afterfit.assess.metrics import known, main_metric, needed
 from afterfit.core.effort import Effort
 from afterfit.core.formulae import find_formula, row_losses
-from afterfit.core.frame import Frame, Predictions, concatenate, take
+from afterfit.core.frame import Frame, Predictions
 from afterfit.records.assess_explain import Importance
 from afterfit.stats.delong import auc_contributions
 from afterfit.stats.interval import Interval, mean_interval, normal_quantile, undefined
@@ -24,14 +24,13 @@ __all__ = ["importances"]
 
 ROWS: dict[Effort, int] = {"quick": 500, "standard": 2_000, "full": 10_000}
 REPEATS: dict[Effort, int] = {"quick": 3, "standard": 5, "full": 10}
-BATCH_ROWS = 20_000
 
 
 def importances(evidence: Evidence, deadline: float) -> list[Importance]:
     """Return the columns that were reached before ``deadline``, the greatest importance first.
 
     A column's rows are dealt out ``REPEATS`` times, and each row counts with its mean, so that the
-    interval is one over rows. It holds the luck of the dealing where that is not the rows' own.
+    interval is one over rows; that of the ROC AUC holds the luck of the dealing too.
     """
     config, signature = evidence.config, evidence.signature
     rng = np.random.default_rng(config.seed)
@@ -78,7 +77,7 @@ class _Gain:
     def of(self, column: str, frames: Sequence[Frame]) -> Importance:
         """Return the importance of one column from its dealings."""
         level = self._evidence.config.level
-        scored = [self._scored(self._predict(frame)) for frame in frames]
+        scored = [self._scored(self._evidence.model.predict(frame)) for frame in frames]
         sign = 1.0 if find_formula(self._metric).bigger_is_better else -1.0
         losses = np.array([sign * (self._score - score) for score, _ in scored])
         gaps = np.mean([sign * (self._rows - rows) for _, rows in scored], axis=0)
@@ -115,11 +114,3 @@ class _Gain:
             return found.auc, found.rows
         rows = row_losses(self._metric, self._truth, needed(signature, predictions, self._metric))
         return float(rows.mean()), rows
-
-    def _predict(self, frame: Frame) -> Predictions:
-        n = len(self._truth)
-        parts = [
-            self._evidence.model.predict(take(frame, slice(start, start + BATCH_ROWS)))
-            for start in range(0, n, BATCH_ROWS)
-        ]
-        return concatenate(parts)

@@ -21,7 +21,9 @@ from afterfit.assess.learning import learning_curve
 from afterfit.assess.nested import nested_search
 from afterfit.assess.slices import weak_slices
 
-PARTS: tuple[Callable[[Evidence], Part], ...] = (
+Parts = tuple[Callable[[Evidence], Part], ...]
+
+DATA: Parts = (
     rows_in_training,
     rows_twice,
     shared_groups,
@@ -32,6 +34,11 @@ PARTS: tuple[Callable[[Evidence], Part], ...] = (
     uninformative,
     wrong_labels,
     held_out_moved,
+)
+"""What looks at the tables, and not at the model alone."""
+
+PARTS: Parts = (
+    *DATA,
     beside_others,
     nested_search,
     calibration,

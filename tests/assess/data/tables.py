@@ -9,14 +9,8 @@ from typing import Any
 import numpy as np
 
 from afterfit.assess.config import AssessConfig
-from afterfit.assess.data.alone import derived_from_target, predicts_alone
-from afterfit.assess.data.clock import stands_for_time
-from afterfit.assess.data.drift import held_out_moved
-from afterfit.assess.data.duplicates import rows_in_training, rows_twice
-from afterfit.assess.data.identity import uninformative
-from afterfit.assess.data.noise import wrong_labels
-from afterfit.assess.data.overlap import earlier_than_training, shared_groups
 from afterfit.assess.evidence import Evidence
+from afterfit.assess.parts import DATA
 from afterfit.core.dataset import Dataset
 from afterfit.core.finding import Finding
 from afterfit.core.frame import Predictions
@@ -24,18 +18,7 @@ from afterfit.core.progress import SILENT
 from afterfit.core.quality import encode_truth
 from afterfit.core.signature import Column, Signature
 
-CHECKS = (
-    rows_in_training,
-    rows_twice,
-    shared_groups,
-    earlier_than_training,
-    stands_for_time,
-    predicts_alone,
-    derived_from_target,
-    uninformative,
-    wrong_labels,
-    held_out_moved,
-)
+CHECKS = DATA
 KINDS: dict[str, Any] = {"f": "number", "i": "integer", "b": "boolean", "O": "category"}
 
 Frame = Mapping[str, np.ndarray]
