@@ -2,14 +2,82 @@
 
 from __future__ import annotations
 
+import msgspec
+
+from afterfit.core.metric import Metric
 from afterfit.records.record import Record
+
+
+class LoadStep(msgspec.Struct, frozen=True, kw_only=True):
+    """One run of the generator at one rate (requests/s).
+
+    ``kind`` is what it was for: ``measure``, ``double``, ``bisect``, ``verify``, ``certify``,
+    ``grid``, ``soak``, ``fault``. ``achieved_rps`` counts good answers. ``latency_ms`` counts
+    from when a request was due and ``service_ms`` from when it was written: (quantile in 0..1,
+    ms) pairs, without those that are infinite because so many failed. ``misses`` are requests
+    without a good answer within the objective. ``lag_p99_ms`` is the generator's own.
+    ``verdict`` is ``pass``, ``fail`` or ``invalid``, with ``why``.
+    """
+
+    kind: str
+    schedule: str
+    rate: float
+    seconds: float
+    requests: int
+    achieved_rps: float
+    errors: int = 0
+    wrong: int = 0
+    misses: int = 0
+    latency_ms: tuple[tuple[float, float], ...] = ()
+    service_ms: tuple[tuple[float, float], ...] = ()
+    lag_p99_ms: float = 0.0
+    verdict: str = "pass"
+    why: str = ""
+    seen: dict[str, float] = {}
+    settings: dict[str, int] = {}
+
+
+class Certificate(msgspec.Struct, frozen=True, kw_only=True):
+    """That a server holds an objective at a rate: what may be claimed, and of what.
+
+    ``misses`` of ``n`` requests at ``rate`` requests/s; ``n_effective`` is n after correction for
+    autocorrelation; ``upper`` bounds the true share of misses at ``confidence`` (0..1), after
+    ``looks`` at the data. It holds for the subject, settings and hardware of its record only.
+    """
+
+    rate: float
+    quantile: float
+    limit_ms: float
+    confidence: float
+    n: int
+    misses: int
+    n_effective: float
+    upper: float
+    looks: int
+    method: str
+
+
+class LoadWindow(msgspec.Struct, frozen=True, kw_only=True):
+    """One stretch of a run, for plots over time: rates in requests/s, latencies in ms."""
+
+    start_s: float
+    seconds: float
+    due_rps: float
+    good_rps: float
+    errors: int
+    p50_ms: float | None = None
+    p99_ms: float | None = None
+    seen: dict[str, float] = {}
 
 
 class LoadtestRecord(Record, frozen=True, kw_only=True, tag="loadtest"):
     """``quantiles`` are (quantile in 0..1, latency in ms) pairs for the percentile plot.
 
-    ``schedule`` says how requests were sent (``closed:4`` is four users without think time);
-    ``errors`` counts the answers that were not 200.
+    ``schedule`` says how requests were sent (``closed:4`` is four users without think time,
+    ``poisson:400`` an open loop of 400 requests/s); ``errors`` counts the answers that were not
+    200. ``slo`` is the objective as text where there is one; ``sustained_rps`` the greatest rate
+    that was verified to hold it, ``certificate`` what is certain of that. ``histogram`` is the
+    latency from when a request was due in HdrHistogram's compressed form (base64, µs).
     """
 
     schedule: str
@@ -19,3 +87,10 @@ class LoadtestRecord(Record, frozen=True, kw_only=True, tag="loadtest"):
     rate: float
     quantiles: tuple[tuple[float, float], ...] = ()
     settings: dict[str, int] = {}
+    target: str = ""
+    slo: str = ""
+    steps: tuple[LoadStep, ...] = ()
+    windows: tuple[LoadWindow, ...] = ()
+    sustained_rps: Metric | None = None
+    certificate: Certificate | None = None
+    histogram: str = ""
