@@ -83,7 +83,8 @@ class Shot:
 
     def missed(self, limit_ms: float) -> npt.NDArray[np.bool_]:
         """Return which had no good answer within the limit of when they were due."""
-        return np.logical_not(self.latency_ms <= limit_ms)
+        late: npt.NDArray[np.bool_] = ~(self.latency_ms <= limit_ms)
+        return late
 
     def _ms(self, since: Floats) -> Floats:
         return np.where(self.good, (self.answered - since) * 1e3, np.inf)
