@@ -69,7 +69,8 @@ class Shot:
     @property
     def good(self) -> npt.NDArray[np.bool_]:
         """Return which were answered with 200 and, where that is known, rightly."""
-        return (self.status == STATUS_OK) & ~self.wrong
+        good: npt.NDArray[np.bool_] = (self.status == STATUS_OK) & ~self.wrong
+        return good
 
     @property
     def latency_ms(self) -> Floats:
