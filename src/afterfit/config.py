@@ -373,5 +373,6 @@ gates = [
 # keys = "keys.json"            # API keys: afterfit key create NAME --role predict
 # tls_cert = "server.pem"       # and tls_key, and client_ca for certificates of clients
 # deadline_ms = 0               # drop requests that waited for longer; 0 keeps them
+# admission_rps = 0             # turn away beyond so many requests/s; 0: only a full queue
 # capture = "none"              # inputs kept beside every prediction: "all", or ["age", "job"]
 """

@@ -333,3 +333,22 @@ def test_a_request_that_comes_alone_again_and_again_does_not_wait_for_company() 
     at_once, sizes = asyncio.run(scenario())
     assert at_once == [False] * 8 + [True] * 4
     assert sizes == [[1], [1], [1, 1]]
+
+
+def test_beyond_the_admitted_rate_requests_are_turned_away_until_time_has_passed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Ten requests/s with a burst of one: the second waits for its tenth of a second."""
+    now = 100.0
+    monkeypatch.setattr("afterfit.runtime.batch.time.perf_counter", lambda: now)
+
+    async def scenario() -> list[bool]:
+        nonlocal now
+        batcher = Recorder().batcher(admission_rps=10.0)
+        told = [batcher.turns_away()]
+        batcher.submit(work())
+        told.append(batcher.turns_away())
+        now += 0.11
+        return [*told, batcher.turns_away()]
+
+    assert asyncio.run(scenario()) == [False, True, False]

@@ -165,8 +165,10 @@ class CardSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 class ServeSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """``[serve]``: where and how the server listens; loopback unless told otherwise.
 
-    ``workers`` and ``threads`` are by the processors where nothing is said; ``batch_cap`` and
-    ``queue_rows`` of 0 by measurement; ``deadline_ms`` of 0 is none. A worker whose model does not
+    ``workers`` and ``threads`` are those of the last load test on such a machine, else by the
+    processors; ``batch_cap`` and ``queue_rows`` of 0 by measurement; ``deadline_ms`` of 0 is none.
+    Beyond ``admission_rps`` requests/s the endpoint turns away (0: only what does not fit in the
+    queue). A worker whose model does not
     come back within ``hang_seconds`` is replaced (0: never). ``capture`` is which inputs events
     keep: none, all, or the columns named.
     """
@@ -184,6 +186,7 @@ class ServeSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     batch_cap: Annotated[int, msgspec.Meta(ge=0)] = 0
     queue_rows: Annotated[int, msgspec.Meta(ge=0)] = 0
     deadline_ms: Annotated[float, msgspec.Meta(ge=0)] = 0.0
+    admission_rps: Annotated[float, msgspec.Meta(ge=0)] = 0.0
     hang_seconds: Annotated[float, msgspec.Meta(ge=0)] = 30.0
     repository_control: bool = False
     capture: Literal["none", "all"] | tuple[str, ...] = "none"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from afterfit.core.metric import Metric
+from afterfit.core.serving_settings import ServingSettings
 from afterfit.records.record import Record
 
 
@@ -78,6 +79,7 @@ class LoadtestRecord(Record, frozen=True, kw_only=True, tag="loadtest"):
     200. ``slo`` is the objective as text where there is one; ``sustained_rps`` the greatest rate
     that was verified to hold it, ``certificate`` what is certain of that. ``histogram`` is the
     latency from when a request was due in HdrHistogram's compressed form (base64, µs).
+    ``chosen`` are the settings that a grid found best, which `serve` then uses.
     """
 
     schedule: str
@@ -94,3 +96,4 @@ class LoadtestRecord(Record, frozen=True, kw_only=True, tag="loadtest"):
     sustained_rps: Metric | None = None
     certificate: Certificate | None = None
     histogram: str = ""
+    chosen: ServingSettings | None = None

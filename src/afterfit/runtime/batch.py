@@ -22,6 +22,7 @@ import msgspec
 from afterfit.core.frame import Frame, Predictions
 from afterfit.runtime.answers import Answer
 from afterfit.runtime.costs import CpuPerRow, LatencyFit
+from afterfit.runtime.limit import Bucket
 from afterfit.runtime.messages import Reply, Request, Response
 from afterfit.runtime.problems import BUSY, BusyError, LateError
 from afterfit.runtime.rows import Parsed
@@ -39,7 +40,7 @@ class BatchSettings(msgspec.Struct, frozen=True, kw_only=True):
     rows that wait (0: as many as run in ``queue_ms``). A call that is expected to take longer than
     ``inline_ms`` runs in a thread, so that the server goes on reading meanwhile. ``target_ms`` is
     the time that one call of a batch should stay below. ``deadline_ms`` is for requests that bring
-    no deadline (0: none).
+    no deadline (0: none). Beyond ``admission_rps`` requests/s a worker turns away (0: never).
     """
 
     enabled: bool = True
@@ -49,12 +50,15 @@ class BatchSettings(msgspec.Struct, frozen=True, kw_only=True):
     inline_ms: float = 5.0
     target_ms: float = 25.0
     deadline_ms: float = 0.0
+    admission_rps: float = 0.0
 
 
 MOST_ROWS = 4096
 LEAST_QUEUE, MOST_QUEUE = 256, 20_000
 RECKON_EVERY = 32
 CROWDED_SECONDS = 0.05
+BURST_SECONDS = 0.1
+"""So much of a second's admission may come at once after a pause."""
 ALONE = 8
 """After so many requests that came one at a time, the next runs without waiting for company."""
 ALL_OF, ONE_IN = 256, 4
@@ -155,20 +159,25 @@ class Batcher:
         self._alone = 0
         self._loop: Any = None
         self._pool: ThreadPoolExecutor | None = None
+        rate = self.settings.admission_rps
+        self._gate = Bucket(rate, rate * BURST_SECONDS) if rate else None
         self._inline_seconds = self.settings.inline_ms / 1000
         self._target_seconds = self.settings.target_ms / 1000
 
     @property
     def full(self) -> bool:
         """Whether no more rows are let in."""
-        return self.rows >= self.limit
+        return self.rows >= self.limit or self._beyond_rate()
 
     def turns_away(self) -> bool:
         """Whether nobody can take more; costs next to nothing, so it is asked first."""
-        if self.rows < self.limit or self._relief():
+        if not self.full or self._relief():
             return False
         self._crowded = True
         return True
+
+    def _beyond_rate(self) -> bool:
+        return self._gate is not None and self._gate.wait(time.perf_counter()) > 0
 
     @property
     def wait_seconds(self) -> int:
@@ -196,6 +205,8 @@ class Batcher:
 
     def submit(self, work: Work) -> Reply:
         """Return the promise of the answer."""
+        if self._gate is not None:
+            self._gate.spend(1.0, time.perf_counter())
         self._waiting.append(work)
         self.rows += work.parsed.size
         if self._scheduled:

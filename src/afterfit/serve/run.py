@@ -17,6 +17,7 @@ import msgspec
 from afterfit.core.bundle import Bundle
 from afterfit.core.proof import Proven, proven_file
 from afterfit.errors import RESTORE, IntegrityError, UnavailableError, error_from
+from afterfit.runtime.batch import BatchSettings
 from afterfit.runtime.client import AdminClient, Client
 from afterfit.runtime.endpoint import Endpoint, ModelRoute, write_atomic
 from afterfit.runtime.http import HttpLimits
@@ -187,7 +188,7 @@ def _settings(
             counts=str(folder_of(config.events) or ""),
             capture=config.capture,
             limits=config.limits,
-            batching=config.batching,
+            batching=_of_one_worker(config),
             keys=config.keys,
             key_share=1 / config.workers,
             tls=config.tls,
@@ -199,6 +200,12 @@ def _settings(
             grace_seconds=config.grace_seconds,
         ),
     )
+
+
+def _of_one_worker(config: ServeConfig) -> BatchSettings:
+    """Return how a worker batches: the kernel shares connections out, so each has its part."""
+    whole = config.batching
+    return msgspec.structs.replace(whole, admission_rps=whole.admission_rps / config.workers)
 
 
 def _spawn(

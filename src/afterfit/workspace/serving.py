@@ -25,6 +25,7 @@ from afterfit.serve.config import ServeConfig
 from afterfit.serve.division import division_of
 from afterfit.serve.follow import Follower
 from afterfit.serve.run import ServedBundle, ServerHandle, start_server
+from afterfit.workspace.tuned import tuned_settings
 
 if TYPE_CHECKING:
     from afterfit.workspace.space import Workspace
@@ -108,7 +109,12 @@ def _config(
     settings = space.config.serve
     folder = events or str(space.events.resolve())
     folders = [bundle.folder for bundle in bundles.values()]
-    division = division_of(settings.workers, settings.threads, folders)
+    found = tuned_settings(space, [bundle.digest for bundle in bundles.values()])
+    division = division_of(
+        settings.workers or found.workers or None,
+        settings.threads or found.intra_op or None,
+        folders,
+    )
     return ServeConfig(
         host=settings.host,
         port=settings.port,
@@ -119,9 +125,10 @@ def _config(
         public_docs=settings.public_docs,
         access_log=settings.access_log,
         batching=BatchSettings(
-            cap=settings.batch_cap,
-            queue_rows=settings.queue_rows,
-            deadline_ms=settings.deadline_ms,
+            cap=settings.batch_cap or found.batch_cap,
+            queue_rows=settings.queue_rows or found.queue_rows,
+            deadline_ms=settings.deadline_ms or found.deadline_ms,
+            admission_rps=settings.admission_rps or found.admission_rps,
         ),
         events=folder,
         capture=capture_of(settings.capture, folders),
