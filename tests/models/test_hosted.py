@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 import subprocess
@@ -16,6 +17,7 @@ from afterfit.core.signature import Column, Signature
 from afterfit.errors import ModelError
 from afterfit.models.hosted import BATCH_ROWS, HostedVariant
 from afterfit.models.variant import load
+from afterfit.runtime.quiet import gently
 
 CODE = """
 import os, socket, sys
@@ -94,6 +96,20 @@ def test_many_rows_are_sent_in_batches(bundle: Path) -> None:
     """A frame of more rows than go at once is answered whole, in order."""
     with HostedVariant(bundle, VARIANT, SIGNATURE) as model:
         assert len(model.predict(rows(n=BATCH_ROWS + 1))) == BATCH_ROWS + 1
+
+
+def test_it_serves_at_the_priority_of_its_parent_whichever_thread_asked_for_it(
+    bundle: Path,
+) -> None:
+    """A thread of low priority that loaded it has ended, and is neither felt nor missed."""
+    model = asyncio.run(gently(lambda: load(bundle, VARIANT, SIGNATURE, 1)))
+    assert isinstance(model, HostedVariant)
+    with model:
+        first = model.pid
+        assert first is not None
+        assert os.getpriority(os.PRIO_PROCESS, first) == os.getpriority(os.PRIO_PROCESS, 0)
+        assert len(model.predict(rows())) == 1
+        assert model.pid == first
 
 
 def _can_give_up() -> bool:

@@ -252,16 +252,19 @@ def alive(pid: int) -> bool:
 def test_a_hung_worker_ends_even_where_its_supervisor_is_gone(
     tmp_path: Path, moody: ServedBundle
 ) -> None:
-    """Nobody looks after it any more: the kernel's timer ends it."""
+    """Nobody looks after it any more: the kernel's timer ends it, and the model's process too."""
     config = ServeConfig(port=0, hang_seconds=0.2, grace_seconds=1)
     with start_server({"churn": moody}, config, tmp_path / "state") as server:
         (worker,) = server.admin.status().workers
+        (model,) = descendants(worker.pid)
         hung = Asking(server, {**ROW, "age": HANGS})
+        until(lambda: busy(server))
         server.process.kill()
         server.process.wait()
         started = time.monotonic()
         until(lambda: not alive(worker.pid), 40)
         assert time.monotonic() - started < 30
+        until(lambda: not alive(model))
         hung.join()
 
 

@@ -1,8 +1,9 @@
 """The process that holds a model: loads what was audited and answers its parent.
 
 Started by :mod:`afterfit.models.host`. It gives up the network before anything else is imported
-(``--network`` keeps it, for a model that serves), reads requests from its standard input and
-answers on what was its standard output; whatever the model prints goes to standard error.
+(``--network`` keeps it, for a model that serves), reads requests from its standard input, answers
+on what was its standard output, and ends with its parent; whatever the model prints goes to
+standard error.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import signal
 import sys
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["Child", "main"]
 
 _NEW_USER, _NEW_NET = 0x10000000, 0x40000000
+_SET_DEATH_SIGNAL = 1
 
 
 def give_up_network() -> bool:
@@ -45,6 +48,18 @@ def give_up_network() -> bool:
         with contextlib.suppress(OSError), open(f"/proc/self/{name}", "w") as stream:  # noqa: PTH123  # pathlib is not imported yet, and a second thread would make unshare fail
             stream.write(text)
     return True
+
+
+def end_with(parent: int) -> None:
+    """Have the kernel end this process with its parent (Linux): a model that hangs reads no more.
+
+    The kernel means the thread that started this process; the parent has one for that.
+    """
+    if sys.platform.startswith("linux"):
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(None).prctl(_SET_DEATH_SIGNAL, int(signal.SIGKILL), 0, 0, 0)
+        if os.getppid() != parent:  # it has ended before it could be asked for
+            os._exit(1)
 
 
 class Child:
@@ -215,6 +230,10 @@ def serve(requests: BinaryIO, replies: BinaryIO, *, isolated: bool) -> None:
 def main() -> None:
     """Answer on the first standard output; everything printed goes to standard error."""
     isolated = "--network" not in sys.argv[1:] and give_up_network()
+    # After giving up the network: the kernel forgets the signal where a process gets other rights.
+    for argument in sys.argv[1:]:
+        if argument.startswith("--parent="):
+            end_with(int(argument.removeprefix("--parent=")))
     replies = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     sys.dont_write_bytecode = True

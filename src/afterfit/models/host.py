@@ -15,6 +15,7 @@ from typing import IO, Any
 import afterfit
 from afterfit.errors import AfterfitError, InternalError, ModelError, error_from
 from afterfit.models import wire
+from afterfit.runtime.starter import starter
 
 __all__ = ["Host", "end_all"]
 
@@ -68,7 +69,8 @@ class Host:
 
     The child has no network and few environment variables. With ``serving`` it has those of this
     process, and what it writes to its standard error appears on this one's. ``threads`` are those
-    of the numeric libraries, where the environment does not say otherwise.
+    of the numeric libraries, where the environment does not say otherwise. It has the priority of
+    this process, whoever asks for it, and on Linux it ends with this process even where it hangs.
     """
 
     def __init__(self, load: dict[str, Any], *, serving: bool = False, threads: int = 1) -> None:
@@ -112,7 +114,7 @@ class Host:
         if self._process is not None and self._process.poll() is None:
             return
         self._end()
-        self._spawn()
+        starter.call(self._spawn)
         try:
             self.loaded = self._exchange(self._load)
         except AfterfitError:
@@ -121,7 +123,7 @@ class Host:
 
     def _spawn(self) -> None:
         root = str(Path(afterfit.__file__).resolve().parent.parent)
-        told = ["--network"] if self._serving else []
+        told = [f"--parent={os.getpid()}", *(["--network"] if self._serving else [])]
         self._stderr.clear()
         # A session of its own: ctrl-C in the terminal reaches the parent only, which then ends
         # the child.

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TypeVar
 
+from afterfit.runtime.starter import starter
+
 __all__ = ["gently"]
 
 T = TypeVar("T")
@@ -19,8 +21,9 @@ async def gently(work: Callable[[], T]) -> T:
     """Return what ``work`` returns, done in a thread of its own at low priority.
 
     Linux has a priority for each thread, and an unprivileged one cannot raise it again: the thread
-    ends with the work.
+    ends with the work. Processes that the work starts by the starter have the caller's priority.
     """
+    starter.ready()
     loop = asyncio.get_running_loop()
     done: asyncio.Future[T] = loop.create_future()
 

@@ -15,6 +15,7 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Container
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -47,6 +48,7 @@ from afterfit.runtime.settings import (
 )
 from afterfit.runtime.shadow import Copy, decode_copy, frame_of, scores_of
 from afterfit.runtime.slots import SlotKey
+from afterfit.runtime.starter import starter
 from afterfit.runtime.tally import PairTally
 from afterfit.runtime.watchdog import Lifeline
 from afterfit.runtime.worker import make_journal, run_loop
@@ -93,10 +95,10 @@ class ShadowProcess:
         self.now = Loaded({}, {})
         self.prepared: dict[int, Loaded] = {}
         self.stopped = asyncio.Event()
-        # It is there before the others become idle, and so keeps its priority: a model that is
+        # They are there before the others become idle, and so keep their priority: a model that is
         # loaded while the machine is busy would never be there otherwise.
         self.loader = ThreadPoolExecutor(1, thread_name_prefix="afterfit-load")
-        self._keeps = self.loader.submit(threading.get_native_id).result()
+        self._keep = {self.loader.submit(threading.get_native_id).result(), starter.ready()}
         self._throttled = throttled_periods()
         self._looked = time.monotonic()
 
@@ -172,7 +174,7 @@ class ShadowProcess:
                 predictor.close()
         del old
         trim()
-        run_when_idle(self._keeps)
+        run_when_idle(self._keep)
         asyncio.get_running_loop().add_reader(self.copies.fileno(), self._one)
 
     def _one(self) -> None:
@@ -270,11 +272,11 @@ def _loaded(folder: Path, digest: str) -> Predictor:
     return predictor
 
 
-def run_when_idle(keeps: int) -> None:
-    """Take only the time of the processors that nobody else wants, one thread excepted."""
+def run_when_idle(keep: Container[int]) -> None:
+    """Take only the time of the processors that nobody else wants; some threads ``keep`` theirs."""
     with suppress(OSError, AttributeError):  # not Linux, or not allowed there
         for task in os.listdir("/proc/self/task"):  # noqa: PTH208 - names are all there is to see
-            if int(task) != keeps:
+            if int(task) not in keep:
                 os.sched_setscheduler(int(task), os.SCHED_IDLE, os.sched_param(0))
 
 
