@@ -67,6 +67,7 @@ class LoadWindow(msgspec.Struct, frozen=True, kw_only=True):
     good_rps: float
     errors: int
     p50_ms: float | None = None
+    p95_ms: float | None = None
     p99_ms: float | None = None
     seen: dict[str, float] = {}
 
