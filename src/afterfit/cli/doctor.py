@@ -15,13 +15,20 @@ from afterfit.cli.common import Common
 from afterfit.cli.output import Answer, table
 from afterfit.store.environment import current_environment, version_of
 
-_FRAMEWORKS = {
+_LIBRARIES = {
     "scikit-learn": ("sklearn", "pip install afterfit"),
     "skl2onnx": ("skl2onnx", "pip install afterfit"),
     "onnxruntime": ("onnxruntime", "pip install afterfit"),
+    "catboost": ("catboost", "pip install 'afterfit[catboost]'"),
     "lightgbm": ("lightgbm", "pip install 'afterfit[lightgbm]'"),
     "xgboost": ("xgboost", "pip install 'afterfit[xgboost]'"),
     "onnxmltools": ("onnxmltools", "pip install 'afterfit[lightgbm]'"),
+    "torch": ("torch", "pip install 'afterfit[torch]'"),
+    "onnxscript": ("onnxscript", "pip install 'afterfit[torch]'"),
+    "torch-pruning": ("torch_pruning", "pip install 'afterfit[torch]'"),
+    "fsspec": ("fsspec", "pip install 'afterfit[objectstore]'"),
+    "psycopg": ("psycopg", "pip install 'afterfit[postgres]'"),
+    "opentelemetry-sdk": ("opentelemetry.sdk", "pip install 'afterfit[otel]'"),
 }
 _MEBIBYTE = 1 << 20
 _LOW_DISK_MIB = 500
@@ -31,7 +38,7 @@ def doctor(*, common: Common = Common()) -> Answer:  # noqa: B008 - frozen
     """Check the installation, the workspace and the machine."""
     checks = [
         _python(),
-        *_frameworks(),
+        *_libraries(),
         _disk(common.workspace),
         _writable(common.workspace),
         _git(),
@@ -54,14 +61,21 @@ def _python() -> tuple[str, str, str]:
     return "python", "ok", f"{environment.python} on {environment.system}"
 
 
-def _frameworks() -> list[tuple[str, str, str]]:
+def _libraries() -> list[tuple[str, str, str]]:
     rows = []
-    for name, (module, fix) in _FRAMEWORKS.items():
-        if importlib.util.find_spec(module) is None:
+    for name, (module, fix) in _LIBRARIES.items():
+        if not _importable(module):
             rows.append((name, "absent", f"not installed; to use it: {fix}"))
         else:
             rows.append((name, "ok", version_of(name) or version_of(f"{name}-cpu") or "installed"))
     return rows
+
+
+def _importable(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:  # of the package that it is in
+        return False
 
 
 def _disk(folder: Path) -> tuple[str, str, str]:
