@@ -21,6 +21,7 @@ PACKAGES = (
     "onnx",
     "onnxmltools",
     "onnxruntime",
+    "onnxscript",
     "pandas",
     "protobuf",
     "pyarrow",
@@ -29,6 +30,7 @@ PACKAGES = (
     "skl2onnx",
     "skops",
     "torch",
+    "torch-pruning",
     "xgboost",
     "xgboost-cpu",
 )
