@@ -19,7 +19,6 @@ from afterfit.report.page import Block, Chart, Details, Line, Lines, Table
 from afterfit.report.parts import metrics_table, table
 
 MOST_ROWS_SHOWN = 20
-MOST_CLASSES_SHOWN = 4
 _METHODS = {
     "chosen": "chosen on other rows",
     "temperature": "temperature",
@@ -27,7 +26,6 @@ _METHODS = {
     "isotonic": "rising steps (isotonic)",
     "": "none",
 }
-_LOSSES = {"log_loss": "log loss", "brier": "Brier score"}
 
 
 def calibration_blocks(record: AssessRecord) -> tuple[Block, ...]:

@@ -59,7 +59,6 @@ _LEADING_ZERO = re.compile(rb"[,;\t|\"\r\n ][+-]?0[0-9]")
 _LONGEST_MATCH = 4
 _QUOTE = re.compile(rb'"')
 _ROW = re.compile(r"Row #(\d+)")
-_EXPECTED = re.compile(r"Expected (\d+) columns, got (\d+)")
 
 
 class Layout(NamedTuple):
