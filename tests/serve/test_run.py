@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -24,9 +25,14 @@ def bundle(tmp_path: Path) -> ServedBundle:
 def test_a_server_starts_in_a_deep_folder_and_stops_with_code_0(
     bundle: ServedBundle, tmp_path: Path
 ) -> None:
-    """Where the path is too long for a unix socket, the admin socket stands elsewhere."""
+    """Where the path is too long for a unix socket, the admin socket stands elsewhere.
+
+    How long it took, and which part of that was loading, is known to whoever started it.
+    """
     deep = tmp_path / ("x" * 60) / ("y" * 60)
+    began = time.monotonic()
     handle = start_server({"churn": bundle}, ServeConfig(port=0), deep)
+    assert 0 < handle.load_s < handle.start_s <= time.monotonic() - began
     with handle.client() as client:
         assert client.get("/v2/health/ready").json() == {"ready": True}
     assert handle.admin.get().models["churn"].version == 1

@@ -63,6 +63,7 @@ async def _serve(settings: ServerSettings, ready_fd: int | None) -> None:
             "admin": admin,
             "pid": os.getpid(),
             "generation": supervisor.endpoint.generation,
+            "load_s": max((each.load_s for each in supervisor.workers.values()), default=0.0),
         }
         log_line(line)
         running = Running(

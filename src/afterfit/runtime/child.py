@@ -44,7 +44,7 @@ class WorkerProcess:
     """One process and the channel to it; ``ready`` while it serves, ``joined`` once it ever did.
 
     ``module`` is what it runs, ``asked`` does what it asks for. ``sizes`` are the bytes that each
-    digest took in its memory.
+    digest took in its memory, ``load_s`` the seconds of the last loading.
     """
 
     def __init__(
@@ -53,6 +53,7 @@ class WorkerProcess:
         self.slot = slot
         self.module = module
         self.sizes: dict[str, int] = {}
+        self.load_s = 0.0
         self._asked = asked
         self._asks: set[asyncio.Task[None]] = set()
         self.ready = False
@@ -108,6 +109,7 @@ class WorkerProcess:
             self._forget(number)
             raise
         self.sizes |= reply.sizes
+        self.load_s = reply.load_s
         return number
 
     async def commit(self, number: int, seconds: float = 10.0) -> None:

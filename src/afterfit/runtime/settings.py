@@ -119,12 +119,14 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, tag="answer"):
 class Reply(msgspec.Struct, frozen=True, kw_only=True, tag="reply"):
     """Worker to supervisor; ``error`` is the error's dictionary, empty where all is well.
 
-    ``sizes`` are the bytes of memory that each newly loaded digest took.
+    ``sizes`` are the bytes of memory that each newly loaded digest took, ``load_s`` the seconds
+    that loading and warming took.
     """
 
     request: int
     error: dict[str, str] = {}
     sizes: dict[str, int] = {}
+    load_s: float = 0.0
 
 
 class Ask(msgspec.Struct, frozen=True, kw_only=True, tag="ask"):

@@ -160,6 +160,7 @@ class Worker:
                 self.desk.answered(message)
 
     async def _prepare(self, message: Prepare, writer: asyncio.StreamWriter) -> None:
+        begun = time.monotonic()
         try:
             # In a thread, so that the models of now go on answering meanwhile.
             prepared = await gently(lambda: self.loader.load(message))
@@ -174,7 +175,8 @@ class Worker:
                 self._forget(prepared)  # nobody waited for it
                 return
             self.prepared[message.request] = prepared
-            _send(writer, Reply(request=message.request, sizes=prepared.sizes))
+            spent = time.monotonic() - begun
+            _send(writer, Reply(request=message.request, sizes=prepared.sizes, load_s=spent))
 
     def _commit(self, prepared: Prepared) -> None:
         first = not self.app.ready

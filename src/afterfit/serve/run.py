@@ -8,9 +8,10 @@ import select
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, NamedTuple, Self
+from typing import IO, Any, NamedTuple, Self
 
 import msgspec
 
@@ -44,7 +45,10 @@ class ServedBundle(NamedTuple):
 
 
 class ServerHandle:
-    """A server that runs beside this process: ``url``, ``admin``, ``pid``; ``stop`` ends it."""
+    """A server that runs beside this process: ``url``, ``admin``, ``pid``; ``stop`` ends it.
+
+    ``start_s`` is how long it took to get ready, ``load_s`` the part of loading its models.
+    """
 
     def __init__(
         self,
@@ -53,11 +57,13 @@ class ServerHandle:
         admin: AdminClient,
         bundles: Path,
         scratch: tempfile.TemporaryDirectory[str],
+        times: tuple[float, float] = (0.0, 0.0),
     ) -> None:
         self.process = process
         self.url = url
         self.admin = admin
         self.bundles = bundles
+        self.start_s, self.load_s = times
         self._scratch = scratch
 
     @property
@@ -125,13 +131,15 @@ def start_server(
         link_bundle(linked, bundle.digest, bundle.folder, bundle.proven)
     scratch = tempfile.TemporaryDirectory(prefix="afterfit-")
     settings = _settings(bundles, config, state, Path(scratch.name))
+    begun = time.monotonic()
     try:
         process, ready = _spawn(settings, Path(scratch.name), config.start_seconds, log)
     except BaseException:
         scratch.cleanup()
         raise
     admin = AdminClient(ready["admin"], settings.admin_token)
-    return ServerHandle(process, ready["url"], admin, linked, scratch)
+    times = (time.monotonic() - begun, float(ready["load_s"]))
+    return ServerHandle(process, ready["url"], admin, linked, scratch, times)
 
 
 def link_bundle(bundles: Path, digest: str, folder: Path, proven: Proven | None = None) -> Path:
@@ -210,7 +218,7 @@ def _of_one_worker(config: ServeConfig) -> BatchSettings:
 
 def _spawn(
     settings: ServerSettings, scratch: Path, seconds: float, log: IO[bytes] | None
-) -> tuple[subprocess.Popen[bytes], dict[str, str]]:
+) -> tuple[subprocess.Popen[bytes], dict[str, Any]]:
     # The scratch folder is of mode 0700 and the file of 0600: it may hold the admin token.
     path = scratch / "settings.json"
     path.touch(mode=0o600)
@@ -232,7 +240,7 @@ def _spawn(
     except BaseException:
         _end(process)
         raise
-    ready: dict[str, str] = msgspec.json.decode(line) if line else {}
+    ready: dict[str, Any] = msgspec.json.decode(line) if line else {}
     if ready.get("event") == "ready":
         return process, ready
     why = f"waited {seconds:g} s" if process.poll() is None else "it ended"
