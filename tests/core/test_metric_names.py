@@ -9,7 +9,8 @@ import pytest
 
 from afterfit.core.formulae import FORMULAE
 from afterfit.core.gate import parse_gate
-from afterfit.core.metric_names import METRICS, is_alarm, require_known
+from afterfit.core.metric import Metric
+from afterfit.core.metric_names import METRICS, is_alarm, judged, require_known
 from afterfit.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -77,3 +78,20 @@ def test_only_gates_on_live_rows_alone_are_alarms() -> None:
     assert all(is_alarm(parse_gate(text)) for text in alarms)
     others = ("f1 >= 0.8", "assess.f1 >= 0.8", "latency_p99_us <= 900", "failed_cases <= 0")
     assert not any(is_alarm(parse_gate(text)) for text in others)
+
+
+@pytest.mark.parametrize(
+    ("text", "outcome", "why"),
+    [
+        ("f1 >= 0.8", "pass", ""),
+        ("roc_auc >= 0.8", "missing", "assess gave no roc_auc"),
+        ("assess.mae <= 1", "missing", "assess gave no mae"),
+        ("latency_p99_ms <= 20", "missing", "there is no record of loadtest"),
+        ("robustness.failed_cases == 0", "missing", "there is no record of robustness"),
+        ("f1.low >= 0.8", "missing", "assess.f1 has no low"),
+    ],
+)
+def test_a_missing_number_names_the_step_that_gives_it(text: str, outcome: str, why: str) -> None:
+    """Whoever is refused sees which step to run, and no list of other metrics."""
+    found = judged(parse_gate(text), {"assess": [Metric(name="f1", value=0.9)]})
+    assert (found.outcome, found.why) == (outcome, why)

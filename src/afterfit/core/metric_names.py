@@ -6,11 +6,15 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Mapping, Sequence
 
-from afterfit.core.gate import Gate
+import msgspec
+
+from afterfit.core.gate import Gate, GateResult, evaluate
+from afterfit.core.metric import Metric
 from afterfit.errors import ConfigError
 
-__all__ = ["CLASSIFICATION", "METRICS", "REGRESSION", "is_alarm", "require_known"]
+__all__ = ["CLASSIFICATION", "METRICS", "REGRESSION", "is_alarm", "judged", "require_known"]
 
 CLASSIFICATION = (
     "roc_auc",
@@ -107,6 +111,17 @@ def require_known(gate: Gate, *, where: str = "") -> None:
         why = f"it is a metric of {' and '.join(elsewhere)}"
     fix = 'name a metric of docs/reference/metrics.md, for example: "loadtest.latency_p99_ms <= 20"'
     raise ConfigError(message, where=where, why=why, fix=fix)
+
+
+def judged(gate: Gate, evidence: Mapping[str, Sequence[Metric]]) -> GateResult:
+    """Return what a gate says of metrics by step; a known metric that none has names its steps."""
+    result = evaluate(gate, evidence)
+    steps = [gate.step] if gate.step else [step for step in _givers(gate.metric) if step != MONITOR]
+    if result.outcome != "missing" or result.metric is not None or not steps:
+        return result
+    ran = " and ".join(step for step in steps if step in evidence)
+    why = f"{ran} gave no {gate.metric}" if ran else f"there is no record of {' or '.join(steps)}"
+    return msgspec.structs.replace(result, why=why)
 
 
 def is_alarm(gate: Gate) -> bool:

@@ -15,8 +15,8 @@ import msgspec
 from afterfit.config import Config, Loaded, changed, load_config
 from afterfit.core.bundle import Bundle
 from afterfit.core.digest import sha256_file
-from afterfit.core.gate import GateResult, evaluate
-from afterfit.core.metric_names import is_alarm
+from afterfit.core.gate import GateResult
+from afterfit.core.metric_names import is_alarm, judged
 from afterfit.core.progress import SILENT, Progress
 from afterfit.errors import AfterfitError, ForbiddenError, NotFoundError
 from afterfit.models.audit import Audit, audit, require_meant
@@ -207,7 +207,7 @@ class Workspace:
         old = expired(records)
         metrics = {step: r.body.metrics for step, r in records.items() if step not in old}
         gates = (gate for gate in self.config.parsed_gates() if not is_alarm(gate))
-        return explained(tuple(evaluate(gate, metrics) for gate in gates), old)
+        return explained(tuple(judged(gate, metrics) for gate in gates), old)
 
     def promote(
         self,
