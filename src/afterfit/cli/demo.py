@@ -15,6 +15,8 @@ from afterfit.store.files import os_errors
 if TYPE_CHECKING:
     import numpy as np
 
+    from afterfit.workspace import Release
+
 HELD_OUT = 0.25
 MODEL = "fraud.skops"
 GATES = """\
@@ -76,7 +78,7 @@ def demo(
             folder / MODEL, folder / "test.csv", "fraud", train=folder / "train.csv"
         )
         seconds = time.monotonic() - started
-    text = f"{head(release)}\n\n{_next(folder, release.record.name, seconds)}"
+    text = f"{head(release)}\n\n{_next(folder, release, seconds)}"
     result = {**as_result(release), "folder": str(folder), "seconds": round(seconds, 1)}
     return Answer(result, text, release.exit_code)
 
@@ -112,15 +114,16 @@ def _train(folder: Path, rows: dict[str, np.ndarray], seed: int) -> None:
         (folder / MODEL).write_bytes(content)
 
 
-def _next(folder: Path, name: str, seconds: float) -> str:
-    program = program_path()
+def _next(folder: Path, release: Release, seconds: float) -> str:
+    program, name = program_path(), release.record.name
+    ref = f"{name}@{'champion' if release.verdict == 'promoted' else release.record.version}"
     return "\n".join(
         [
             f"Done in {seconds:.0f} s. To go on:",
             f"  cd {folder}",
-            f"  {program} serve {name}@champion          # http://127.0.0.1:8080",
-            f"  {program} predict {name}@champion new_payments.csv -o scored.csv",
-            f"  {program} monitor report {name} --log scored.csv",
+            f"  {program} serve {ref}          # http://127.0.0.1:8080",
+            f"  {program} predict {ref} new_payments.csv -o scored.csv",
+            f"  {program} monitor report {ref} --log scored.csv",
             f"  {program} version log {name}",
         ]
     )
