@@ -72,6 +72,51 @@ class LoadWindow(msgspec.Struct, frozen=True, kw_only=True):
     seen: dict[str, float] = {}
 
 
+class GridPoint(msgspec.Struct, frozen=True, kw_only=True):
+    """What one combination of settings carried within the objective (requests/s).
+
+    ``cores`` are workers times threads. ``p50_ms`` and ``p99_ms`` are at ``common_rps``, a rate
+    that every combination was asked for; ``memory_bytes`` is that of all processes. ``why`` says
+    what kept it from being measured.
+    """
+
+    settings: ServingSettings
+    cores: int
+    sustained_rps: float | None = None
+    common_rps: float | None = None
+    p50_ms: float | None = None
+    p99_ms: float | None = None
+    memory_bytes: float | None = None
+    n: int = 0
+    why: str = ""
+
+
+class ScalePoint(msgspec.Struct, frozen=True, kw_only=True):
+    """Requests/s at a number of workers by the fitted law, with bounds."""
+
+    workers: int
+    value: float
+    low: float
+    high: float
+    measured: bool
+
+
+class Scaling(msgspec.Struct, frozen=True, kw_only=True):
+    """How throughput grows with workers: the universal scalability law, fitted to the grid.
+
+    ``contention`` and ``coherency`` are shares with their bounds, ``peak`` the number of workers
+    beyond which more do less (None: not seen). ``points`` end at twice the most that was measured.
+    """
+
+    one_rps: tuple[float, float, float]
+    contention: tuple[float, float, float]
+    coherency: tuple[float, float, float]
+    peak: tuple[float | None, float | None, float | None]
+    level: float
+    n: int
+    points: tuple[ScalePoint, ...]
+
+
 class LoadtestRecord(Record, frozen=True, kw_only=True, tag="loadtest"):
     """``quantiles`` are (quantile in 0..1, latency in ms) pairs for the percentile plot.
 
@@ -80,7 +125,8 @@ class LoadtestRecord(Record, frozen=True, kw_only=True, tag="loadtest"):
     200. ``slo`` is the objective as text where there is one; ``sustained_rps`` the greatest rate
     that was verified to hold it, ``certificate`` what is certain of that. ``histogram`` is the
     latency from when a request was due in HdrHistogram's compressed form (base64, µs).
-    ``chosen`` are the settings that a grid found best, which `serve` then uses.
+    ``chosen`` are the settings that a grid found best, which `serve` then uses; ``grid`` is what
+    it tried, best first, and ``scaling`` the law through it.
     """
 
     schedule: str
@@ -98,3 +144,5 @@ class LoadtestRecord(Record, frozen=True, kw_only=True, tag="loadtest"):
     certificate: Certificate | None = None
     histogram: str = ""
     chosen: ServingSettings | None = None
+    grid: tuple[GridPoint, ...] = ()
+    scaling: Scaling | None = None
