@@ -1,10 +1,11 @@
-"""Pages as plain text for a terminal: no colour, no control characters, at most 100 columns."""
+"""Pages as plain text for a terminal: no colour, no control characters, at most 96 columns."""
 
 from __future__ import annotations
 
 import re
+import shutil
 import textwrap
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from afterfit.core.finding import Finding
@@ -24,17 +25,19 @@ from afterfit.report.page import (
     Verdict,
 )
 from afterfit.report.printable import printable
+from afterfit.report.text_table import table_lines
 
 WIDTH = 96
 LEAST_WIDTH = 40
-LEAST_COLUMN = 9
 MOST_POINTS = 14
-_GAP = 2
 
 
-def render(page: Page, *, width: int = WIDTH) -> str:
-    """Return the page as text of at most ``width`` columns (40 or more), ending in a newline."""
-    width = max(LEAST_WIDTH, width)
+def render(page: Page, *, width: int | None = None) -> str:
+    """Return the page as text of at most ``width`` columns (40 or more), ending in a newline.
+
+    Without a width it is that of the terminal, at most 96; a command and a digest are never broken.
+    """
+    width = max(LEAST_WIDTH, _terminal() if width is None else width)
     lines = [printable(page.title), *_wrapped(page.subtitle, width)]
     if page.verdict is not None:
         lines += ["", *_verdict(page.verdict, width)]
@@ -47,6 +50,10 @@ def render(page: Page, *, width: int = WIDTH) -> str:
     lines += ["", *_wrapped(page.footer, width)]
     text = "\n".join(line.rstrip() for line in lines)
     return re.sub(r"\n{3,}", "\n\n", text).rstrip() + "\n"
+
+
+def _terminal() -> int:
+    return min(WIDTH, shutil.get_terminal_size((WIDTH, 24)).columns)
 
 
 def _wrapped(text: str, width: int, indent: str = "") -> list[str]:
@@ -64,7 +71,7 @@ def _verdict(verdict: Verdict, width: int) -> list[str]:
     if verdict.tallies:
         lines += _wrapped(", ".join(tally.text for tally in verdict.tallies), width)
     if verdict.gates is not None:
-        lines += ["", *_table(verdict.gates, width)]
+        lines += ["", *table_lines(verdict.gates, width)]
     return lines
 
 
@@ -114,7 +121,7 @@ def _block(block: Block, width: int) -> list[str]:
 
 
 def _spaced_table(block: Table, width: int) -> list[str]:
-    return [*_table(block, width), ""]
+    return [*table_lines(block, width), ""]
 
 
 def _commands(block: Commands, width: int) -> list[str]:
@@ -134,7 +141,7 @@ def _chart(block: Chart, width: int) -> list[str]:
     lines = _wrapped(f"{block.title}: {block.description}", width)
     if len(block.table.rows) > MOST_POINTS:
         return [*lines, f"  {len(block.table.rows)} points are in the page.", ""]
-    return [*lines, *_table(block.table, width), ""]
+    return [*lines, *table_lines(block.table, width), ""]
 
 
 def _details(block: Details, width: int) -> list[str]:
@@ -182,57 +189,12 @@ def _key_values(block: KeyValue, width: int) -> list[str]:
     names = min(24, max(len(name) for name, _ in block.items))
     lines = []
     for name, item in block.items:
-        text = f"{printable(name):<{names}}  {printable(item.text)}"
+        value = printable(item.text)
+        if max(map(len, value.split()), default=0) > width - names - 2:
+            lines += [*_wrapped(name, width), *_wrapped(value, width, "  ")]
+            continue
+        text = f"{printable(name):<{names}}  {value}"
         lines += textwrap.wrap(
             text, width, subsequent_indent=" " * (names + 2), break_on_hyphens=False
         )
     return [*lines, ""]
-
-
-def _table(table: Table, width: int) -> list[str]:
-    """Return aligned columns, or one block a row where the columns would get too narrow.
-
-    The widest columns give way first, and a long cell goes on in the next line.
-    """
-    cells = [[printable(text) for text in table.columns]]
-    cells += [[printable(item.text) for item in row] for row in table.rows]
-    lines = _wrapped(table.caption, width)
-    widths = _widths(cells, width)
-    if any(size < min(LEAST_COLUMN, full) for size, full in zip(widths, _full(cells), strict=True)):
-        return [*lines, *_stacked(cells, width), *_wrapped(table.note, width)]
-    for place, row in enumerate(cells):
-        lines += _row(row, widths, table.numeric)
-        if place == 0:
-            lines.append((" " * _GAP).join("-" * size for size in widths))
-    return lines + _wrapped(table.note, width)
-
-
-def _stacked(cells: Sequence[Sequence[str]], width: int) -> list[str]:
-    names, lines = cells[0], []
-    for row in cells[1:]:
-        for place, (name, text) in enumerate(zip(names, row, strict=True)):
-            indent = "  " if place else ""
-            lines += _wrapped(f"{name}: {text}", width, indent) if text else []
-    return lines
-
-
-def _full(cells: Sequence[Sequence[str]]) -> list[int]:
-    return [max(1, *(len(row[place]) for row in cells)) for place in range(len(cells[0]))]
-
-
-def _widths(cells: Sequence[Sequence[str]], width: int) -> list[int]:
-    widths = _full(cells)
-    room = width - _GAP * (len(widths) - 1)
-    while sum(widths) > room and max(widths) > 1:
-        widths[widths.index(max(widths))] -= 1
-    return widths
-
-
-def _row(row: Sequence[str], widths: Sequence[int], numeric: Sequence[int]) -> Iterator[str]:
-    parts = [textwrap.wrap(text, size) or [""] for text, size in zip(row, widths, strict=True)]
-    for line in range(max(map(len, parts))):
-        pieces = []
-        for place, (part, size) in enumerate(zip(parts, widths, strict=True)):
-            text = part[line] if line < len(part) else ""
-            pieces.append(text.rjust(size) if place in numeric else text.ljust(size))
-        yield (" " * _GAP).join(pieces).rstrip()
