@@ -22,6 +22,7 @@ from afterfit.records.ship import ShipRecord, Verdict
 from afterfit.report import number
 from afterfit.report.attacked import attacked
 from afterfit.report.front import another_ships
+from afterfit.report.load import load
 from afterfit.report.page import (
     Block,
     Cell,
@@ -46,7 +47,7 @@ from afterfit.report.shipping import (
     model,
     signature_blocks,
 )
-from afterfit.report.speed import load, speed, speed_up
+from afterfit.report.speed import speed, speed_up
 from afterfit.report.strange import robustness
 from afterfit.report.watching import watching
 

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
+from afterfit.core.metric import in_percent
 from afterfit.report import number
 from afterfit.report.page import (
     Bars,
@@ -157,7 +158,8 @@ def _heat(drawing: Heat) -> Any:
         total = sum(counts) or 1
         for decided, value in zip(labels, counts, strict=True):
             share = value / total
-            say = f"true {label}, decided {decided}: {number.plural(value, 'row')} ({share:.1%})"
+            rows_told = f"{number.plural(value, 'row')} ({in_percent(share, 1)})"
+            say = f"true {label}, decided {decided}: {rows_told}"
             text = number.count(value) if len(labels) <= 12 else ""
             rows.append({"t": label, "d": decided, "share": share, "text": text, "say": say})
     base = alt.Chart(_data(rows)).encode(
@@ -205,13 +207,14 @@ def _lines(drawing: Lines) -> Any:
     ]
     colours, dashes = _line_looks(drawing)
     scale = alt.Scale(domain=[0, 1]) if drawing.unit_square else alt.Scale(zero=False)
+    upright = alt.Scale(type="log") if drawing.log_y else scale
     base = alt.Chart(_data(rows)).mark_line(strokeWidth=2, clip=True)
     dash = alt.StrokeDash(
         "series:N", title=None, sort=names, scale=alt.Scale(domain=names, range=dashes)
     )
     chart = base.encode(
         x=alt.X("x:Q", title=drawing.x_title, scale=scale, axis=alt.Axis(tickCount=5)),
-        y=alt.Y("y:Q", title=drawing.y_title, scale=scale, axis=alt.Axis(tickCount=5)),
+        y=alt.Y("y:Q", title=drawing.y_title, scale=upright, axis=alt.Axis(tickCount=5)),
         order="order:Q",
         color=_colour(names, colours, legend=len(names) > 1),
         **({"strokeDash": dash} if len(names) > 1 else {}),
@@ -281,7 +284,12 @@ def _categories(drawing: Histogram) -> Any:
 
     labels = _distinct(drawing.labels)
     rows = [
-        {"series": series, "label": label, "share": share, "say": f"{label}: {share:.1%} {series}"}
+        {
+            "series": series,
+            "label": label,
+            "share": share,
+            "say": f"{label}: {in_percent(share, 1)} {series}",
+        }
         for series, shares in zip(_SAMPLES, (drawing.reference, drawing.live), strict=True)
         for label, share in zip(labels, shares, strict=True)
     ]

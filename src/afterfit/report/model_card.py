@@ -21,12 +21,13 @@ from afterfit.records.loadtest import LoadtestRecord
 from afterfit.records.optimize import OptimizeRecord
 from afterfit.records.robustness import RobustnessRecord
 from afterfit.report import markdown
+from afterfit.report.load import load
 from afterfit.report.page import Block, Cell, Chart, Details, Page, Section
 from afterfit.report.parts import STEP_TITLES, code, key_values, note, when
 from afterfit.report.problems import problems
 from afterfit.report.quality import HELD_OUT, quality
 from afterfit.report.shipping import evidence, model, signature_blocks
-from afterfit.report.speed import load, speed
+from afterfit.report.speed import speed
 from afterfit.report.strange import robustness
 
 __all__ = ["card_markdown", "card_page"]

@@ -122,12 +122,13 @@ class Line:
 
 @dataclass(frozen=True)
 class Lines:
-    """Lines on common axes; ``unit_square`` fixes both axes to 0..1."""
+    """Lines on common axes; ``unit_square`` fixes both axes to 0..1, ``log_y`` is for decades."""
 
     lines: tuple[Line, ...]
     x_title: str
     y_title: str
     unit_square: bool = False
+    log_y: bool = False
     kind: str = field(default="lines", init=False)
 
 

@@ -1,14 +1,13 @@
-"""The sections of ``optimize`` and ``loadtest``: the variants, and the served model under load."""
+"""The section of ``optimize``: the variants of the model."""
 
 from __future__ import annotations
 
 from afterfit.core.metric import Metric
-from afterfit.records.loadtest import LoadtestRecord
 from afterfit.records.optimize import OptimizeRecord, Parity, VariantReport, VariantStatus
 from afterfit.report import number
 from afterfit.report.front import front
-from afterfit.report.page import Bars, Block, Cell, Chart, Details, Quantiles, Table, Tone
-from afterfit.report.parts import cell, key_values, metrics_table, table
+from afterfit.report.page import Bars, Block, Cell, Chart, Details, Table, Tone
+from afterfit.report.parts import table
 
 ONE_ROW = "batch:1"
 
@@ -177,61 +176,4 @@ def _latency_chart(record: OptimizeRecord) -> Chart | None:
         drawing=Bars(names, values, "µs, median of one row", record.chosen),
         table=table(("Variant", "Median", "n"), rows, numeric=(1, 2)),
         repeats=True,
-    )
-
-
-def load(record: LoadtestRecord) -> tuple[Block, ...]:
-    """Return what the served model did under requests."""
-    share = record.errors / record.requests if record.requests else 0.0
-    errors = f"{number.count(record.errors)} of {number.count(record.requests)} ({share:.2%})"
-    blocks: list[Block] = [
-        key_values(
-            ("Schedule", _schedule(record.schedule)),
-            ("Requests", record.requests),
-            ("Not answered with 200", Cell(errors, "bad" if record.errors else "good")),
-            ("Duration", number.seconds(record.duration_s)),
-            ("Rate", f"{number.plain(record.rate)} requests/s"),
-            ("Server settings", _settings(record.settings)),
-        )
-    ]
-    if record.metrics:
-        blocks.append(
-            metrics_table(
-                record.metrics, caption="Measured", scope=any(m.scope for m in record.metrics)
-            )
-        )
-    if record.quantiles:
-        blocks.append(_quantile_chart(record))
-    return tuple(blocks)
-
-
-def _schedule(schedule: str) -> str:
-    kind, _, amount = schedule.partition(":")
-    if kind == "closed" and amount.isdigit():
-        return f"closed loop, {number.plural(int(amount), 'user')} without think time"
-    if kind == "open":
-        return f"open loop, {amount} requests/s" if amount else "open loop"
-    return schedule
-
-
-def _settings(settings: dict[str, int]) -> str:
-    return ", ".join(f"{name} = {value}" for name, value in sorted(settings.items()))
-
-
-def _quantile_chart(record: LoadtestRecord) -> Chart:
-    wanted = (0.5, 0.9, 0.95, 0.99, 0.999, 0.9999, 1.0)
-    rows = [
-        [f"{quantile * 100:g} %", f"{number.plain(ms)} ms"]
-        for quantile, ms in record.quantiles
-        if any(abs(quantile - want) < 1e-9 for want in wanted)
-    ] or [[f"{quantile * 100:g} %", f"{number.plain(ms)} ms"] for quantile, ms in record.quantiles]
-    return Chart(
-        title="Latency, to the tail",
-        description=f"Milliseconds by share of {number.plural(record.requests, 'request')}.",
-        drawing=Quantiles(record.quantiles),
-        table=table(
-            ("Share of requests", "Answered within"),
-            [[cell(v) for v in row] for row in rows],
-            numeric=(1,),
-        ),
     )
