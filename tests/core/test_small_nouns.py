@@ -139,7 +139,7 @@ def test_a_number_that_is_none_passes_no_gate(op: str) -> None:
 
 def test_a_metric_is_shown_with_its_interval_or_its_rows() -> None:
     """Never a bare number where more is known."""
-    assert METRIC.text() == "0.8 (0.7 to 0.9, 95%, n = 100)"
+    assert METRIC.text() == "0.8 (0.7 to 0.9, 95 %, n = 100)"
     assert Metric(name="x", value=None).text() == "not computed"
     assert Metric(name="x", value=12.5, unit="ms", n=3).text() == "12.5 ms (n = 3)"
     assert find((METRIC,), "f1", "cv") is None

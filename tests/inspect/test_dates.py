@@ -69,7 +69,7 @@ def about_dates(model: Any, folder: Path, rows: pd.DataFrame) -> list[Finding]:
 @pytest.mark.parametrize(
     ("make", "why"),
     [
-        (one_hot, "answers 100% of 80 rows otherwise"),
+        (one_hot, "answers 100 % of 80 rows otherwise"),
         (lambda: classifier(day_of_month), "refuses the text: AttributeError"),
     ],
     ids=["encoder", "function"],

@@ -75,7 +75,7 @@ def test_sizes_have_n_and_intervals_and_a_median_beyond_says_so() -> None:
     assert isinstance(shares, Table)
     assert isinstance(smallest, Table)
     assert [cell.text for cell in shares.rows[0]] == [
-        "0.25 spreads", "5 of 50", "10.0%", "[4.3%, 21.4%]"
+        "0.25 spreads", "5 of 50", "10.0 %", "[4.3 %, 21.4 %]"
     ]  # fmt: skip
     assert "n = 50 rows rightly decided" in shares.note
     assert "0.610 spreads (95 % interval 0.500 to 0.800)" in shares.note

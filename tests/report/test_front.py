@@ -119,4 +119,4 @@ def test_certificates_say_the_bound_the_rows_and_what_would_be_enough() -> None:
     assert "0.00500" in text
     assert "about 9,000 rows" in text
     assert "slice drop 0.0300 of 0.02 (plan a), by chance perhaps" in text
-    assert "98.3%" in text
+    assert "98.3 %" in text

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from afterfit.assess import findings
 from afterfit.core.finding import Finding
 from afterfit.core.formulae import find_formula
-from afterfit.core.metric import Metric, find
+from afterfit.core.metric import Metric, find, in_percent
 from afterfit.records.assess import Fold
 from afterfit.stats.interval import normal_quantile
 
@@ -93,8 +93,8 @@ def about_agreement(
     way = "better" if gap.value > 0 else "worse"
     text = (
         f"{name}: the held-out rows are {abs(gap.value):.3g} {way} than the folds "
-        f"({gap.value - half:.3g} to {gap.value + half:.3g} at {LEVEL:.0%}, p = {gap.p:.2g}, "
-        f"n = {ours.n})"
+        f"({gap.value - half:.3g} to {gap.value + half:.3g} at {in_percent(LEVEL)}, "
+        f"p = {gap.p:.2g}, n = {ours.n:,})"
     )
     evidence: dict[str, Any] = {"gap": gap.value, "error": gap.error, "p": gap.p, "level": LEVEL}
     if gap.p < 1 - LEVEL and abs(gap.value) > margin * scale:

@@ -13,7 +13,7 @@ from afterfit.assess.metrics import known
 from afterfit.assess.recalibration import about_recalibration, how_to_map, recalibrated
 from afterfit.core.effort import Effort
 from afterfit.core.finding import Check, Finding
-from afterfit.core.metric import Metric
+from afterfit.core.metric import Metric, in_percent
 from afterfit.records.assess_calibration import (
     BrierScore,
     Calibration,
@@ -299,8 +299,8 @@ def _sure_and_wrong(evidence: Evidence, p: np.ndarray) -> Finding:
     if wrong:
         bounds = wilson(wrong, n, evidence.config.level)
         text = (
-            f"{wrong} of {n} rows ({wrong / n:.2%}, {bounds.low:.2%} to {bounds.high:.2%}) are of "
-            "a class that was given a probability of 0"
+            f"{wrong} of {n} rows ({in_percent(wrong / n, 2)}, {in_percent(bounds.low, 2)} to "
+            f"{in_percent(bounds.high, 2)}) are of a class that was given a probability of 0"
         )
         return check.tip(text, fix=how_to_map("platt"), n=n, rows=wrong)
     return check.passed(f"in none of {n} rows a probability of 0 came true", n=n)

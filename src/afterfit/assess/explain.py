@@ -10,7 +10,9 @@ from afterfit.assess import findings
 from afterfit.assess.dependence import dependences
 from afterfit.assess.evidence import Evidence, Part
 from afterfit.assess.importance import importances
+from afterfit.core.effort import more_time
 from afterfit.core.finding import Finding
+from afterfit.core.metric import in_percent
 from afterfit.records.assess_explain import Importance
 
 __all__ = ["explain"]
@@ -42,7 +44,7 @@ def explain(evidence: Evidence) -> Part:
     found = importances(evidence, deadline)
     if len(found) < len(names):
         text = f"{len(found)} of {len(names)} columns were reached before the time was over"
-        told = tuple(check.skipped(text, fix="--effort full") for check in checks)
+        told = tuple(check.skipped(text, fix=more_time(evidence.config.effort)) for check in checks)
     else:
         told = (_one_decides(found), _without_use(found))
     first = [each.column for each in found[:DRAWN]]
@@ -59,9 +61,9 @@ def _one_decides(found: list[Importance]) -> Finding:
         return check.not_applicable(f"{len(found)} columns; the first is {text}")
     share = first.value / whole
     if share > MOST and first.low is not None and first.low > 0:
-        text = f"{share:.0%} of what the columns are worth comes from {text}"
+        text = f"{in_percent(share)} of what the columns are worth comes from {text}"
         return check.tip(text, where=first.column, share=share, n=first.n)
-    return check.passed(f"the first of {len(found)} columns has {share:.0%}: {text}")
+    return check.passed(f"the first of {len(found)} columns has {in_percent(share)}: {text}")
 
 
 def _without_use(found: list[Importance]) -> Finding:

@@ -18,9 +18,10 @@ from afterfit.assess.slice_test import LEAST_ROWS, Losses, Trial, confirm, losse
 from afterfit.assess.splits import splits
 from afterfit.assess.structure import units_of
 from afterfit.core.cuts import cut
+from afterfit.core.effort import more_time
 from afterfit.core.finding import Check, Finding
 from afterfit.core.frame import Frame
-from afterfit.core.metric import Metric
+from afterfit.core.metric import Metric, in_percent
 from afterfit.records.assess_slices import Slice, SliceSearch, SliceVerdict
 
 __all__ = ["weak_slices"]
@@ -43,7 +44,8 @@ def weak_slices(evidence: Evidence) -> Part:
     if not np.isfinite(evidence.predictions.main).all():
         return _both_skipped("some predictions are not finite")
     if evidence.left <= 0:
-        return _both_skipped("the time was over before slices were looked for", fix="--effort full")
+        text = "the time was over before slices were looked for"
+        return _both_skipped(text, fix=more_time(evidence.config.effort))
     evidence.progress.step("slices")
     halves = _halves(evidence)
     if halves is None:
@@ -66,7 +68,8 @@ def weak_slices(evidence: Evidence) -> Part:
         whole=whole,
         clipped=losses.clipped,
     )
-    return Part(findings=tuple(_findings(told, losses)), fields={"slices": told})
+    fix = more_time(evidence.config.effort)
+    return Part(findings=tuple(_findings(told, losses, fix)), fields={"slices": told})
 
 
 _VERDICTS: tuple[SliceVerdict, ...] = ("weak", "hard", "slight", "chance", "few")
@@ -124,7 +127,7 @@ def _candidates(
     return [*first, *distinct(pool, columns, plain, least, EACH, before=first)], whole
 
 
-def _findings(told: SliceSearch, losses: Losses) -> Iterator[Finding]:
+def _findings(told: SliceSearch, losses: Losses, longer: str) -> Iterator[Finding]:
     weak = [part for part in told.slices if part.verdict == "weak"]
     hard = [part for part in told.slices if part.verdict == "hard"]
     tested = sum(part.verdict != "few" for part in told.slices)
@@ -139,7 +142,7 @@ def _findings(told: SliceSearch, losses: Losses) -> Iterator[Finding]:
             adjusted_p=part.beyond_adjusted if losses.foreseen is not None else part.adjusted,
         )
     if not told.whole:
-        yield WeakSlice.skipped(f"the time was over in the search: {text}", fix="--effort full")
+        yield WeakSlice.skipped(f"the time was over in the search: {text}", fix=longer)
     elif not weak:
         yield WeakSlice.passed(f"none is surely and markedly worse: {text}")
     if losses.foreseen is None:
@@ -158,10 +161,10 @@ def _sentence(part: Slice, losses: Losses) -> str:
     if not losses.rate:
         unit = f" {losses.unit}".rstrip()
         return f"mean absolute error {inside:.3g}{unit} in {part.n} rows, {outside:.3g} elsewhere"
-    text = f"{inside:.1%} errors in {part.n} rows"
+    text = f"{in_percent(inside, 1)} errors in {part.n} rows"
     if part.foreseen is not None:
-        text += f" ({part.foreseen:.1%} foreseen by its probabilities)"
-    text += f", {outside:.1%} elsewhere"
+        text += f" ({in_percent(part.foreseen, 1)} foreseen by its probabilities)"
+    text += f", {in_percent(outside, 1)} elsewhere"
     if part.verdict != "weak" or part.beyond is None or part.beyond.value is None:
         return text
     # A slice may have fewer errors than elsewhere, and be weak since hardly any were foreseen.
@@ -172,6 +175,6 @@ def _points(beyond: Metric) -> str:
     """Return a difference of shares in points, with its interval where it has one."""
     text = f"{100 * (beyond.value or 0.0):.1f}"
     if beyond.low is not None and beyond.high is not None:
-        bounds = f"{100 * beyond.low:.1f} to {100 * beyond.high:.1f}, {beyond.level:.0%}"
+        bounds = f"{100 * beyond.low:.1f} to {100 * beyond.high:.1f}, {in_percent(beyond.level)}"
         return f"{text} points ({bounds})"
     return f"{text} points"

@@ -28,14 +28,16 @@ class Metric(msgspec.Struct, frozen=True, kw_only=True):
         return {"value": self.value, "low": self.low, "high": self.high}[bound]
 
     def text(self) -> str:
-        """Return the number for a person: ``0.812 (0.801 to 0.823, 95 %, n = 16281)``."""
+        """Return the number for a person: ``0.812 (0.801 to 0.823, 95 %, n = 16,281)``."""
         if self.value is None:
             return "not computed"
         unit = f" {self.unit}" if self.unit else ""
         core = f"{self.value:.4g}{unit}"
         if self.low is None or self.high is None:
-            return f"{core} (n = {self.n})" if self.n else core
-        return f"{core} ({self.low:.4g} to {self.high:.4g}, {self.level:.0%}, n = {self.n})"
+            return f"{core} (n = {self.n:,})" if self.n else core
+        return (
+            f"{core} ({self.low:.4g} to {self.high:.4g}, {in_percent(self.level)}, n = {self.n:,})"
+        )
 
 
 def find(metrics: tuple[Metric, ...], name: str, scope: str | None = None) -> Metric | None:
@@ -44,3 +46,8 @@ def find(metrics: tuple[Metric, ...], name: str, scope: str | None = None) -> Me
         if metric.name == name and scope in (None, metric.scope):
             return metric
     return None
+
+
+def in_percent(share: float, places: int = 0) -> str:
+    """Return a share for a person: ``95 %``, with a space as in all texts."""
+    return f"{100 * share:.{places}f} %"

@@ -9,6 +9,7 @@ import numpy as np
 from afterfit.core.dataset import Dataset, encode_labels
 from afterfit.core.finding import Finding
 from afterfit.core.frame import Predictions, missing_mask
+from afterfit.core.metric import in_percent
 from afterfit.core.model import ModelDescription
 from afterfit.core.shell import shell_word
 from afterfit.core.signature import Signature
@@ -225,12 +226,13 @@ def classes_derived(
     if share is not None and len(signature.classes) == 2 and share < 0.5:
         other = " ".join(reversed(told))
         return findings.ClassesDerived.issue(
-            f"{text}; but only {share:.0%} of {len(sample)} answers agree with the labels then",
+            f"{text}; but only {in_percent(share)} of {len(sample)} answers agree with the "
+            "labels then",
             where=f"column {data.target_name or 'target'}",
             fix=f"if training numbered them otherwise: --classes {other}",
             **evidence,
         )
-    agree = "" if share is None else f" ({share:.0%} of {len(sample)} answers agree)"
+    agree = "" if share is None else f" ({in_percent(share)} of {len(sample)} answers agree)"
     return findings.ClassesDerived.tip(f"{text}{agree}", fix=fix, **evidence)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from afterfit.core.finding import Finding
 from afterfit.core.frame import Frame, row_count
+from afterfit.core.metric import in_percent
 from afterfit.errors import InputError
 from afterfit.inspect import findings
 from afterfit.models.loaded import LoadedModel
@@ -55,7 +56,8 @@ def _require_text(told: dict[str, Any], names: list[str], frame: Frame, source: 
     if told["text"]:
         why = f"the model refuses the text: {told['text']}"
     elif told["differ"] and told["trained_on_dates"]:
-        why = f"with text it answers {told['differ']:.0%} of {row_count(frame)} rows otherwise"
+        differ = in_percent(told["differ"])
+        why = f"with text it answers {differ} of {row_count(frame)} rows otherwise"
     if why:
         raise InputError(
             f"the model needs datetimes in {', '.join(names)}, and is given text",

@@ -11,6 +11,7 @@ import numpy as np
 from afterfit.core.dataset import Dataset
 from afterfit.core.finding import Finding
 from afterfit.core.frame import Predictions
+from afterfit.core.metric import in_percent
 from afterfit.core.signature import MIDDLE, Signature
 from afterfit.errors import InputError, ModelError
 from afterfit.inspect.findings import OwnLabels
@@ -75,7 +76,7 @@ def _judged(
 ) -> tuple[Signature, Finding]:
     n, strange, differ = len(own), int((own < 0).sum()), int((ours != own).sum())
     evidence: dict[str, Any] = {"differ": differ, "n": n}
-    share = f"{differ:,} of {n:,} rows ({differ / n:.1%})"
+    share = f"{differ:,} of {n:,} rows ({in_percent(differ / n, 1)})"
     if strange:
         return signature, OwnLabels.issue(
             f"the model's predict answers labels that are none of its classes in {strange:,} of "

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from afterfit.core.finding import Finding
 from afterfit.core.fingerprint import OUTPUT
 from afterfit.core.gate import evaluate, parse_gate
-from afterfit.core.metric import Metric
+from afterfit.core.metric import Metric, in_percent
 from afterfit.monitor import findings as checks
 from afterfit.monitor.config import MonitorConfig
 from afterfit.monitor.drift import Comparison, adjusted
@@ -111,7 +111,8 @@ def _flags(log: Log, config: MonitorConfig) -> Iterator[Finding]:
     }
     for flag, count in sorted(many.items()):
         yield checks.RowsFlagged.issue(
-            f"{count / len(log):.1%} of {len(log)} rows are flagged {flag.replace('_', ' ')}",
+            f"{in_percent(count / len(log), 1)} of {len(log)} rows are flagged "
+            f"{flag.replace('_', ' ')}",
             where=flag,
             fix="find the sender of those rows; refuse them at the door, or train with them",
             count=count,
@@ -131,7 +132,7 @@ def _failures(log: Log, config: MonitorConfig) -> Iterator[Finding]:
     if bad > config.failed_share * asked:
         common = next(iter(log.errors), "")
         yield checks.Failures.issue(
-            f"{bad} of {asked} requests ({bad / asked:.1%}) got no answer",
+            f"{bad} of {asked} requests ({in_percent(bad / asked, 1)}) got no answer",
             where=common,
             fix="read the errors of the failed and refused events",
             errors=log.errors,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from afterfit.core.metric import Metric, find
+from afterfit.core.metric import Metric, find, in_percent
 from afterfit.records.assess import AssessRecord
 from afterfit.records.assess_slices import Disparity, Fairness, Slice, SliceSearch, SliceVerdict
 from afterfit.report import number
@@ -82,7 +82,7 @@ def _slice_table(search: SliceSearch) -> Table:
         [
             Cell(part.name),
             Cell(*VERDICTS[part.verdict]),
-            f"{number.count(part.n)} ({part.share:.1%})",
+            f"{number.count(part.n)} ({in_percent(part.share, 1)})",
             _value(part.inside, search),
             *([_share(part.foreseen)] if foretold else []),
             _value(part.outside, search),
@@ -142,7 +142,7 @@ def _value(metric: Metric, search: SliceSearch) -> Cell:
 
 
 def _share(value: float | None) -> str:
-    return number.NOTHING if value is None else f"{value:.1%}"
+    return number.NOTHING if value is None else in_percent(value, 1)
 
 
 def _with_interval(metric: Metric | None, search: SliceSearch) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from afterfit.core.metric import in_percent
 from afterfit.records.robustness import RobustnessRecord
 from afterfit.records.robustness_cases import (
     Expectation,
@@ -94,8 +95,8 @@ def flip_blocks(flips: Flips | None) -> tuple[Block, ...]:
         [
             f"{each.size:g} spreads",
             f"{number.count(each.flipped)} of {number.count(each.n)}",
-            f"{each.flipped / each.n:.1%}",
-            f"[{each.low:.1%}, {each.high:.1%}]",
+            in_percent(each.flipped / each.n, 1),
+            f"[{in_percent(each.low, 1)}, {in_percent(each.high, 1)}]",
         ]
         for each in flips.within
     ]

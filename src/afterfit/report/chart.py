@@ -32,6 +32,7 @@ WIDTH = 450
 ROW_HEIGHT = 18
 SMALL_SQUARE = 240
 MAX_HEAT_LABELS = 25
+TICKS = 6  # more labels than this would run into one another on a short axis
 _QUANTILE_LABELS = {0.5: "50 %", 0.9: "90 %", 0.99: "99 %", 0.999: "99.9 %", 0.9999: "99.99 %"}
 
 
@@ -68,6 +69,7 @@ def _theme() -> dict[str, Any]:
         "titleFontWeight": "normal",
         "titlePadding": 8,
         "labelLimit": 170,
+        "labelPadding": 5,
         "labelFlush": False,
     }
     legend = {"labelColor": text, "labelFontSize": 12, "orient": "top", "title": None}
@@ -127,7 +129,8 @@ def _intervals(drawing: Intervals) -> Any:
     )
     x = alt.Scale(zero=False, nice=True)
     bars = base.mark_rule(strokeWidth=2.5, strokeCap="round").encode(
-        x=alt.X("low:Q", scale=x, title=drawing.x_title or None), x2="high:Q"
+        x=alt.X("low:Q", scale=x, title=drawing.x_title or None, axis=alt.Axis(tickCount=TICKS)),
+        x2="high:Q",
     )
     dots = base.mark_point(size=64, filled=True, opacity=1).encode(x="value:Q")
     step = max(28, ROW_HEIGHT * len(series))
@@ -140,12 +143,15 @@ _TWO_LINES = r"split(replace(datum.label, ' and ', ' and\n'), '\n')"
 
 def _series_colours(series: list[str]) -> list[str]:
     """Return the accent for what is judged, and other colours for what it is compared with."""
-    spare = iter([COLOURS["reference"], COLOURS["series4"], COLOURS["series5"]] * len(series))
+    others = [COLOURS["reference"], COLOURS["series4"], COLOURS["series5"]]
     known = {
         "held out": COLOURS["accent"],
         "in the slice": COLOURS["accent"],
         "cross-validation": COLOURS["series3"],
     }
+    if not known.keys() & set(series):
+        return [(SERIES * len(series))[place] for place in range(len(series))]
+    spare = iter(others * len(series))
     return [known.get(name) or next(spare) for name in series]
 
 
@@ -284,15 +290,11 @@ def _categories(drawing: Histogram) -> Any:
 
     labels = _distinct(drawing.labels)
     rows = [
-        {
-            "series": series,
-            "label": label,
-            "share": share,
-            "say": f"{label}: {in_percent(share, 1)} {series}",
-        }
+        {"series": series, "label": label, "share": share,
+         "say": f"{label}: {in_percent(share, 1)} {series}"}
         for series, shares in zip(_SAMPLES, (drawing.reference, drawing.live), strict=True)
         for label, share in zip(labels, shares, strict=True)
-    ]
+    ]  # fmt: skip
     chart = alt.Chart(_data(rows)).mark_bar(cornerRadiusEnd=2)
     return chart.encode(
         y=alt.Y("label:N", sort=labels, title=None, axis=alt.Axis(ticks=False)),
@@ -312,7 +314,7 @@ def _bars(drawing: Bars) -> Any:
             "name": name,
             "value": value,
             "text": number.plain(value),
-            "series": "chosen" if raw == drawing.chosen else "other",
+            "series": "chosen" if drawing.chosen in {raw, ""} else "other",
             "say": f"{name}: {number.plain(value)} {drawing.x_title}",
         }
         for raw, name, value in zip(drawing.names, names, drawing.values, strict=True)

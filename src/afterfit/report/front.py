@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from afterfit.core.metric import Metric
+from afterfit.core.metric import Metric, in_percent
 from afterfit.records.optimize import Certificate, Guard, OptimizeRecord, VariantReport
 from afterfit.report import number
 from afterfit.report.page import Block, Cell, Chart, Dot, Front, Table, Tone
@@ -134,7 +134,7 @@ def _certificates(held: list[tuple[str, Certificate]]) -> Table:
         rows,
         caption="Certificates, on rows that chose nothing",
         numeric=(3, 4, 5, 6),
-        note=f"“At most” holds with {1 - alpha:.1%} confidence for each "
+        note=f"“At most” holds with {in_percent(1 - alpha, 1)} confidence for each "
         f"({held[0][1].method}), on {held[0][1].runtime}.",
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping
 
+from afterfit.core.metric import in_percent
 from afterfit.core.signature import Column, Signature
 from afterfit.records.codec import Stored
 from afterfit.records.inspect import InspectRecord
@@ -113,7 +114,7 @@ def bundle(record: PackageRecord) -> tuple[Block, ...]:
 def batch(record: PredictRecord) -> tuple[Block, ...]:
     """Return what a batch prediction did."""
     rows = [
-        [flag.replace("_", " "), count, f"{count / record.rows:.2%}" if record.rows else None]
+        [flag.replace("_", " "), count, in_percent(count / record.rows, 2) if record.rows else None]
         for flag, count in sorted(record.flagged.items())
     ]
     blocks: list[Block] = [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from afterfit.core.metric import in_percent
 from afterfit.records.robustness import Case, CaseOutcome, RobustnessRecord
 from afterfit.report import number
 from afterfit.report.cases import case_blocks
@@ -63,7 +64,7 @@ def _summary(cases: Sequence[Case]) -> Table:
                 _verdict(counts, len(mine)),
                 len(mine),
                 sum(case.n for case in mine),
-                f"{number.count(changed)} ({changed / among:.1%})" if among else None,
+                f"{number.count(changed)} ({in_percent(changed / among, 1)})" if among else None,
                 number.plain(max(shifts)) if shifts else None,
             ]
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from afterfit.core.metric import in_percent
 from afterfit.records.robustness import Case, Ladder, RobustnessRecord, Rung, Trend
 from afterfit.report import number
 from afterfit.report.page import Bars, Block, Cell, Chart, Line, Lines, Table
@@ -80,7 +81,7 @@ def _rungs(ladders: Sequence[Ladder]) -> Table:
             number.plain(rung.value) if rung.value is not None else None,
             _worse(rung),
             _interval(rung),
-            f"{number.count(rung.changed)} ({rung.changed / ladder.n:.1%})",
+            f"{number.count(rung.changed)} ({in_percent(rung.changed / ladder.n, 1)})",
         ]
         for ladder in ladders
         for rung in ladder.rungs
@@ -174,7 +175,7 @@ def columns_chart(cases: Sequence[Case]) -> tuple[Block, ...]:
     rows = [
         [
             code(case.column),
-            f"{number.count(case.changed)} ({case.changed / case.n:.1%})",
+            f"{number.count(case.changed)} ({in_percent(case.changed / case.n, 1)})",
             number.plain(case.mean_shift) if case.mean_shift is not None else None,
             number.plain(case.max_shift) if case.max_shift is not None else None,
         ]

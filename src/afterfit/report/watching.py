@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 from afterfit.core.fingerprint import OUTPUT, ColumnCounts, Fingerprint
+from afterfit.core.metric import in_percent
 from afterfit.records.monitor import Distance, MonitorRecord
 from afterfit.report import number
 from afterfit.report.page import Block, Cell, Chart, Details, Histogram, Table
@@ -103,7 +104,7 @@ def _histogram(name: str, reference: Fingerprint, live: Fingerprint) -> Chart | 
     title = column_title(name)
     labels, first, second = _bins(before, after)
     rows = [
-        [label, a, f"{a / before.total:.1%}", b, f"{b / after.total:.1%}"]
+        [label, a, in_percent(a / before.total, 1), b, in_percent(b / after.total, 1)]
         for label, a, b in zip(labels, first, second, strict=True)
     ]
     columns = ("Bin", "Reference", "Share", "Live", "Share")

@@ -13,6 +13,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from afterfit.core.metric import in_percent
 from afterfit.errors import UsageError
 from afterfit.stats.interval import Interval, check_level, undefined
 
@@ -144,7 +145,7 @@ def _why_undefined(point: float, draws: FloatArray) -> str:
         return "the metric is not defined on these rows"
     share = 1 - np.isfinite(draws).mean()
     if share > 1 - LEAST_DEFINED:
-        return f"the metric is not defined in {share:.0%} of the bootstrap replicates"
+        return f"the metric is not defined in {in_percent(share)} of the bootstrap replicates"
     return ""
 
 

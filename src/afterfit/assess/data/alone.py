@@ -15,6 +15,7 @@ from afterfit.assess.data.tables import (
     Sides,
     as_severe,
     columns_of,
+    no_time_left,
     percent,
     sides_of,
     told,
@@ -90,7 +91,7 @@ def predicts_alone(evidence: Evidence) -> Part:
 
 def _truths(evidence: Evidence, check: type[Check]) -> Truths | Finding:
     if not evidence.left:
-        return check.skipped(NO_TIME_LEFT, fix="--effort full")
+        return no_time_left(check, evidence)
     sides = sides_of(evidence)
     if evidence.signature.task == "regression":
         fewest = min(len(sides.fit_truth), len(sides.judge_truth))

@@ -11,6 +11,7 @@ from afterfit.assess.data.tables import (
     NO_TRAIN,
     SURE,
     columns_of,
+    no_time_left,
     percent,
     sample,
     told,
@@ -67,7 +68,7 @@ def _with_times(evidence: Evidence) -> tuple[Dataset, np.ndarray] | Finding:
     if train.time is None:
         return check.not_applicable("no column is named that says when a row is of: --time")
     if not evidence.left:
-        return check.skipped(NO_TIME_LEFT, fix="--effort full")
+        return no_time_left(check, evidence)
     try:
         times = seconds_of(train.time)
     except InputError as error:

@@ -12,6 +12,7 @@ from afterfit.assess.data.tables import (
     SURE,
     as_severe,
     columns_of,
+    no_time_left,
     percent,
     sample,
     told,
@@ -42,7 +43,7 @@ def held_out_moved(evidence: Evidence) -> Part:
     if train is None:
         return told(check.not_applicable(NO_TRAIN))
     if not evidence.left:
-        return told(check.skipped(NO_TIME_LEFT, fix="--effort full"))
+        return told(no_time_left(check, evidence))
     fewest = min(len(train), len(evidence.data))
     if fewest < LEAST_ROWS:
         return told(too_few(check, fewest, least=LEAST_ROWS))

@@ -10,12 +10,12 @@ from afterfit.assess import findings
 from afterfit.assess.data.hashing import row_hashes, value_hashes, with_label
 from afterfit.assess.data.tables import (
     EXAMPLES,
-    NO_TIME_LEFT,
     NO_TRAIN,
     SURE,
     as_severe,
     columns_of,
     known_truth,
+    no_time_left,
     percent,
     sample,
     told,
@@ -25,7 +25,7 @@ from afterfit.assess.data.tables import (
 from afterfit.assess.evidence import Evidence, Part
 from afterfit.core.dataset import Dataset
 from afterfit.core.finding import Check, Finding, Severity
-from afterfit.core.metric import Metric
+from afterfit.core.metric import Metric, in_percent
 from afterfit.core.signature import Column
 from afterfit.records.assess_data import Repeats
 from afterfit.stats.interval import wilson
@@ -106,7 +106,7 @@ def _why_not(
     if not columns:
         return check.not_applicable("the tables share no column of the model")
     if not evidence.left:
-        return check.skipped(NO_TIME_LEFT, fix="--effort full")
+        return no_time_left(check, evidence)
     fewest = min(len(evidence.data), other)
     return too_few(check, fewest, least=LEAST_ROWS) if fewest < LEAST_ROWS else None
 
@@ -197,7 +197,7 @@ def _judged_across(
 
 
 def _count_text(repeats: Repeats) -> str:
-    bounds = f"{percent(repeats.low)} to {percent(repeats.high)} at {repeats.level:.0%}"
+    bounds = f"{percent(repeats.low)} to {percent(repeats.high)} at {in_percent(repeats.level)}"
     near = f" and {repeats.near} nearly" if repeats.near else ""
     share = percent((repeats.exact + repeats.near) / repeats.n)
     return f"{repeats.exact} of {repeats.n} held-out rows{near} ({share}, {bounds})"

@@ -11,9 +11,9 @@ from afterfit.assess.data.coding import whole_codes
 from afterfit.assess.data.tables import (
     LEAST_ROWS,
     MOST_ROWS,
-    NO_TIME_LEFT,
     columns_of,
     names_of,
+    no_time_left,
     percent,
     sample,
     told,
@@ -44,7 +44,7 @@ def uninformative(evidence: Evidence) -> Part:
     check = findings.Uninformative
     data = evidence.data if evidence.train is None else evidence.train
     if not evidence.left:
-        return told(check.skipped(NO_TIME_LEFT, fix="--effort full"))
+        return told(no_time_left(check, evidence))
     if len(data) < LEAST_ROWS:
         return told(too_few(check, len(data)))
     frame = data.take(sample(len(data), evidence.config.seed, MOST_ROWS)).frame

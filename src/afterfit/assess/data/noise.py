@@ -9,8 +9,8 @@ import numpy as np
 from afterfit.assess import findings
 from afterfit.assess.data.tables import (
     EXAMPLES,
-    NO_TIME_LEFT,
     SURE,
+    no_time_left,
     percent,
     sides_of,
     told,
@@ -18,7 +18,7 @@ from afterfit.assess.data.tables import (
 )
 from afterfit.assess.evidence import Evidence, Part
 from afterfit.core.finding import Finding
-from afterfit.core.metric import Metric
+from afterfit.core.metric import Metric, in_percent
 from afterfit.errors import ModelError
 from afterfit.models import baseline
 from afterfit.records.assess_data import Suspects
@@ -52,7 +52,7 @@ def wrong_labels(evidence: Evidence) -> Part:
 def _why_not(evidence: Evidence, probabilities: np.ndarray) -> Finding | None:
     check, n = findings.WrongLabels, len(evidence.truth)
     if not evidence.left:
-        return check.skipped(NO_TIME_LEFT, fix="--effort full")
+        return no_time_left(check, evidence)
     if n < LEAST_ROWS:
         return too_few(check, n, least=LEAST_ROWS)
     if not np.isfinite(probabilities).all():
@@ -118,7 +118,7 @@ def _second_opinion(evidence: Evidence) -> float | None:
 
 def _judged(suspects: Suspects, *, needed: bool) -> Finding:
     check, n = findings.WrongLabels, suspects.n
-    bounds = f"{percent(suspects.low)} to {percent(suspects.high)} at {suspects.level:.0%}"
+    bounds = f"{percent(suspects.low)} to {percent(suspects.high)} at {in_percent(suspects.level)}"
     details: dict[str, Any] = {"n": n, "p_value": suspects.p_value, "share": suspects.share}
     if not needed:
         text = f"{n} labels need no flips to be explained (p {suspects.p_value:.2g})"

@@ -9,9 +9,9 @@ import numpy as np
 from afterfit.assess import findings
 from afterfit.assess.data.tables import (
     EXAMPLES,
-    NO_TIME_LEFT,
     NO_TRAIN,
     as_severe,
+    no_time_left,
     percent,
     told,
     too_few,
@@ -20,6 +20,7 @@ from afterfit.assess.evidence import Evidence, Part
 from afterfit.assess.splits import seconds_of
 from afterfit.core.finding import Finding, Severity
 from afterfit.core.frame import missing_mask
+from afterfit.core.metric import in_percent
 from afterfit.errors import InputError
 from afterfit.stats.interval import wilson
 
@@ -45,7 +46,7 @@ def shared_groups(evidence: Evidence) -> Part:
         text = "no column is named that says which rows belong together: --group, --entity"
         return told(check.not_applicable(text))
     if not evidence.left:
-        return told(check.skipped(NO_TIME_LEFT, fix="--effort full"))
+        return told(no_time_left(check, evidence))
     return told(*(_shared(evidence, *each) for each in both))
 
 
@@ -67,7 +68,7 @@ def _shared(evidence: Evidence, role: str, mine: np.ndarray, theirs: np.ndarray)
     low, high, _ = wilson(count, n, level)
     text = (
         f"{count} of {n} held-out rows ({percent(count / n)}, {percent(low)} to {percent(high)} "
-        f"at {level:.0%}) are of {_plural(role)} that have training rows too"
+        f"at {in_percent(level)}) are of {_plural(role)} that have training rows too"
     )
     places = np.flatnonzero(named)[hit][:EXAMPLES]
     details: dict[str, Any] = {"n": n, "count": count, "rows": [int(p) for p in places]}
@@ -107,7 +108,7 @@ def earlier_than_training(evidence: Evidence) -> Part:
     if train.time is None or evidence.data.time is None:
         return told(check.not_applicable("no column is named that says when a row is of: --time"))
     if not evidence.left:
-        return told(check.skipped(NO_TIME_LEFT, fix="--effort full"))
+        return told(no_time_left(check, evidence))
     try:
         ours, theirs = seconds_of(evidence.data.time), seconds_of(train.time)
     except InputError as error:
@@ -131,8 +132,8 @@ def _order(evidence: Evidence, ours: np.ndarray, theirs: np.ndarray, n: int) -> 
     low, high, _ = wilson(len(early), n, level)
     text = (
         f"{len(early)} of {n} held-out rows ({percent(len(early) / n)}, {percent(low)} to "
-        f"{percent(high)} at {level:.0%}) are earlier than the latest training row; {late} of "
-        f"{len(theirs)} training rows are later than the earliest held-out row"
+        f"{percent(high)} at {in_percent(level)}) are earlier than the latest training row; "
+        f"{late} of {len(theirs)} training rows are later than the earliest held-out row"
     )
     details: dict[str, Any] = {
         "n": n,

@@ -9,6 +9,7 @@ import numpy as np
 
 from afterfit.assess.evidence import Evidence, Part
 from afterfit.core.dataset import Dataset, encode_labels
+from afterfit.core.effort import more_time
 from afterfit.core.finding import Check, Finding, Severity
 from afterfit.core.frame import missing_mask
 from afterfit.core.signature import Column, Signature
@@ -47,6 +48,11 @@ def as_severe(finding: Finding, severity: Severity) -> Finding:
 def too_few(check: type[Check], n: int, what: str = "rows", *, least: int = LEAST_ROWS) -> Finding:
     """Return that there are too few rows, and how many there have to be."""
     return check.skipped(f"{n} {what} say too little", needed_n=least, n=n)
+
+
+def no_time_left(check: type[Check], evidence: Evidence) -> Finding:
+    """Return that the check did not run for want of time, and what would give it more."""
+    return check.skipped(NO_TIME_LEFT, fix=more_time(evidence.config.effort))
 
 
 def sample(n: int, seed: int, most: int = MOST_ROWS) -> np.ndarray | slice:

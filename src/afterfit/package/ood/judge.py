@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from afterfit.core.finding import Finding
-from afterfit.core.metric import Metric
+from afterfit.core.metric import Metric, in_percent
 from afterfit.core.ranking import binary_roc_auc
 from afterfit.package import findings
 from afterfit.package.ood.config import METHODS
@@ -129,7 +129,7 @@ class Told:
         about = band(self.record.rows["calibrate"], rate, self.level)
         usual = (
             f"{share.text()} of usual rows are flagged, asked was {rate:.3g}; the threshold holds "
-            f"it between {about.low:.2g} and {about.high:.2g} ({self.level:.0%})"
+            f"it between {about.low:.2g} and {about.high:.2g} ({in_percent(self.level)})"
         )
         if self.fresh is None:
             return check.passed(usual)
