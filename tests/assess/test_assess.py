@@ -200,7 +200,7 @@ def test_a_model_that_is_surely_worse_is_called_so() -> None:
     truth = (np.random.default_rng(0).random(400) < x).astype(int)
     record = run(wrong, signature, Dataset(frame={"x": x}, target=truth))
     constant, linear = finding(record, "A001"), finding(record, "A002")
-    assert (constant.outcome, linear.outcome) == ("issue", "tip")
+    assert (constant.outcome, linear.outcome) == ("issue", "issue")
     assert constant.message.startswith("surely worse than a constant answer: the lift is -0.")
     assert linear.message.startswith("surely worse than a linear model: the lift is -0.")
 
@@ -420,3 +420,17 @@ def test_ridge_is_as_good_as_itself(binary: Signature, rows: dict[str, Any]) -> 
     record = run(here(Ridge(), target), signature, Dataset(frame=rows, target=target))
     assert finding(record, "A001").outcome == "passed"
     assert finding(record, "A002").outcome in {"tip", "passed"}
+
+
+def test_of_a_linear_model_it_is_no_news_that_a_linear_one_is_as_good() -> None:
+    """By the name of its class it does not apply; of any other model it is a tip with a fix."""
+    signature = number_signature("binary", classes=(0, 1), positive=1, threshold=0.5)
+    x = np.random.default_rng(0).random(300)
+    truth = (np.random.default_rng(1).random(300) < x).astype(int)
+    said = np.clip(x + np.random.default_rng(2).normal(size=300) / 30, 0, 1)
+    model = Told(Predictions(probabilities=np.column_stack([1 - said, said])))
+    data = Dataset(frame={"x": x}, target=truth)
+    for estimator, outcome in (("LogisticRegression", "not_applicable"), ("", "tip")):
+        told = finding(run(model, signature, data, estimator=estimator), "A002")
+        assert told.outcome == outcome, told.message
+        assert "not surely better than a linear model" in told.message

@@ -17,22 +17,24 @@ from sklearn.neighbors import KNeighborsClassifier
 from afterfit.assess.agreement import LEVEL, about_agreement, gap_of
 from afterfit.assess.config import AssessConfig
 from afterfit.assess.evidence import Evidence
-from afterfit.assess.folds import fit_folds, fitted, plan, summarize
-from afterfit.assess.learning import learning_curve
+from afterfit.assess.folds import fit_folds, fitted, plan, summarize, told_of_folds
+from afterfit.assess.learning import Point, learning_curve, told_of_doubling
 from afterfit.assess.metrics import measure
 from afterfit.assess.nested import nested_search
 from afterfit.assess.run import assess
 from afterfit.assess.splits import growing_order
 from afterfit.config import load_config
 from afterfit.core.dataset import Dataset
+from afterfit.core.effort import Effort
 from afterfit.core.frame import Predictions
-from afterfit.core.metric import find
+from afterfit.core.metric import Metric, find
 from afterfit.core.progress import SILENT
 from afterfit.core.quality import encode_truth
 from afterfit.core.signature import Column, Signature
 from afterfit.errors import ConfigError, ModelError
 from afterfit.models.loaded import Hints, open_model
 from afterfit.records.assess import AssessRecord, Fold
+from afterfit.records.assess_generalization import Comparison
 from afterfit.records.record import Environment
 from afterfit.report.assess_generalization import generalization_blocks
 from afterfit.report.page import Chart, Table
@@ -369,6 +371,40 @@ def test_the_learning_curve_of_a_model_that_learns_rises(tmp_path: Path) -> None
     )
     assert isinstance(chart, Chart)
     assert [row[0].text for row in chart.table.rows] == ["20", "40", "80"]
+
+
+@pytest.mark.parametrize(
+    ("gain", "outcome", "needed_n"),
+    [
+        ((0.02, 0.01, 0.03), "tip", 0),
+        ((0.001, -0.002, 0.004), "passed", 0),
+        ((0.0, -0.05, 0.05), "skipped", 100 * 10**2),
+        ((0.02, -0.02, 0.06), "skipped", 100 * 2**2),
+    ],
+)
+def test_a_rise_that_few_rows_could_not_show_is_skipped(
+    gain: tuple[float, float, float], outcome: str, needed_n: int
+) -> None:
+    """With a margin of 0.005 an interval of ±0.05 shows nothing, and says how many rows would."""
+    value, low, high = gain
+    metric = Metric(name="accuracy_gain", value=value, low=low, high=high, n=100)
+    found = Comparison(
+        against="57 rows", metric="accuracy", ours=0.9, theirs=0.9, gain=metric, margin=0.005,
+        verdict="cannot tell", share=False, needed_n=0,
+    )  # fmt: skip
+    half, whole = (Point(n, Predictions(values=np.zeros(0))) for n in (57, 115))
+    told = told_of_doubling(found, half, whole, complete=True, longer="")
+    assert told.outcome == outcome, told.message
+    assert told.evidence.get("needed_n", 0) == pytest.approx(needed_n, rel=0.01)
+
+
+def test_what_was_cut_by_the_time_asks_for_the_next_effort() -> None:
+    """Quick work is sent to standard, standard to full, and full has nothing more."""
+    data = Dataset(frame={"x": np.arange(40.0)}, target=np.arange(40.0))
+    planned = plan(VALUE, data, np.arange(40.0), AssessConfig(folds=3))
+    efforts: tuple[Effort, ...] = ("quick", "standard", "full")
+    fixes = [told_of_folds(1, planned, data, effort).fix for effort in efforts]
+    assert fixes == ["--effort standard", "--effort full", ""]
 
 
 def test_a_curve_that_cannot_be_drawn_says_why(

@@ -14,7 +14,7 @@ from afterfit.assess.metrics import known
 from afterfit.assess.splits import splits
 from afterfit.assess.threshold import LARGEST, shortest
 from afterfit.core.finding import Finding
-from afterfit.core.metric import Metric
+from afterfit.core.metric import Metric, in_percent
 from afterfit.errors import InputError
 from afterfit.records.assess_calibration import CostCurve, Costs, ThresholdCurve
 from afterfit.stats.interval import mean_interval
@@ -148,6 +148,7 @@ def judged(made: Decider, asked: DecisionCosts, evidence: Evidence) -> Costs:
             fix="give rows of more than one group and time",
         )
     thresholds = (made.present, proposed, theoretical)
+    dearer = _gap("cost_of_theoretical", in_theory[rows], chosen[rows], evidence)
     return Costs(
         false_negative=float(asked.false_negative),
         false_positive=float(asked.false_positive),
@@ -161,6 +162,7 @@ def judged(made: Decider, asked: DecisionCosts, evidence: Evidence) -> Costs:
         at_theoretical=_mean("expected_cost_theoretical", in_theory, evidence),
         saving=_gap("cost_saving", present[rows], chosen[rows], evidence),
         saving_theoretical=_gap("cost_saving_theoretical", present, in_theory, evidence),
+        dearer_theoretical=dearer,
         curve=cost_curve(made, asked, thresholds, evidence),
     )
 
@@ -216,17 +218,36 @@ def _metric(name: str, value: float, bounds: Any, n: int, evidence: Evidence) ->
 
 
 def _about(costs: Costs) -> Finding:
-    check, saving = findings.CheaperThreshold, costs.saving
+    """Return whether another threshold surely saves, and which.
+
+    What the costs ask of a calibrated model was not chosen on these rows, so it is named unless the
+    cheapest one is surely cheaper still.
+    """
+    check, dearer, more = findings.CheaperThreshold, costs.dearer_theoretical, ""
+    if dearer is not None and dearer.low is not None and dearer.low > 0:
+        named, cost, saving = costs.proposed, costs.at_proposed, costs.saving
+        which = "the cheapest of these rows, judged on rows that did not choose it"
+    else:
+        named, cost = short_threshold(costs.theoretical), costs.at_theoretical
+        saving, which = costs.saving_theoretical, "what the costs ask of a calibrated model"
+        if dearer is not None:
+            more = f"; the cheapest of these rows, {costs.proposed:g}, is not surely cheaper still"
+            more += f" ({_brief(dearer)} on rows that did not choose it)"
     text = (
         f"1,000 rows cost {_brief(costs.at_present)} when decided from {costs.present:g} on, and "
-        f"{_brief(costs.at_proposed)} from {costs.proposed:g} on, the cheapest threshold: "
-        f"{_brief(saving)} saved ({saving.level:.0%} interval, n = {saving.n}, judged on rows that "
-        f"did not choose it); a calibrated model would decide from {costs.theoretical:.3g} on"
+        f"{_brief(cost)} from {named:g} on, {which}: {_brief(saving)} saved "
+        f"({in_percent(saving.level)} intervals, n = {saving.n:,}){more}"
     )
-    told: dict[str, Any] = {"threshold": costs.present, "proposed": costs.proposed}
+    told: dict[str, Any] = {"threshold": costs.present, "proposed": named}
     if saving.low is not None and saving.low > 0:
-        return check.tip(text, fix=f"--threshold {costs.proposed:g}", n=saving.n, **told)
+        return check.tip(text, fix=f"--threshold {named:g}", n=saving.n, **told)
     return check.passed(f"{text}; that is not surely a saving", n=saving.n, **told)
+
+
+def short_threshold(value: float) -> float:
+    """Return a threshold in (0, 1) in four digits, which a person can type."""
+    short = float(f"{value:.4g}")
+    return short if 0 < short < 1 else value
 
 
 def _brief(metric: Metric) -> str:

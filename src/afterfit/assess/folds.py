@@ -18,6 +18,7 @@ from afterfit.assess.metrics import measure, names_for
 from afterfit.assess.splits import Split, splits
 from afterfit.assess.structure import units_of
 from afterfit.core.dataset import Dataset
+from afterfit.core.effort import Effort, more_time
 from afterfit.core.finding import Finding
 from afterfit.core.formulae import find_formula
 from afterfit.core.frame import Predictions
@@ -116,10 +117,10 @@ def fit_folds(
     except AfterfitError as error:
         text = f"fitting a clone failed: {error.message} {error.why}".strip()
         return (), check.skipped(text[:400], fix="give --refit module:function")
-    return folds, _told(len(folds), planned, rows)
+    return folds, told_of_folds(len(folds), planned, rows, config.effort)
 
 
-def _told(done: int, planned: list[Split], rows: Dataset) -> Finding:
+def told_of_folds(done: int, planned: list[Split], rows: Dataset, effort: Effort) -> Finding:
     """Return how much was fitted; one whole repetition is enough to tell something."""
     check = findings.CrossValidation
     once = sum(split.repeat == 0 for split in planned)
@@ -133,7 +134,7 @@ def _told(done: int, planned: list[Split], rows: Dataset) -> Finding:
     way += ", groups kept together" if rows.group is not None else ""
     if done < once:
         text = f"{done} of {once} folds were fitted before the time was over{way}"
-        return check.skipped(text, fix="--effort full")
+        return check.skipped(text, fix=more_time(effort))
     if done == once:
         return check.passed(f"{done} folds of {len(rows)} training rows{way}")
     text = f"{done} fits in repetitions of {once} folds of {len(rows)} training rows{way}"

@@ -17,13 +17,28 @@ from afterfit.core.signature import Signature
 
 FEW = 50
 CLEAR_GAIN = 0.05
+LINEAR = frozenset(
+    {
+        "ARDRegression", "BayesianRidge", "ElasticNet", "ElasticNetCV", "HuberRegressor", "Lars",
+        "LarsCV", "Lasso", "LassoCV", "LassoLars", "LassoLarsCV", "LassoLarsIC",
+        "LinearDiscriminantAnalysis", "LinearRegression", "LinearSVC", "LinearSVR",
+        "LogisticRegression", "LogisticRegressionCV", "OrthogonalMatchingPursuit", "Perceptron",
+        "PassiveAggressiveClassifier", "PassiveAggressiveRegressor", "QuantileRegressor",
+        "RANSACRegressor", "Ridge", "RidgeCV", "RidgeClassifier", "RidgeClassifierCV",
+        "SGDClassifier", "SGDRegressor", "TheilSenRegressor",
+    }
+)  # fmt: skip
+"""Names of estimators that are linear in what they are given."""
 
 
-def about_quality(rows: Rows, lifts: Sequence[Metric]) -> list[Finding]:
-    """Return what the lifts, the rows by class and the threshold say; ``lifts`` as ``beside``."""
+def about_quality(rows: Rows, lifts: Sequence[Metric], estimator: str = "") -> list[Finding]:
+    """Return what the lifts, the rows by class and the threshold say; ``lifts`` as ``beside``.
+
+    ``estimator`` is the name of the model's class, empty where nobody knows it.
+    """
     return [
         _over_constant(lifts[0]),
-        _over_linear(lifts[1]),
+        _over_linear(lifts[1], estimator),
         _few_rows(rows.signature, rows.truth),
         about_threshold(rows),
     ]
@@ -39,9 +54,17 @@ def _over_constant(metric: Metric) -> Finding:
     return check.issue(text)
 
 
-def _over_linear(metric: Metric) -> Finding:
+def _over_linear(metric: Metric, estimator: str) -> Finding:
+    """Return what the lift over a linear model says; that a linear one is as good is no news."""
     check = findings.LinearIsAsGood
-    return _surely_better(check, metric) or check.tip(_not_better("a linear model", metric))
+    if done := _surely_better(check, metric):
+        return done
+    text = _not_better("a linear model", metric)
+    if metric.high is not None and metric.high < 0:
+        return check.issue(text, fix="ship a linear model, or find out what this one has missed")
+    if estimator in LINEAR:
+        return check.not_applicable(f"the model is a linear one itself, {estimator}: {text}")
+    return check.tip(text, fix="ship a linear model, where being simpler is worth more")
 
 
 def _not_better(other: str, metric: Metric) -> str:

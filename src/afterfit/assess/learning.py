@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -15,7 +16,7 @@ from afterfit.assess.gain import Other, paired_comparison
 from afterfit.assess.metrics import measure
 from afterfit.assess.splits import growing_order
 from afterfit.core.dataset import Dataset
-from afterfit.core.effort import Effort
+from afterfit.core.effort import Effort, more_time
 from afterfit.core.finding import Finding
 from afterfit.core.frame import Predictions
 from afterfit.core.metric import Metric
@@ -27,6 +28,7 @@ __all__ = ["learning_curve"]
 
 HALVINGS: dict[Effort, int] = {"quick": 2, "standard": 4, "full": 6}
 LEAST_ROWS = 20
+MOST_RATIO = 1e4
 TIME_SHARE = 0.8
 """The part of the time that is left which the curve may take; it is the last to be told."""
 
@@ -56,7 +58,8 @@ def learning_curve(evidence: Evidence) -> Part:
         text = f"fitting a clone failed: {error.message} {error.why}".strip()
         return Part((check.skipped(text[:400], fix="give --refit module:function"),))
     if len(points) < 2:
-        return Part((check.skipped("the time was over before two fits", fix="--effort full"),))
+        fix = more_time(evidence.config.effort)
+        return Part((check.skipped("the time was over before two fits", fix=fix),))
     return _part(evidence, points, sizes)
 
 
@@ -124,7 +127,8 @@ def _part(evidence: Evidence, points: list[Point], sizes: list[int]) -> Part:
         evidence.config,
     )
     gain = msgspec.structs.replace(found.gain, scope="learning")
-    told = _told(found, half, whole, complete=len(points) == len(sizes))
+    more = "" if len(points) == len(sizes) else more_time(evidence.config.effort)
+    told = told_of_doubling(found, half, whole, complete=len(points) == len(sizes), longer=more)
     return Part((told,), fields={"learning": Learning(points=shown, gain=gain)})
 
 
@@ -142,19 +146,38 @@ def _metric(evidence: Evidence, point: Point) -> Metric:
     return metric
 
 
-def _told(found: Comparison, half: Point, whole: Point, *, complete: bool) -> Finding:
+def told_of_doubling(
+    found: Comparison, half: Point, whole: Point, *, complete: bool, longer: str
+) -> Finding:
+    """Return what the last doubling says; where a rise could not have been seen, that it did not.
+
+    ``longer`` is the option that gives the fits more time.
+    """
     check = findings.LearningCurve
     text = (
         f"from {half.n_train} to {whole.n_train} training rows {found.metric} "
         f"{'falls by a share of' if found.share else 'gains'} {found.gain.text()}"
     )
     if not complete:
-        return check.skipped(f"{text}; more fits were cut by the time", fix="--effort full")
+        return check.skipped(f"{text}; more fits were cut by the time", fix=longer)
     gain = found.gain
-    if gain.low is None or gain.value is None:
-        return check.skipped(f"{text}: {gain.method}")
+    if gain.low is None or gain.high is None or gain.value is None:
+        few: dict[str, Any] = {"needed_n": found.needed_n} if found.needed_n > gain.n else {}
+        return check.skipped(f"{text}: {gain.method}", **few)
     if gain.low > 0 and gain.value > found.margin:
         return check.tip(f"the curve still rises: {text}", fix="label more training rows")
-    if gain.high is not None and gain.high < found.margin:
+    if gain.high < found.margin:
         return check.passed(f"the last doubling changed little: {text}")
-    return check.passed(f"no rise beyond the margin was seen: {text}")
+    text += f"; whether that is less than {found.margin:g} cannot be told on {gain.n:,} rows"
+    return check.skipped(text, fix="give more held-out rows", needed_n=_needed(gain, found.margin))
+
+
+def _needed(gain: Metric, margin: float) -> int:
+    """Return about how many held-out rows would tell the gain, were it as seen, from the margin.
+
+    Above the margin they are those that would tell it from 0; intervals shrink as 1/√n.
+    """
+    value, low, high = (part or 0.0 for part in (gain.value, gain.low, gain.high))
+    half, apart = (high - value, margin - value) if value < margin else (value - low, value)
+    ratio = min(half / apart, MOST_RATIO) if apart > 0 else MOST_RATIO
+    return max(gain.n + 1, math.ceil(gain.n * ratio * ratio))

@@ -41,13 +41,15 @@ def assess(  # noqa: PLR0913 - all there is to judge by, from the workspace
     *,
     subject: str,
     refittable: bool = False,
+    estimator: str = "",
     rival: Rival | None = None,
     progress: Progress = SILENT,
 ) -> AssessRecord:
     """Return every metric with its interval, the baselines beside it, and the cross-validation.
 
     ``model`` predicts and, where ``refittable`` (or ``config.refit`` names a function), can be
-    asked to fit a clone. Folds go forward in time where ``train`` has a time column. Raises
+    asked to fit a clone; ``estimator`` is the name of its class, where known. Folds go forward in
+    time where ``train`` has a time column. Raises
     InputError for labels that the model does not know, and for columns of ``config.fairness`` that
     are not in the table.
     """
@@ -77,26 +79,30 @@ def assess(  # noqa: PLR0913 - all there is to judge by, from the workspace
     parts |= {part: part(evidence) for part in PARTS if part in AFTER_FOLDS}
     found = (
         findings.NoLabels.passed(f"{len(labelled)} of {len(data)} rows have a label"),
-        *about_quality(rows, others),
+        *about_quality(rows, others, estimator),
         told,
         *about_agreement(main, held_out, folds, config.margin),
         about_structure(rows.units, find(held_out, main)),
     )
-    return AssessRecord(
-        **shared,
-        status="partial" if config.folds > 1 and told.outcome == "skipped" else "complete",
-        confusion=confusion(signature, truth, rows.predictions) if signature.classes else None,
-        curves=curves(signature, truth, rows.predictions),
-        folds=folds,
-        baseline=baseline,
-        n_labelled=len(labelled),
-        **_of_parts(evidence, [parts[part] for part in PARTS], found),
-    )
+    fields = _of_parts(evidence, [parts[part] for part in PARTS], found)
+    cut = config.folds > 1 and told.outcome == "skipped"
+    fields |= {"folds": folds, "baseline": baseline, "status": "partial" if cut else "complete"}
+    return AssessRecord(**shared, **_of_rows(rows), **fields)
 
 
 def _no_labels() -> Finding:
     text = "the data has no labels, so quality was not measured"
     return findings.NoLabels.skipped(text, fix="--target COLUMN", needed_n=1)
+
+
+def _of_rows(rows: Rows) -> dict[str, Any]:
+    """Return what the predictions of the labelled rows look like."""
+    signature, truth, predictions = rows.signature, rows.truth, rows.predictions
+    return {
+        "confusion": confusion(signature, truth, predictions) if signature.classes else None,
+        "curves": curves(signature, truth, predictions),
+        "n_labelled": len(rows.data),
+    }
 
 
 def _of_parts(

@@ -119,7 +119,8 @@ class Costs(msgspec.Struct, frozen=True, kw_only=True):
 
     ``proposed`` is the cheapest threshold on all rows; ``at_proposed`` is cross-fitted: what it
     costs to choose a threshold like this on rows that do not judge it. ``theoretical`` is the
-    cheapest of a calibrated model. ``saving`` is ``at_present`` less ``at_proposed``, in pairs.
+    cheapest of a calibrated model. ``saving`` is ``at_present`` less ``at_proposed``, in pairs,
+    and ``dearer_theoretical`` is ``at_theoretical`` less ``at_proposed`` on the same rows.
     """
 
     false_negative: float
@@ -135,3 +136,4 @@ class Costs(msgspec.Struct, frozen=True, kw_only=True):
     saving: Metric
     saving_theoretical: Metric
     curve: CostCurve
+    dearer_theoretical: Metric | None = None

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from afterfit.core.effort import Effort
 from afterfit.core.sections import Direction
 from afterfit.core.signature import Signature
 from afterfit.errors import ConfigError
@@ -17,7 +18,8 @@ LADDER_SHARE = 20
 class RobustnessConfig(msgspec.Struct, frozen=True, kw_only=True):
     """``rows`` real rows are spoiled for each case, drawn with ``seed``.
 
-    ``seconds`` bounds the whole step; what was not reached is told as skipped, by name.
+    ``seconds`` bounds the whole step; what was not reached is told as skipped, by name, with the
+    effort beyond ``effort`` that would reach it.
     ``monotone`` says of columns that the answer may only rise (``up``) or fall (``down``) with
     them; ``fixed`` names columns that nobody can move. The ladders take 20 times as many labelled
     rows, because they measure a metric.
@@ -25,6 +27,7 @@ class RobustnessConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     rows: int = 100
     seed: int = 0
+    effort: Effort = "standard"
     seconds: float = float("inf")
     monotone: dict[str, Direction] = {}
     fixed: tuple[str, ...] = ()

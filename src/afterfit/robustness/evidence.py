@@ -10,6 +10,7 @@ from typing import Any
 
 from afterfit.core.bundle import TensorInput
 from afterfit.core.dataset import Dataset
+from afterfit.core.effort import more_time
 from afterfit.core.finding import Check, Finding
 from afterfit.core.fingerprint import Fingerprint
 from afterfit.core.frame import Frame, Predictions
@@ -109,7 +110,8 @@ def within_time(
                 evidence.require_time()
                 return part(evidence)
             except TimeOverError:
-                skipped = tuple(check.skipped(LATE, fix="--effort full") for check in checks)
+                fix = more_time(evidence.config.effort)
+                skipped = tuple(check.skipped(LATE, fix=fix) for check in checks)
                 return Part(findings=skipped, unreached=(name,))
 
         return run

@@ -95,7 +95,7 @@ class TimeRanOut(Check):
 
     What it does: counts the cases that were not reached within the budget.
     Why it matters: a case that did not run has not passed.
-    Fix: give more time: --effort full.
+    Fix: give more time: --effort standard where it was quick, else --effort full.
     """
 
     code = "R007"

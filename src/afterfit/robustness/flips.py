@@ -11,6 +11,7 @@ import numpy as np
 
 from afterfit.core import frame as frames
 from afterfit.core.dataset import Dataset
+from afterfit.core.effort import more_time
 from afterfit.core.finding import Finding
 from afterfit.core.frame import Frame, Predictions
 from afterfit.core.metric import Metric
@@ -73,7 +74,7 @@ def flips(evidence: Evidence) -> Part:
     most = _affordable(evidence, axes)
     n = min(config.flip_rows, most, frames.row_count(start.rows))
     if n < LEAST_ROWS:
-        fix = "--effort full" if most < LEAST_ROWS else "give more labelled rows"
+        fix = more_time(config.effort) if most < LEAST_ROWS else "give more labelled rows"
         text = LATE if most < LEAST_ROWS else f"{n} rows are rightly decided: too few"
         unreached = (WHOLE,) if most < LEAST_ROWS else ()
         skipped = check.skipped(text, fix=fix, needed_n=LEAST_ROWS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from afterfit.core.effort import Effort, more_time
 from afterfit.core.finding import Check, Finding
 from afterfit.records.robustness import Case, CaseOutcome
 from afterfit.robustness import findings
@@ -31,11 +32,13 @@ def judged(
     unreached: Sequence[str] = (),
     *,
     image: bool = False,
+    effort: Effort = "standard",
 ) -> tuple[Finding, ...]:
     """Return a finding for each check, or one for each column in which it failed.
 
-    A check of which cases were not reached has not passed; ``unreached`` are their names. The
-    columns of an ``image`` are pixels, none of which has to be of use.
+    A check of which cases were not reached has not passed; ``unreached`` are their names, and
+    ``effort`` is what did not reach them. The columns of an ``image`` are pixels, none of which
+    has to be of use.
     """
     skipped = len(unreached)
     alike = {(each.case, each.column): each.alike for each in planned if each.alike}
@@ -66,7 +69,7 @@ def judged(
     found.append(_about_looks(kinds.get("look", []), skipped))
     usual = [case for case in cases if case.case == USUAL and not image]
     found.append(_about_use(usual, skipped))
-    return (*found, _about_time(unreached, len(planned)))
+    return (*found, _about_time(unreached, len(planned), effort))
 
 
 def not_examined(case: Case) -> tuple[Finding, ...]:
@@ -198,9 +201,9 @@ def _about_use(cases: list[Case], skipped: int) -> Finding:
     return check.passed(f"each of {len(answered)} columns moves some answer (n = {n} rows)")
 
 
-def _about_time(unreached: Sequence[str], planned: int) -> Finding:
+def _about_time(unreached: Sequence[str], planned: int, effort: Effort) -> Finding:
     check = findings.TimeRanOut
     if not unreached:
         return check.passed(f"all {planned} cases of the columns ran")
     text = f"{len(unreached)} were not reached within the time: {_listed(unreached)}"
-    return check.skipped(text, fix="--effort full", unreached=list(unreached))
+    return check.skipped(text, fix=more_time(effort), unreached=list(unreached))

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from afterfit.core import frame as frames
+from afterfit.core.effort import more_time
 from afterfit.core.finding import Finding
 from afterfit.core.formulae import compute
 from afterfit.core.frame import Frame, Predictions
@@ -81,7 +82,8 @@ def ladders(evidence: Evidence) -> Part:
         found.append(ladder)
         cases += broken
     told = [_about(ladder) for ladder in found]
-    told += [check.skipped(LATE, where=name, fix="--effort full") for name in unreached]
+    fix = more_time(evidence.config.effort)
+    told += [check.skipped(LATE, where=name, fix=fix) for name in unreached]
     return Part(
         findings=tuple(told),
         metrics=_metrics(found),

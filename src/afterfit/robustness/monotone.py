@@ -10,6 +10,7 @@ import numpy as np
 
 from afterfit.core import frame as frames
 from afterfit.core.disclosure import reference_edges, reference_range
+from afterfit.core.effort import Effort, more_time
 from afterfit.core.finding import Finding
 from afterfit.core.frame import Frame, Predictions, missing_mask
 from afterfit.core.metric import Metric
@@ -54,7 +55,8 @@ def monotone(evidence: Evidence) -> Part:
             continue
         evidence.progress.advance()
         trends += [] if trend is None else [trend]
-    told = (*_about_declared(evidence, trends), _about_nearly(trends, len(unreached)))
+    nearly = _about_nearly(trends, len(unreached), evidence.config.effort)
+    told = (*_about_declared(evidence, trends), nearly)
     return Part(
         findings=told,
         metrics=_metrics(trends),
@@ -246,7 +248,7 @@ def _turns(trend: Trend) -> str:
     return f"{share(trend.decided, trend.n)} are decided otherwise by it"
 
 
-def _about_nearly(trends: list[Trend], unreached: int) -> Finding:
+def _about_nearly(trends: list[Trend], unreached: int, effort: Effort) -> Finding:
     check = findings.NearlyMonotone
     others = [trend for trend in trends if not trend.declared]
     near = [trend for trend in others if _nearly(trend)]
@@ -266,7 +268,7 @@ def _about_nearly(trends: list[Trend], unreached: int) -> Finding:
         )
         return check.tip(text + more, where=f"column {worst.column!r}", fix=fix, columns=names)
     if unreached and not trends:
-        return check.skipped(LATE, fix="--effort full")
+        return check.skipped(LATE, fix=more_time(effort))
     if not others:
         return check.not_applicable("there is no other column of numbers")
     n = others[0].n

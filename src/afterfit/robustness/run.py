@@ -169,7 +169,13 @@ def _examined(
         **shared,
         status="partial" if unreached else "complete",
         findings=(
-            *judged(cases, planned, unasked, image=_is_image(evidence)),
+            *judged(
+                cases,
+                planned,
+                unasked,
+                image=_is_image(evidence),
+                effort=evidence.config.effort,
+            ),
             *kept.findings,
             *chain.from_iterable(part.findings for part in parts),
         ),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from afterfit.assess.config import AssessConfig, DecisionCosts
 from afterfit.config import Config
-from afterfit.core.effort import Effort
+from afterfit.core.effort import Effort, more_time
 from afterfit.errors import ResourceError
 from afterfit.loadtest.config import LoadtestConfig
 from afterfit.optimize.config import OptimizeConfig
@@ -64,7 +64,7 @@ class Budget:
             seconds = BUDGET_SECONDS[self.effort]
             raise ResourceError(
                 f"the time of the line was over: {seconds:g} s at {self.effort} effort",
-                fix="--effort standard" if self.effort == "quick" else "--effort full",
+                fix=more_time(self.effort),
             )
 
 
@@ -126,6 +126,7 @@ def robustness_config(config: Config, seconds: float) -> RobustnessConfig:
     return RobustnessConfig(
         rows=rows,
         seed=config.line.seed,
+        effort=config.line.effort,
         seconds=seconds,
         monotone=known.monotone,
         fixed=known.fixed,

@@ -107,6 +107,11 @@ class Line:
         return body.signature
 
     @property
+    def decided(self) -> Signature:
+        """The signature of what ships: that of the model, unless a map moved its threshold."""
+        return self.optimized.decides(self.signature)
+
+    @property
     def optimized(self) -> OptimizeRecord:
         """What optimize chose."""
         body = self.records["optimize"].body
@@ -148,7 +153,7 @@ class Line:
         seconds = self._seconds("assess")
         asked = effort.assess_config(self.config, str(self.sources.code or ""), seconds)
         inspected = self.records["inspect"].body
-        refittable = isinstance(inspected, InspectRecord) and inspected.description.refittable
+        described = inspected.description if isinstance(inspected, InspectRecord) else None
         champion = champion_of(self.space, self.name)
         resolved = [digest_of(self.signature), msgspec.to_builtins(replace_seconds(asked))]
         if champion is not None and not made_of(self.space, champion, self.model.digest):
@@ -164,7 +169,8 @@ class Line:
                     self.train,
                     asked,
                     subject=self.model.digest,
-                    refittable=refittable,
+                    refittable=described is not None and described.refittable,
+                    estimator="" if described is None else described.estimator,
                     rival=rival,
                     progress=self.space.progress,
                 )
@@ -200,11 +206,9 @@ class Line:
         def make() -> PackageRecord:
             self.space.progress.step("package")
             known, fresh = (self.data, None) if self.train is None else (self.train, self.data)
-            return payload.draft(
-                self.space, self.model, self.signature, self.optimized, known, fresh
-            )
+            return payload.draft(self.space, self.model, self.decided, self.optimized, known, fresh)
 
-        resolved = [digest_of(self.signature), digest_of(self.optimized.variant)]
+        resolved = [digest_of(self.decided), digest_of(self.optimized.variant)]
         extra = [self.optimized.blobs, self.config.line.seed, digest_of(self.config.ood)]
         return self._step("package", make, resolved=[resolved, extra], measured=True)
 
@@ -220,7 +224,7 @@ class Line:
             with HostedVariant(bundle.folder, bundle.variant, bundle.signature) as model:
                 return robustness(
                     model,
-                    self.signature,
+                    self.decided,
                     self.data,
                     asked,
                     subject=bundle.digest,
@@ -250,7 +254,7 @@ class Line:
             with self.served() as url:
                 return loadtest(
                     url,
-                    self.signature,
+                    self.decided,
                     self.data,
                     asked,
                     subject=self.bundle.digest,

@@ -62,7 +62,8 @@ class CheaperThreshold(Check):
     """Another threshold surely costs less, by the costs of [cost] in afterfit.toml.
 
     What it does: looks for the threshold of least cost on parts of the held-out rows and adds up
-    what it costs on the others, in pairs with the present one.
+    what it costs on the others, in pairs with the present one. Where that is not surely cheaper
+    than what theory says of a calibrated model, c_fp / (c_fp + c_fn), the latter is named.
     Why it matters: 0.5 is right only where a miss costs what a false alarm does.
     Example: a missed fraud costs 50, a false alarm 1: deciding from 0.02 on is cheaper.
     Fix: set it: --threshold 0.02. What it saves is what choosing a threshold in this way saves on

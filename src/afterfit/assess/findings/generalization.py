@@ -41,7 +41,8 @@ class LearningCurve(Check):
     """Whether more training rows would make the model better.
 
     What it does: fits clones on more and more of --train and judges each on the held-out rows;
-    the last doubling is judged in pairs of rows.
+    the last doubling is judged in pairs of rows. Where the interval is too wide to see a gain of
+    the margin of [compare], the check counts as not run, with the rows that it would need.
     Why it matters: labels cost money; where the curve has levelled off, other columns or another
     model are worth more.
     Fix: label more rows while the curve rises.

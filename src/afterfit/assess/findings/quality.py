@@ -23,6 +23,8 @@ class LinearIsAsGood(Check):
     """A logistic or ridge regression is as good as the model on these rows.
 
     What it does: fits a linear model on imputed, scaled and one-hot rows, and compares in pairs.
+    It is an issue where the model is surely worse; of a model that is linear itself, that it is
+    no better says nothing.
     Why it matters: a linear model is faster, smaller, and can be read.
     Fix: ship the linear one, or find out what keeps the other from being better.
     """
