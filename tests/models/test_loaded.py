@@ -57,6 +57,9 @@ def test_files_answer_as_the_estimator_does(tmp_path: Path, ending: str) -> None
         assert model.description.classes == ("no", "yes")
         assert model.description.features == ("amount", "visits", "city")
         assert model.description.size_bytes == path.stat().st_size
+        # skops asks scikit-learn for all its estimators, and would bring torch along.
+        mapped = Path(f"/proc/{model.pid}/maps")
+        assert not mapped.exists() or "libtorch" not in mapped.read_text()
         with pytest.raises(InputError, match="missing column: city"):
             model.predict({name: a for name, a in frame_of(data).items() if name != "city"})
         with pytest.raises(InputError, match="no rows"):

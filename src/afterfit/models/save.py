@@ -73,14 +73,14 @@ def _save_cloudpickle(model: Any, folder: Path) -> Saved:
 
 
 def _skops_with_names(model: Any) -> tuple[bytes, tuple[str, ...]]:
-    from skops import io as skops_io
+    from afterfit.models.skops_io import skops_io
 
     data = skops_bytes(model)
-    names = tuple(skops_io.get_untrusted_types(data=data))
+    names = tuple(skops_io().get_untrusted_types(data=data))
     by_value = [name for name in names if _travels_by_value(name)]
     if by_value:
         raise TypeError(f"{by_value[0]} is not part of an installed package")
-    skops_io.loads(data, trusted=list(names))
+    skops_io().loads(data, trusted=list(names))
     return data, names
 
 
@@ -98,9 +98,9 @@ def skops_bytes(model: Any) -> bytes:
     skops names members and objects by memory address and stamps the time; here they are renamed
     in the order of traversal, with a fixed date.
     """
-    from skops import io as skops_io
+    from afterfit.models.skops_io import skops_io
 
-    with zipfile.ZipFile(io.BytesIO(skops_io.dumps(model))) as source:
+    with zipfile.ZipFile(io.BytesIO(skops_io().dumps(model))) as source:
         schema = json.loads(source.read("schema.json"))
         renaming = _Renaming()
         renaming.walk(schema)

@@ -58,10 +58,11 @@ class Adapter:
 def read_object(data: bytes, form: str) -> Any:
     """Return the object in the bytes of an audited file; raises whatever its making raises."""
     if form == "skops":
-        from skops import io as skops_io
+        from afterfit.models.skops_io import skops_io
 
         # Every name in the file went through the audit, whose list is stricter than skops' own.
-        return skops_io.loads(data, trusted=skops_io.get_untrusted_types(data=data))
+        skops = skops_io()
+        return skops.loads(data, trusted=skops.get_untrusted_types(data=data))
     if form == "cloudpickle":
         import cloudpickle
 
