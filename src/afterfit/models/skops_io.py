@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import ModuleType
+from typing import Any
 
 __all__ = ["skops_io"]
 
@@ -16,7 +16,7 @@ _WRAPPERS = tuple(
 )
 
 
-def skops_io() -> ModuleType:
+def skops_io() -> Any:
     """Return ``skops.io``."""
     with _hidden(_WRAPPERS):
         from skops import io
