@@ -7,12 +7,13 @@ import json
 import re
 import shlex
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 from cyclopts import CycloptsError, MissingArgumentError, UnusedCliTokensError
 
-from afterfit.cli.app import COMMANDS, GROUPS, build, run
+from afterfit.cli.app import COMMANDS, GROUPS, RENAMED, build, run
 from afterfit.cli.explain import load_checks
 from afterfit.core.finding import LABELS
 from afterfit.runtime.options import parser
@@ -38,6 +39,21 @@ def test_every_command_has_help(
     text = capsys.readouterr().out
     assert text.startswith(f"Usage: afterfit {' '.join(command)}")
     assert len(text.splitlines()) > 3
+
+
+@pytest.mark.parametrize("command", ALL, ids=" ".join)
+def test_help_has_the_whole_of_the_docstring(
+    command: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What the exit codes mean stands there, too, and no option is there to give nothing."""
+    target = COMMANDS[command[0]][0] if len(command) == 1 else GROUPS[command[0]][1][command[1]][0]
+    module, _, function = target.partition(":")
+    docstring = getattr(import_module(module), RENAMED.get(function, function)).__doc__
+    assert run([*command, "--help"]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    before = docstring.partition("Parameters\n")[0].replace("``", "")
+    assert " ".join(before.split()) in shown
+    assert "--empty-" not in shown
 
 
 @pytest.mark.parametrize("arguments", [["nothing"], ["ship"], ["ship", "m", "--nope"], []])

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import shlex
 import signal
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from typing import Any
 
 from cyclopts import App, CycloptsError
@@ -130,8 +132,12 @@ GROUPS: dict[str, tuple[str, dict[str, tuple[str, str]]]] = {
 RENAMED = {"list": "list_", "set": "set_"}
 
 
-def build() -> App:
-    """Return the command line; nothing is imported for a command before it is called."""
+def build(asked: Sequence[str] = ()) -> App:
+    """Return the command line; nothing is imported for a command before it is called.
+
+    The command whose words are ``asked`` is told of by its own docstring, which says more than the
+    line in a list: what it writes, and what its exit codes mean.
+    """
     from afterfit import __version__
 
     app = App(
@@ -141,15 +147,26 @@ def build() -> App:
         help_format="plaintext",
     )
     for name, (target, text) in COMMANDS.items():
-        app.command(target, name=name, help=text)
+        told = _in_full(target, text) if [name] == [*asked] else text
+        app.command(target, name=name, help=told)
     for name, (text, members) in GROUPS.items():
         group = App(name=name, help=text)
         for member, (target, about) in members.items():
             module, _, function = target.partition(":")
             path = f"{module}:{RENAMED.get(function, function)}"
-            group.command(path, name=member, help=about)
+            told = _in_full(path, about) if [name, member] == [*asked] else about
+            group.command(path, name=member, help=told)
         app.command(group)
     return app
+
+
+def _in_full(target: str, text: str) -> str:
+    """Return the paragraphs of a command's docstring before its parameters; else ``text``."""
+    module, _, function = target.partition(":")
+    docstring = getattr(import_module(module), function).__doc__ or text
+    before = inspect.cleandoc(docstring).partition("\nParameters\n")[0]
+    paragraphs = (" ".join(part.split()) for part in before.split("\n\n"))
+    return "\n\n".join(paragraphs).replace("``", "").strip()
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -184,7 +201,7 @@ def _in_workspace(error: AfterfitError, arguments: Sequence[str]) -> AfterfitErr
 
 
 def _call(arguments: Sequence[str]) -> Answer:
-    app = build()
+    app = build(_words(arguments))
     try:
         command, bound, _ = app.parse_args(
             list(arguments), print_error=False, exit_on_error=False, help_on_error=False

@@ -20,26 +20,27 @@ from afterfit.package.config import (
 from afterfit.report.build import record_page
 from afterfit.report.text import render
 
+Destination = Annotated[str, Parameter(name=["--for", "--destination"], help="The kind of place.")]
+Platforms = Annotated[tuple[str, ...], Parameter(negative="", help="linux/amd64, linux/arm64.")]
+
 
 def package(
     ref: str,
     *,
-    destination: Annotated[str, Parameter(name=["--for", "--destination"])] = "dockerfile",
+    destination: Destination = "dockerfile",
     output: Annotated[
         Path | None, Parameter(name=["--output", "-o"], help="Folder to write.")
     ] = None,
     base: Annotated[str, Parameter(help="Base image, best NAME@sha256:DIGEST.")] = DEFAULT_BASE,
     python: Annotated[str, Parameter(help="X.Y of the base image's Python.")] = DEFAULT_PYTHON,
-    platform: Annotated[tuple[str, ...], Parameter(help="linux/amd64, linux/arm64.")] = (
-        "linux/amd64",
-    ),
+    platform: Platforms = ("linux/amd64",),
     port: Annotated[int, Parameter(help="Where it listens, unless PORT says so.")] = DEFAULT_PORT,
     allow_unauthenticated: Annotated[
         bool, Parameter(negative="", help="Answer anybody who reaches the port.")
     ] = False,
     vendor: Annotated[bool, Parameter(negative="", help="Put the wheels into the folder.")] = False,
     index_url: str = "",
-    extra_index_url: tuple[str, ...] = (),
+    extra_index_url: Annotated[tuple[str, ...], Parameter(negative="")] = (),
     wheelhouse: str = "",
     proxy: str = "",
     common: Common = Common(),  # noqa: B008 - frozen

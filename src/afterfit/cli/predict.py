@@ -20,7 +20,7 @@ def predict(
     output: Annotated[Path, Parameter(name=["--output", "-o"], help="CSV, Parquet or Arrow.")],
     keep: Annotated[
         list[str] | None,
-        Parameter(consume_multiple=True, help="Input columns to keep; default all."),
+        Parameter(consume_multiple=True, negative="", help="Input columns to keep; default all."),
     ] = None,
     only_scores: Annotated[bool, Parameter(negative="", help="Keep no input column.")] = False,
     common: Common = Common(),  # noqa: B008 - frozen

@@ -16,6 +16,8 @@ from afterfit.cli.output import Answer
 from afterfit.serve.ending import ended
 from afterfit.serve.run import ServedBundle, ServerHandle
 
+Events = Annotated[str, Parameter(help="A folder, s3://…, postgresql://…, or - for stdout.")]
+
 
 @Parameter(name="*")
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ def serve(
             negative="", help="Inputs that events keep: none, all, or a column for each --capture."
         ),
     ] = None,
-    events: Annotated[str, Parameter(help="A folder, or - for stdout.")] = "",
+    events: Events = "",
     follow: Annotated[bool, Parameter(help="Change when the alias moves.")] = True,
     keys: Annotated[Path | None, Parameter(help="A file of API keys: afterfit key.")] = None,
     tls_cert: Annotated[Path | None, Parameter(help="A certificate with its chain, PEM.")] = None,

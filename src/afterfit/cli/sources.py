@@ -26,7 +26,11 @@ class Tables:
     positive: Annotated[str | None, Parameter(help="The positive class, in your words.")] = None
     classes: Annotated[
         list[str] | None,
-        Parameter(consume_multiple=True, help="Labels in the model's order, where it has none."),
+        Parameter(
+            consume_multiple=True,
+            negative="",
+            help="Labels in the model's order, where it has none.",
+        ),
     ] = None
     threshold: Annotated[
         float | None, Parameter(help="Probability of the positive class from which it is decided.")
@@ -47,7 +51,11 @@ class Tables:
     ] = None
     fairness: Annotated[
         list[str] | None,
-        Parameter(consume_multiple=True, help="Columns whose groups are compared, such as sex."),
+        Parameter(
+            consume_multiple=True,
+            negative="",
+            help="Columns whose groups are compared, such as sex.",
+        ),
     ] = None
     fresh: Annotated[bool, Parameter(negative="", help="Reuse no record.")] = False
 

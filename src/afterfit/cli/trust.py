@@ -16,7 +16,7 @@ from afterfit.models.audit import audit as look
 def trust(
     file: Path,
     *,
-    allow: Annotated[list[str] | None, Parameter(consume_multiple=True)] = None,
+    allow: Annotated[list[str] | None, Parameter(consume_multiple=True, negative="")] = None,
     i_know_it_runs_code: Annotated[bool, Parameter(negative="")] = False,
     common: Common = Common(),  # noqa: B008 - frozen
 ) -> Answer:
