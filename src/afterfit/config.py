@@ -348,7 +348,7 @@ gates = [
 # margin = 0.005                # a loss beside the champion that would not matter
 
 [optimize]
-# allow = ["prune", "distil"]   # techniques that may change answers: quantize, prune, distil
+# allow = ["prune", "distil"]   # may change answers: quantize, prune, distil, recalibrate
 # max_drop = 0.005              # the largest loss of the metric that may be certified
 # metric = "accuracy"           # by default accuracy, for a regression mae
 # batch = 256                   # rows a call that are measured beside single ones

@@ -13,7 +13,7 @@ from afterfit.errors import UsageError
 
 __all__ = ["TECHNIQUES", "Lossy", "seconds_of"]
 
-TECHNIQUES = ("quantize", "prune", "distil")
+TECHNIQUES = ("quantize", "prune", "distil", "recalibrate")
 
 
 @Parameter(name="*")
@@ -23,7 +23,7 @@ class Lossy:
 
     allow: Annotated[
         str | None,
-        Parameter(help="Techniques that may change answers: quantize,prune,distil."),
+        Parameter(help=f"Techniques that may change answers: {','.join(TECHNIQUES)}."),
     ] = None
     max_drop: Annotated[
         float | None, Parameter(help="The largest loss of the metric that is certified.")

@@ -119,7 +119,7 @@ class OptimizeSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     seconds of the step (0: by effort).
     """
 
-    allow: tuple[Literal["quantize", "prune", "distil"], ...] = ()
+    allow: tuple[Literal["quantize", "prune", "distil", "recalibrate"], ...] = ()
     max_drop: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 0.005
     metric: str = ""
     batch: Annotated[int, msgspec.Meta(ge=2, le=100_000)] = 256

@@ -14,7 +14,7 @@ from afterfit.models.native import NativeModel
 
 __all__ = ["Make", "Proposal", "Propose", "Technique"]
 
-Technique = Literal["convert", "quantize", "prune", "distil"]
+Technique = Literal["convert", "quantize", "prune", "distil", "recalibrate"]
 
 
 class Proposal(msgspec.Struct, frozen=True, kw_only=True):

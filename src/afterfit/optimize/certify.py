@@ -50,12 +50,17 @@ def needed(signature: Signature, name: str, predictions: Predictions) -> np.ndar
 
 @dataclass(frozen=True)
 class Judge:
-    """The rows of one part with the model's own answers, against which variants are judged."""
+    """The rows of one part with the model's own answers, against which variants are judged.
+
+    ``moved`` decides the labels of variants where it is another signature than the model's: a map
+    of the probabilities moves the threshold too.
+    """
 
     signature: Signature
     part: Part
     native: Predictions
     config: OptimizeConfig
+    moved: Signature | None = None
 
     @property
     def metric(self) -> str:
@@ -65,7 +70,7 @@ class Judge:
     def drop(self, answers: Predictions, alpha: float) -> Drop:
         """Return how much worse the answers are than the model's, with one-sided bounds."""
         first, second = (
-            needed(self.signature, self.metric, each) for each in (self.native, answers)
+            needed(self._by(each), self.metric, each) for each in (self.native, answers)
         )
         return metric_drop(
             self.metric,
@@ -85,7 +90,7 @@ class Judge:
 
     def value(self, answers: Predictions) -> float:
         """Return the metric of answers; NaN where it is undefined."""
-        prediction = needed(self.signature, self.metric, answers)
+        prediction = needed(self._by(answers), self.metric, answers)
         positive = self.signature.positive_index
         return compute(self.metric, self._truth, prediction, positive=positive).value
 
@@ -93,8 +98,11 @@ class Judge:
         """Return the share of rows with another label; None for a regression."""
         if self.signature.task == "regression":
             return None
-        codes = self.signature.codes
-        return float(np.mean(codes(self.native) != codes(answers)))
+        return float(np.mean(self.codes(self.native) != self.codes(answers)))
+
+    def codes(self, answers: Predictions) -> np.ndarray:
+        """Return the decided classes of the model's own answers or of a variant's, int64 of [n]."""
+        return self._by(answers).codes(answers)
 
     def certificate(self, answers: Predictions, artifact: str, candidates: int) -> Certificate:
         """Return what these rows say of a variant that is one of so many candidates."""
@@ -162,6 +170,10 @@ class Judge:
             )
         return found
 
+    def _by(self, answers: Predictions) -> Signature:
+        """Return the signature that decides: the model's own answers are decided by its own."""
+        return self.signature if self.moved is None or answers is self.native else self.moved
+
     @property
     def _truth(self) -> np.ndarray:
         return np.empty(0) if self.part.truth is None else self.part.truth
@@ -173,7 +185,7 @@ class Judge:
     def _losses(self, answers: Predictions) -> np.ndarray:
         """Return a loss per row: 1 for a wrong label; of a value its error, in mean errors."""
         if self.signature.task != "regression":
-            return np.asarray(self.signature.codes(answers) != self._truth, np.float64)
+            return np.asarray(self.codes(answers) != self._truth, np.float64)
         usual = float(np.mean(np.abs(self.native.main - self._truth)))
         return np.asarray(np.abs(answers.main - self._truth) / (usual or 1.0), np.float64)
 

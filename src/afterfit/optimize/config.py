@@ -51,6 +51,20 @@ class OptimizeConfig(msgspec.Struct, frozen=True, kw_only=True):
     max_edge_flips: float = 0.20
 
     @property
+    def lossy(self) -> tuple[Technique, ...]:
+        """The allowed techniques that give something up, for which a loss is certified."""
+        return tuple(name for name in self.allow if name != "recalibrate")
+
+    @property
+    def even(self) -> bool:
+        """Whether rows are parted so that each part has its share of every class.
+
+        Not where a map is fitted: it would learn how often each class comes in the part that
+        judges it.
+        """
+        return "recalibrate" not in self.allow
+
+    @property
     def rows(self) -> int:
         """The most held-out rows that are compared."""
         return _ROWS[self.effort]

@@ -21,6 +21,7 @@ from afterfit.optimize.certify import Judge, changed, main_metric, share
 from afterfit.optimize.choose import best, certified, no_faster
 from afterfit.optimize.config import OptimizeConfig
 from afterfit.optimize.edges import edges_of
+from afterfit.optimize.ladder import Trial
 from afterfit.optimize.latency import metrics_of
 from afterfit.optimize.made import NOTHING_KEPT, Kept
 from afterfit.optimize.search import Candidate, Room, search
@@ -30,7 +31,15 @@ from afterfit.optimize.within import within
 from afterfit.records.optimize import VariantReport
 from afterfit.store.environment import current_environment
 
-__all__ = ["NO_LOSSY", "Incumbent", "Lossy", "Means", "lossy_variants", "require_judged"]
+__all__ = [
+    "NO_LOSSY",
+    "Incumbent",
+    "Lossy",
+    "Means",
+    "lossy_variants",
+    "report_of",
+    "require_judged",
+]
 
 LEAST_TO_CERTIFY = 30
 _NOT_FOR: dict[str, str] = {
@@ -54,12 +63,14 @@ class Incumbent:
     """The best exact form: its graph or the one nearest to it, its gain, the native file's size.
 
     ``exact`` is its graph where it is one, which the times of variants are compared with.
+    ``proven`` is the graph that was proven exact, whether it ships or not.
     """
 
     graph: Converted | None
     gain: float
     native_size: int
     exact: Converted | None = None
+    proven: Trial | None = None
 
 
 @dataclass(frozen=True)
@@ -76,7 +87,7 @@ class Lossy:
     @property
     def reports(self) -> tuple[VariantReport, ...]:
         """The candidates as the record keeps them."""
-        return tuple(_report(one, self.selection_rows) for one in self.candidates)
+        return tuple(report_of(one, self.selection_rows) for one in self.candidates)
 
 
 NO_LOSSY = Lossy()
@@ -111,7 +122,7 @@ def lossy_variants(
     progress: Progress = SILENT,
 ) -> Lossy:
     """Return the verdict on every variant of the allowed techniques, of data with labels."""
-    parts = split(signature, data, means.train, config.seed)
+    parts = split(signature, data, means.train, config.seed, even=config.even)
     if min(parts.selection.rows, parts.certification.rows) < LEAST_TO_CERTIFY:
         return Lossy(findings=(_too_few(parts.certification.rows),))
     selecting = Judge(signature, parts.selection, model.predict(parts.selection.frame), config)
@@ -165,7 +176,7 @@ def _proposals(room: Room, proposers: Sequence[str]) -> tuple[list[Proposal], li
         return [], ["the time was over before any technique was asked"]
     except AfterfitError as error:
         return [], [brief(error)]
-    allowed = [p for p in answer["proposals"] if p.technique in room.config.allow and not p.exact]
+    allowed = [p for p in answer["proposals"] if p.technique in room.config.lossy and not p.exact]
     return allowed, answer["absent"]
 
 
@@ -176,7 +187,7 @@ def _nothing(proposals: Sequence[Proposal], config: OptimizeConfig) -> list[Find
         findings.TechniqueAbsent.tip(
             f"--allow {name} has nothing to try for this model: {_NOT_FOR[name]}", where=name
         )
-        for name in config.allow
+        for name in config.lossy
         if name not in met
     ]
 
@@ -264,7 +275,7 @@ def _metrics(chosen: Candidate | None) -> tuple[Metric, ...]:
     return (*metrics_of(chosen.times["onnx"]), drop)
 
 
-def _report(candidate: Candidate, n: int) -> VariantReport:
+def report_of(candidate: Candidate, n: int) -> VariantReport:
     """Return a candidate as the record keeps it; ``n`` is the number of selection rows."""
     found: list[Metric] = [*metrics_of(candidate.times.get("onnx", {}))]
     if candidate.drop is not None:

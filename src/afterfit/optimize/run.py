@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from afterfit.core.bundle import Variant
 from afterfit.core.dataset import Dataset
 from afterfit.core.digest import sha256_bytes, sha256_file
 from afterfit.core.metric import Metric
@@ -33,9 +34,18 @@ from afterfit.optimize.latency import (
     metrics_of,
     speedup,
 )
-from afterfit.optimize.lossy import NO_LOSSY, Incumbent, Means, lossy_variants, require_judged
+from afterfit.optimize.lossy import (
+    NO_LOSSY,
+    Incumbent,
+    Lossy,
+    Means,
+    lossy_variants,
+    require_judged,
+)
 from afterfit.optimize.parity import Answers
+from afterfit.optimize.recalibrate import NOT_ASKED, Remapped, base_of, recalibrate
 from afterfit.optimize.regime import Regime
+from afterfit.optimize.search import Candidate
 from afterfit.optimize.shipped import ONNX_FILE, Files, Shipped, onnx_variant, shipped
 from afterfit.optimize.within import within
 from afterfit.records.optimize import OptimizeRecord, VariantReport
@@ -85,35 +95,67 @@ def optimize(
         timings = measure(timed, graph, signature, data, config, alone)
         loads = _load_times(timed, model, signature, graph, alone)
     ships = shipped(model, signature, exact, direct, timings, config)
-    variant, files = ships.variant, ships.files
-    lossy = NO_LOSSY
-    if config.allow:
-        ahead = _incumbent(trials, exact, timings, ships, config)
-        lossy = lossy_variants(
-            *(model, signature, whole, means, ahead, config), deadline=deadline, progress=progress
-        )
-    if lossy.chosen is not None and lossy.chosen.converted is not None:
-        graph = lossy.chosen.converted
-        variant, files = onnx_variant(model, lossy.chosen.name, graph), {ONNX_FILE: graph.data}
+    ahead = _incumbent(trials, exact, timings, ships, config)
+    lossy, remapped = _changed(
+        model, signature, whole, means, ahead, config, deadline=deadline, progress=progress
+    )
+    variant, files = _final(model, ships, remapped.chosen or lossy.chosen)
     return Optimized(
         OptimizeRecord(
             subject=model.digest,
             env=current_environment(),
             inputs={"data": data.digest} | ({"train": means.train.digest} if means.train else {}),
             resolved=_resolved(config),
-            status="partial" if lossy.cut or _cut(tried) else "complete",
+            status="partial" if lossy.cut or remapped.cut or _cut(tried) else "complete",
             findings=(
                 *judged(model, trials, exact, timings, config, ships, signature=signature),
                 *lossy.findings,
+                *remapped.findings,
             ),
-            metrics=lossy.metrics or _metrics(exact, timings, ships),
+            metrics=remapped.metrics or lossy.metrics or _metrics(exact, timings, ships),
             blobs={path: _digest(content) for path, content in sorted(files.items())},
             chosen=variant.name,
             variant=variant,
-            variants=with_front((*_reports(tried, timings, loads, ships), *lossy.reports)),
+            variants=with_front(
+                (*_reports(tried, timings, loads, ships), *lossy.reports, *remapped.reports)
+            ),
+            recalibrated=remapped.record,
         ),
         files,
     )
+
+
+def _changed(
+    model: LoadedModel,
+    signature: Signature,
+    data: Dataset,
+    means: Means,
+    ahead: Incumbent,
+    config: OptimizeConfig,
+    *,
+    deadline: float,
+    progress: Progress,
+) -> tuple[Lossy, Remapped]:
+    """Return what became of the allowed techniques: lossy forms first, a map behind what ships."""
+    lossy, remapped = NO_LOSSY, NOT_ASKED
+    if config.lossy:
+        lossy = lossy_variants(
+            model, signature, data, means, ahead, config, deadline=deadline, progress=progress
+        )
+    if "recalibrate" in config.allow:
+        base = base_of(model, signature, ahead.proven, lossy.chosen)
+        remapped = recalibrate(
+            model, signature, data, means.train, base, config, deadline=deadline, progress=progress
+        )
+    return lossy, remapped
+
+
+def _final(model: LoadedModel, ships: Shipped, chosen: Candidate | None) -> tuple[Variant, Files]:
+    """Return the variant that ships with its files: one that may answer otherwise, or exact."""
+    if chosen is None or chosen.converted is None:
+        return ships.variant, ships.files
+    graph = chosen.converted
+    return onnx_variant(model, chosen.name, graph), {ONNX_FILE: graph.data}
 
 
 def _parted(tried: list[Trial]) -> tuple[list[Trial], Trial | None, Trial | None]:
@@ -163,7 +205,7 @@ def _incumbent(
     both = {NATIVE: timings[NATIVE], "onnx": ships.times}
     ahead = 1.0 if ships.regime == Regime(NATIVE) else gain(both, ships.size, size, config)
     served = exact is not None and ships.regime != Regime(NATIVE)
-    return Incumbent(graph, ahead, size, exact.converted if exact and served else None)
+    return Incumbent(graph, ahead, size, exact.converted if exact and served else None, exact)
 
 
 def _resolved(config: OptimizeConfig) -> dict[str, Any]:

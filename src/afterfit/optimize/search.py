@@ -32,7 +32,7 @@ from afterfit.optimize.within import within
 from afterfit.records.optimize import Certificate, VariantStatus
 from afterfit.runtime.onnx import OnnxModel
 
-__all__ = ["Candidate", "Found", "Room", "answers_of_graph", "search"]
+__all__ = ["Candidate", "Found", "Room", "answers_of_graph", "measured", "search"]
 
 ROWS_AT_ONCE = 1000
 SPARE = 4.0
@@ -234,10 +234,11 @@ def _looked_at(room: Room, proposal: Proposal, made: Converted, output: GraphOut
         tried = room.edges.try_variant(made)
         made, output = tried.made, tried.made.output or output
         candidate = replace(candidate, converted=made, edges=tried, why=tried.why)
-    return candidate if candidate.why else _measured(room, candidate, made, output)
+    return candidate if candidate.why else measured(room, candidate, made, output)
 
 
-def _measured(room: Room, candidate: Candidate, made: Converted, output: GraphOutput) -> Candidate:
+def measured(room: Room, candidate: Candidate, made: Converted, output: GraphOutput) -> Candidate:
+    """Return the candidate with its times beside the native model's, and what it costs to load."""
     graph = {"data": made.data, "inputs": list(made.inputs), "output": output}
     times: dict[str, dict[int, np.ndarray]] = {"native": {}, "onnx": {}}
     graphs = {"onnx": graph} | ({"exact": graph_arguments(room.beside)} if room.beside else {})

@@ -7,24 +7,35 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from afterfit.core.dataset import Dataset, encode_labels
-from afterfit.core.frame import Frame, missing_mask
+from afterfit.core.frame import Frame, join, missing_mask, take
 from afterfit.core.signature import Signature
 
-__all__ = ["Part", "Parts", "part_rows", "split"]
+__all__ = ["Part", "Parts", "joined", "numbered", "part_rows", "split", "trained_on"]
 
 SHARES = (0.3, 0.25)
 """Of data without training rows of their own: for making, and for selecting; the rest certifies."""
 SELECT = 1 / 3
 MOST_SELECTING = 4000
+UNIQUE = 0.99
+"""Training rows of which so many are unlike all others come twice by no chance."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """Rows of one part; ``truth`` is class codes (int64) or values (float64), None without."""
+    """Rows of one part; ``truth`` is class codes (int64) or values (float64), None without.
+
+    ``group`` is what rows must stay together with, where the data says so.
+    """
 
     frame: Frame
     truth: np.ndarray | None
     rows: int
+    group: np.ndarray | None = None
+
+    def take(self, rows: np.ndarray) -> Part:
+        """Return a part of the part, by row numbers."""
+        truth, group = (None if a is None else a[rows] for a in (self.truth, self.group))
+        return Part(take(self.frame, rows), truth, len(rows), group)
 
 
 @dataclass(frozen=True)
@@ -37,19 +48,22 @@ class Parts:
     notes: tuple[str, ...] = field(default_factory=tuple)
 
 
-def split(signature: Signature, data: Dataset, train: Dataset | None, seed: int) -> Parts:
+def split(
+    signature: Signature, data: Dataset, train: Dataset | None, seed: int, *, even: bool = True
+) -> Parts:
     """Return the parts of the data; the same seed gives the same.
 
     Groups stay whole. With times the newest rows certify and the oldest make; else classes are
-    spread evenly. Rows of ``train`` that are rows of the data too are left out of making, since
-    a variant must be judged on rows that it was not made of. Rows without a known label, needed
-    to judge, are left out of selection and certification.
+    spread evenly, unless ``even`` is False: each part then tells nothing of another
+    one's shares. Rows of ``train`` that are rows of the data too are left out of making, since a
+    variant must be judged on rows that it was not made of. Rows without a known label, needed to
+    judge, are left out of selection and certification.
     """
     truth, known = _truth(signature, data)
     notes = [] if known.all() else [f"{int((~known).sum())} rows have no label that is known"]
     data, truth = data.take(np.flatnonzero(known)), truth[known]
     sizes = _sizes(len(data), alone=train is None)
-    rows = part_rows(data, truth, sizes, seed, stratify=signature.task != "regression")
+    rows = part_rows(data, truth, sizes, seed, stratify=even and signature.task != "regression")
     if train is None:
         making = _part(signature, data, truth, rows[0])
     else:
@@ -57,6 +71,35 @@ def split(signature: Signature, data: Dataset, train: Dataset | None, seed: int)
         notes += [left_out] if left_out else []
     parts = [_part(signature, data, truth, chosen) for chosen in rows[1:]]
     return Parts(making, parts[0], parts[1], tuple(notes))
+
+
+def joined(first: Part, second: Part) -> Part:
+    """Return the rows of both parts, those of the first before those of the second."""
+    truth, group = (
+        None if a is None or b is None else np.concatenate([a, b])
+        for a, b in ((first.truth, second.truth), (first.group, second.group))
+    )
+    rows = first.rows + second.rows
+    return Part(join([first.frame, second.frame]), truth, rows, group)
+
+
+def trained_on(signature: Signature, part: Part, train: Dataset | None) -> np.ndarray:
+    """Return which rows of a part stand in the training table with the same label, bool of [n].
+
+    None of them where training rows are often alike: rows of few columns then come twice by chance,
+    and to leave them out would leave out the commonest ones.
+    """
+    none = np.zeros(part.rows, dtype=bool)
+    if train is None or part.truth is None or not len(train):
+        return none
+    truth, known = _truth(signature, train)
+    rows = _rows_of(train.select(signature.names))
+    seen = {(*row, y) for row, y, ok in zip(rows, truth.tolist(), known, strict=True) if ok}
+    if len(set(rows)) < UNIQUE * len(rows):
+        return none
+    mine = _rows_of(Dataset(frame=dict(part.frame)))
+    pairs = zip(mine, part.truth.tolist(), strict=True)
+    return np.array([(*row, y) in seen for row, y in pairs], dtype=bool)
 
 
 def part_rows(
@@ -92,9 +135,12 @@ def _sizes(n: int, *, alone: bool) -> tuple[int, int]:
 
 def _units(data: Dataset) -> np.ndarray:
     """Return what each row must stay together with, as a number of [n]."""
-    if data.group is None:
-        return np.arange(len(data))
-    labels = [str(value) for value in data.group.tolist()]
+    return np.arange(len(data)) if data.group is None else numbered(data.group)
+
+
+def numbered(group: np.ndarray) -> np.ndarray:
+    """Return the number of each row's group, int64 of [n]."""
+    labels = [str(value) for value in group.tolist()]
     return np.unique(np.array(labels, dtype=str), return_inverse=True)[1].reshape(-1)
 
 
@@ -146,7 +192,8 @@ def _truth(signature: Signature, data: Dataset) -> tuple[np.ndarray, np.ndarray]
 
 def _part(signature: Signature, data: Dataset, truth: np.ndarray, rows: np.ndarray) -> Part:
     taken = data.select(signature.names).take(rows)
-    return Part(taken.frame, truth[rows], len(rows))
+    group = None if data.group is None else data.group[rows]
+    return Part(taken.frame, truth[rows], len(rows), group)
 
 
 def _of_train(signature: Signature, train: Dataset, data: Dataset) -> tuple[Part, str]:

@@ -9,6 +9,8 @@ import msgspec
 from afterfit.core.bundle import Variant
 from afterfit.core.metric import Metric
 from afterfit.core.proof import Proven, Surroundings, libraries_of
+from afterfit.core.signature import Signature
+from afterfit.records.assess_calibration import Recalibration
 from afterfit.records.record import Record
 
 VariantStatus = Literal["as_is", "exact", "certified", "rejected", "not_available", "skipped"]
@@ -77,6 +79,25 @@ class Certificate(msgspec.Struct, frozen=True, kw_only=True):
     cpu_features: tuple[str, ...] = ()
 
 
+class Recalibrated(msgspec.Struct, frozen=True, kw_only=True):
+    """A map behind a form's probabilities: what it is, and what it changes on rows that judge it.
+
+    ``variant`` is the form with the map, ``base`` the one without. ``map.losses`` are log loss and
+    Brier score on ``judged`` rows, which neither trained the model nor fitted the map; ``fitted``
+    is the number of those that did. ``threshold`` of two classes decides as ``before`` does
+    without the map. ``verdict`` is by the intervals of both.
+    """
+
+    variant: str
+    base: str
+    map: Recalibration
+    verdict: Literal["helps", "cannot tell", "hurts", "too little"]
+    fitted: int
+    judged: int
+    before: float | None = None
+    threshold: float | None = None
+
+
 class VariantReport(msgspec.Struct, frozen=True, kw_only=True):
     """One variant: what became of it, its parity, and what was measured.
 
@@ -99,11 +120,22 @@ class VariantReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OptimizeRecord(Record, frozen=True, kw_only=True, tag="optimize"):
-    """``chosen`` is the name of the variant that ships; ``blobs`` holds its files by path."""
+    """``chosen`` is the name of the variant that ships; ``blobs`` holds its files by path.
+
+    ``recalibrated`` is there where a map was fitted, whether it ships or not.
+    """
 
     chosen: str
     variant: Variant
     variants: tuple[VariantReport, ...] = ()
+    recalibrated: Recalibrated | None = None
+
+    def decides(self, signature: Signature) -> Signature:
+        """Return the signature of what ships: the model's, with the threshold that a map moved."""
+        found = self.recalibrated
+        if found is None or found.variant != self.chosen or found.threshold is None:
+            return signature
+        return msgspec.structs.replace(signature, threshold=found.threshold)
 
     @property
     def certificate(self) -> Certificate | None:

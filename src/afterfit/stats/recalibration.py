@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from afterfit.stats.interval import Interval, normal_quantile, undefined
 
-__all__ = ["Isotonic", "Logistic", "Map", "Temperature", "fit_isotonic", "fit_platt",
-           "fit_temperature", "logit", "logit_line"]  # fmt: skip
+__all__ = ["CLIP", "Isotonic", "Logistic", "Map", "Temperature", "fit_isotonic", "fit_platt",
+           "fit_rising", "fit_temperature", "logit", "logit_line"]  # fmt: skip
 
 FloatArray = NDArray[np.float64]
 
@@ -174,6 +174,32 @@ def fit_isotonic(score: NDArray[Any], hit: NDArray[Any]) -> Isotonic:
     ends = np.ones(len(values), dtype=bool)
     ends[1:-1] = (fitted[1:-1] != fitted[:-2]) | (fitted[1:-1] != fitted[2:])
     return Isotonic(values[ends], fitted[ends])
+
+
+def fit_rising(score: NDArray[Any], hit: NDArray[Any]) -> Isotonic:
+    """Return `fit_isotonic` with a line through the middles of its steps, from 0 to 1.
+
+    On a step many probabilities become one, and the order of their rows is lost: a threshold
+    there could decide them as one only. This line rises everywhere, so what is above a threshold
+    stays above the mapped one. Source: Oron and Flournoy (2017), Stat. Biopharm. Res. 9:258; beyond
+    the middles of the outer steps the line goes halfway to 0 and to 1.
+    """
+    from scipy.optimize import isotonic_regression
+
+    values, inverse, counts = np.unique(
+        np.clip(np.asarray(score, float), 0.0, 1.0), return_inverse=True, return_counts=True
+    )
+    shares = np.bincount(inverse, weights=np.asarray(hit, float)) / counts
+    found = isotonic_regression(shares, weights=counts)
+    starts = found.blocks[:-1]
+    middles = np.add.reduceat(values * counts, starts) / np.add.reduceat(counts, starts)
+    edge = 1 / (len(inverse) + 2)
+    x, y = middles, np.clip(found.x[starts], edge, 1 - edge)
+    if x[0] > 0:
+        x, y = np.append(0.0, x), np.append(y[0] / 2, y)
+    if x[-1] < 1:
+        x, y = np.append(x, 1.0), np.append(y, (1 + y[-1]) / 2)
+    return Isotonic(x, y)
 
 
 def logit_line(score: NDArray[Any], hit: NDArray[Any], level: float = 0.95) -> LogitLine:
