@@ -41,8 +41,8 @@ class SearchConfig(msgspec.Struct, frozen=True, kw_only=True):
     """How a rate is searched: from ``start_rps`` up to ``most_rps``, in runs of ``step_s``.
 
     Halving ends where the bounds are ``resolution`` (a share) apart. The candidate is verified by
-    ``verify`` runs, together or, with ``every_run``, each by itself, and moved by ``move`` (a
-    share). Runs at low rates are stretched, fourfold at most, so that they have 200 requests.
+    ``verify`` runs, together or, with ``every_run``, each by itself, and lowered or raised by
+    ``step_down`` (a share). Runs at low rates are stretched, fourfold at most, so that they have 200 requests.
     """
 
     start_rps: float = 50.0
@@ -51,7 +51,7 @@ class SearchConfig(msgspec.Struct, frozen=True, kw_only=True):
     resolution: float = 0.02
     verify: int = 5
     every_run: bool = False
-    move: float = 0.02
+    step_down: float = 0.02
 
     def checked(self) -> SearchConfig:
         """Return the config; raises UsageError for one that finds nothing."""
@@ -59,7 +59,7 @@ class SearchConfig(msgspec.Struct, frozen=True, kw_only=True):
             not LEAST_RPS <= self.start_rps <= self.most_rps
             or not self.step_s > 0
             or not 0 < self.resolution < 1
-            or not 0 < self.move < 1
+            or not 0 < self.step_down < 1
             or self.verify < 1
         ):
             given = msgspec.to_builtins(self)
@@ -92,6 +92,11 @@ class Search:
     ended: Ended = "found"
     why: str = ""
     steps: list[LoadStep] = field(default_factory=list)
+
+    @property
+    def n(self) -> int:
+        """Return how many requests the rate was verified by."""
+        return self.bound.n if self.bound else 0
 
     @property
     def metric(self) -> Metric | None:
@@ -213,7 +218,7 @@ class _Hunt:
 
     def settle(self) -> None:
         """Lower the candidate until it is verified, or raise it while it is."""
-        found, up = self.found, 1 + self.config.move
+        found, up = self.found, 1 + self.config.step_down
         rate = found.passed or LEAST_RPS
         self.runs.progress.step("search: verifying")
         if self.verified(rate):
