@@ -12,7 +12,7 @@ from afterfit.report import html
 from afterfit.report.build import monitor_page, record_page, release_page
 from afterfit.report.page import Page
 
-VOID = {"meta", "br", "hr", "img", "link", "input"}
+VOID = {"meta", "br", "hr", "img", "link", "input", "wbr"}
 SELF_CLOSED = {"path", "rect", "line", "circle"}
 
 

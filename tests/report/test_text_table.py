@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from afterfit.report import text
@@ -61,8 +63,11 @@ def test_a_digest_is_never_broken(width: int) -> None:
 
 
 def test_text_takes_the_width_of_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a width the page fits the terminal, and is never wider than 96 columns."""
+    """Without a width the page fits the terminal; in a file it is the same everywhere."""
     page = Page("record", "x", subtitle="word " * 60)
+    monkeypatch.setenv("COLUMNS", "60")
+    assert 90 < max(map(len, text.render(page).splitlines())) <= 96
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     for columns, most in (("60", 60), ("80", 80), ("300", 96)):
         monkeypatch.setenv("COLUMNS", columns)
         longest = max(map(len, text.render(page).splitlines()))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from afterfit.report.number import HARD_SPACE
 from afterfit.report.page import STATE_TONES, STATE_WORDS, Chart, Page
 from afterfit.report.printable import clipped
 
@@ -14,7 +16,14 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
 LONGEST_TEXT = 2000
+LONGEST_WORD = 16
 TEMPLATES = Path(__file__).parent / "templates"
+# Where a long word may go on in the next line: a name at its parts, a digest at its middle.
+_BREAKS = re.compile(
+    r"(?<=\w[_/])(?=\w)|(?<=[a-z])(?=[A-Z][a-z])|(?<=^[0-9a-f]{32})(?=[0-9a-f]{32}$)"
+)
+# Where none may break: before a per cent sign, and in the number of rows.
+_HELD = re.compile(r"(?<=\d) (?=%)|(?<=\bn) (?== \d)|(?<=\bn =) (?=\d)")
 OUTCOME_WORDS = {
     "issue": "issue",
     "tip": "tip",
@@ -45,6 +54,8 @@ def environment() -> Environment:
     )
     found.filters["svg"] = drawing
     found.filters["command"] = is_command
+    found.filters["breakable"] = breakable
+    found.filters["parts"] = parts
     found.globals.update(
         style=style, state_words=STATE_WORDS, state_tones=STATE_TONES, outcome_words=OUTCOME_WORDS
     )
@@ -71,6 +82,21 @@ def drawing(chart: Chart) -> Markup:
     from afterfit.report.chart import svg
 
     return Markup(svg(chart.drawing, chart.title, chart.description))  # noqa: S704
+
+
+def breakable(text: str) -> Markup:
+    """Return a text, escaped, of which long names and digests may break at their parts."""
+    from markupsafe import Markup
+
+    held = _HELD.sub(HARD_SPACE, clipped(text, LONGEST_TEXT))
+    words = re.split(r"(\s+)", held)
+    pieces = (_BREAKS.split(word) if len(word) > LONGEST_WORD else [word] for word in words)
+    return Markup("").join(Markup("<wbr>").join(word) for word in pieces)
+
+
+def parts(text: str) -> list[str]:
+    """Return a number and the interval or count behind it: a line may break between them only."""
+    return re.split(r" (?=[\[(])", text)
 
 
 def is_command(text: str) -> bool:
