@@ -45,3 +45,68 @@ class ClosedLoopOnly(Check):
     code = "L003"
     title = "how latency was measured"
     severity = "info"
+
+
+class MemoryGrows(Check):
+    """The server's memory grows for as long as it serves.
+
+    What it does: fits a line through the memory of all its processes in the second half of a soak.
+    Why it matters: a server that grows is killed one night, under load.
+    Fix: soak for longer to be sure (--soak 1h); then look at own code that keeps what it has seen.
+    """
+
+    code = "L030"
+    title = "memory stays where it is"
+    severity = "high"
+
+
+class FaultUnderLoad(Check):
+    """Something went wrong on purpose while requests came, and they felt it for too long.
+
+    What it does: kills a worker, swaps the version, or adds clients that hardly read, under load.
+    Why it matters: these happen in every month of service; only requests in flight may feel it.
+    Fix: look at the server's log of that moment.
+    """
+
+    code = "L031"
+    title = "faults under load are survived"
+    severity = "high"
+
+
+class SettingsTried(Check):
+    """Other settings of the server would do more with this machine.
+
+    What it does: tries workers, threads and caps of a batch, and compares them with its defaults.
+    Why it matters: a machine that is used badly is paid for all the same.
+    Fix: nothing; `afterfit serve` takes the chosen settings over on such hardware.
+    """
+
+    code = "L032"
+    title = "settings of the server"
+    severity = "low"
+
+
+class WayToGrow(Check):
+    """Whether more of the same machine helps, or more machines.
+
+    What it does: compares what another worker adds with what a machine of its own would add.
+    Why it matters: a machine of twice the size is worth its price only while it does twice as much.
+    Fix: buy the larger machine only below the price that is named.
+    """
+
+    code = "L033"
+    title = "larger machines or more of them"
+    severity = "info"
+
+
+class PlainQueue(Check):
+    """The server carries much less than a queue with its own service times would.
+
+    What it does: compares the sustained rate with M/G/c of as many servers as there are workers.
+    Why it matters: the rest is lost between requests: to locks, memory, the network, neighbours.
+    Fix: look at the server's CPU in this run; with less than all cores busy, something else waits.
+    """
+
+    code = "L034"
+    title = "capacity beside the queue of theory"
+    severity = "low"

@@ -72,6 +72,24 @@ class LoadWindow(msgspec.Struct, frozen=True, kw_only=True):
     seen: dict[str, float] = {}
 
 
+class FaultOutcome(msgspec.Struct, frozen=True, kw_only=True):
+    """What something that went wrong ``at_s`` s into a run cost until the calm after it.
+
+    ``misses`` had no good answer within the objective (or none at all, without one).
+    ``recovery_s`` is the time until two seconds in a row kept it; None where none did. ``why``
+    says why the fault was not tried.
+    """
+
+    name: str
+    at_s: float
+    requests: int = 0
+    errors: int = 0
+    wrong: int = 0
+    misses: int = 0
+    recovery_s: float | None = None
+    why: str = ""
+
+
 class GridPoint(msgspec.Struct, frozen=True, kw_only=True):
     """What one combination of settings carried within the objective (requests/s).
 
@@ -126,7 +144,7 @@ class LoadtestRecord(Record, frozen=True, kw_only=True, tag="loadtest"):
     that was verified to hold it, ``certificate`` what is certain of that. ``histogram`` is the
     latency from when a request was due in HdrHistogram's compressed form (base64, µs).
     ``chosen`` are the settings that a grid found best, which `serve` then uses; ``grid`` is what
-    it tried, best first, and ``scaling`` the law through it.
+    it tried, and ``scaling`` the law through it; ``faults`` is what went wrong on purpose.
     """
 
     schedule: str
@@ -146,3 +164,4 @@ class LoadtestRecord(Record, frozen=True, kw_only=True, tag="loadtest"):
     chosen: ServingSettings | None = None
     grid: tuple[GridPoint, ...] = ()
     scaling: Scaling | None = None
+    faults: tuple[FaultOutcome, ...] = ()
