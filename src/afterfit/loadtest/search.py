@@ -42,7 +42,8 @@ class SearchConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     Halving ends where the bounds are ``resolution`` (a share) apart. The candidate is verified by
     ``verify`` runs, together or, with ``every_run``, each by itself, and lowered or raised by
-    ``step_down`` (a share). Runs at low rates are stretched, fourfold at most, so that they have 200 requests.
+    ``step_down`` (a share). Runs at low rates are stretched, fourfold at most, so that they have
+    200 requests.
     """
 
     start_rps: float = 50.0

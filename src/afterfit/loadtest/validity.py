@@ -1,53 +1,74 @@
-"""What a certificate holds for: the version, settings and machine that it was measured with."""
+"""When a run says something of the generator instead of the server: it is invalid, and says why."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import datetime, timedelta
+from dataclasses import dataclass
 
-from afterfit.records.loadtest import LoadtestRecord
-from afterfit.records.record import Environment
+import numpy as np
 
-__all__ = ["holds_for"]
+from afterfit.loadtest.shot import Floats
+from afterfit.stats.quantile import quantile_of
 
-NEEDED = ("cpu", "cores", "afterfit", "python")
-"""What, beside the packages, decides whether a measured record is used again: see `reuse_key`."""
+__all__ = ["Generated", "reasons"]
 
-
-def holds_for(
-    record: LoadtestRecord,
-    created: datetime,
-    most: timedelta | None,
-    *,
-    subject: str,
-    settings: Mapping[str, int],
-    env: Environment,
-    now: datetime,
-) -> tuple[str, ...]:
-    """Return why the record's certificate says nothing of this; empty where it still holds.
-
-    ``created`` is the record's own time and ``most`` how old it may be (None: any age). Everything
-    that would keep the record from being used again ends the certificate too, and so do other
-    settings of the server.
-    """
-    if record.certificate is None:
-        return ("the record has no certificate",)
-    told = []
-    if record.subject != subject:
-        told.append(f"it is of {record.subject[:12] or '?'}, not of {subject[:12] or '?'}")
-    told += _changes("setting", record.settings, settings)
-    told += _changes("", *({name: getattr(e, name) for name in NEEDED} for e in (record.env, env)))
-    told += _changes("package", record.env.packages, env.packages)
-    if most is not None and now - created > most:
-        days = most.total_seconds() / 86400
-        told.append(f"it is of {created:%Y-%m-%d} and counts for {days:g} days")
-    return tuple(told)
+MOST_LAG_MS = 1.0
+"""Of the generator's lateness, its 99th percentile: a whole ms is in every latency that is told."""
+LAG_OF_LIMIT = 0.1
+"""Where an objective is known, lateness of a tenth of it decides few verdicts."""
+MOST_STEAL = 0.05
+"""Of all CPU time: more taken by other guests of the host slows the server as much."""
+LEAST_SENT = 0.98
+"""Of the requests that were due in time: with fewer the rate is another one than is told."""
+SENT_S = 0.1
+MOST_CPU = 0.9
+"""Of a core: a process that has no more answers late, and takes the answers for late."""
 
 
-def _changes(kind: str, then: Mapping[str, object], now: Mapping[str, object]) -> list[str]:
-    """Return a sentence for each name whose value differs."""
-    return [
-        f"{kind} {name} was {then.get(name, 'not there')}, is {now.get(name, 'not there')}".strip()
-        for name in sorted({*then, *now})
-        if then.get(name) != now.get(name)
-    ]
+@dataclass(frozen=True)
+class Generated:
+    """What is known of the generator's own part in a run."""
+
+    due: Floats
+    lag: Floats
+    seconds: float
+    scheduled: bool
+    cpu: float
+    spins: bool
+    steal: float
+    own_errors: int
+    own_error: str
+    ended: tuple[int, ...] = ()
+
+
+def reasons(run: Generated, limit_ms: float | None, *, cut: bool) -> tuple[str, ...]:
+    """Return why the run is invalid, nothing where it is valid."""
+    found = [*(f"a process of the generator ended with code {code}" for code in run.ended)]
+    if run.own_errors:
+        found.append(
+            f"the generator could not open {run.own_errors} connections itself: {run.own_error}"
+        )
+    if run.steal > MOST_STEAL:
+        found.append(
+            f"other guests of the host took {run.steal:.1%} of the CPU, {MOST_STEAL:.0%} may"
+        )
+    if not run.spins and run.cpu > MOST_CPU:
+        found.append(
+            f"the generator used {run.cpu:.0%} of a core, {MOST_CPU:.0%} may: "
+            "give it more processes, or the server less load"
+        )
+    if run.scheduled and len(run.due):
+        found += _late(run, limit_ms, cut=cut)
+    return tuple(found)
+
+
+def _late(run: Generated, limit_ms: float | None, *, cut: bool) -> list[str]:
+    found = []
+    most = max(MOST_LAG_MS, LAG_OF_LIMIT * (limit_ms or 0.0))
+    lag = quantile_of(np.sort(np.nan_to_num(run.lag, nan=np.inf)), 0.99) * 1e3
+    if lag > most:
+        told = f"{lag:.3g} ms" if np.isfinite(lag) else "not sent at all"
+        found.append(f"the generator was late: 99th percentile {told}, {most:g} ms may be")
+    sent = float(np.mean(run.due + run.lag <= run.seconds + SENT_S))
+    if not cut and sent < LEAST_SENT:
+        found.append(f"{sent:.1%} of the requests were sent in time, {LEAST_SENT:.0%} have to be")
+    return found

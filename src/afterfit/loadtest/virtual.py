@@ -114,7 +114,7 @@ class VirtualServer:
     def _stood(self, times: Floats) -> Floats:
         """Return for each moment for how long the server has stood still until then, in s."""
         stood = [np.clip(times - start, 0.0, length) for start, length in self.stalls]
-        return np.sum([np.zeros(len(times)), *stood], axis=0)
+        return np.asarray(np.sum([np.zeros(len(times)), *stood], axis=0))
 
     def _by_the_clock(self, worked: Floats) -> Floats:
         """Return when so much work was done: what ends after a stall began ends after it."""
