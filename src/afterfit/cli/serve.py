@@ -68,7 +68,7 @@ def serve(
     """Serve one or more versions over HTTP until interrupted.
 
     A reference to an alias, such as churn@champion, is followed: after a promotion or a
-    roll-back the server changes without a restart.
+    rollback the server changes without a restart.
 
     Parameters
     ----------

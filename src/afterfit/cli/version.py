@@ -128,7 +128,7 @@ def rollback(
     """
     if "@" in name:
         raise UsageError(
-            f"a roll-back takes a model's name, not {name!r}",
+            f"a rollback takes a model's name, not {name!r}",
             fix=f"afterfit version rollback {name.partition('@')[0]}",
         )
     with opened(common) as space:

@@ -64,7 +64,7 @@ def primary_changed(admin: AdminClient, name: str, digest: str, number: int) -> 
     """Return the document after another version became the primary of a model.
 
     Canary, shadows and stand-in stay, except for one that is the new primary itself. Where they
-    cannot answer what the new primary answers, they go: a roll-back must not wait for them.
+    cannot answer what the new primary answers, they go: a rollback must not wait for them.
     """
     now = admin.get()
     plain = ModelRoute(primary=digest, versions={digest: number})
