@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from afterfit.cli.app import build
+from afterfit.cli.steps import robustness
 from afterfit.config import Config, changed, load_config
 from afterfit.errors import ConfigError
 from afterfit.robustness.config import RobustnessConfig
@@ -73,3 +75,12 @@ def test_nothing_is_declared_where_nothing_is_said() -> None:
     assert asked.monotone == {}
     assert (asked.rows, asked.ladder_rows) == (100, 2000)
     assert RobustnessConfig(rows=0).ladder_rows == 20
+
+
+def test_the_name_of_the_model_reaches_the_step(tmp_path: Path) -> None:
+    """Earlier versions are found by it, so ``--name`` is an option, and what was asked."""
+    command, bound, _ = build().parse_args(["robustness", "m.skops", "--name", "churn"])
+    assert (command, bound.arguments["name"]) == (robustness, "churn")
+    loaded = load_config(tmp_path, overrides={"model.name": "churn"}, environ={})
+    asked = asked_of("robustness", Sources(model="m", data="d"), loaded.given)
+    assert asked == {"model.name": "churn"}

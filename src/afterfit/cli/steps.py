@@ -79,6 +79,7 @@ def robustness(
     source: str,
     /,
     *,
+    name: str = "",
     tables: Tables = NO_TABLES,
     attack: Attack = NO_ATTACK,
     common: Common = NONE,
@@ -92,6 +93,8 @@ def robustness(
     ----------
     source
         A model file, module:function with --code, or the URL of a running server.
+    name
+        What the model is called; its file's name by default. Its earlier failures are asked again.
 
     """
     if "://" in source:
@@ -102,7 +105,7 @@ def robustness(
             where=source,
             fix="afterfit robustness http://127.0.0.1:8080",
         )
-    return _run("robustness", source, tables, common)
+    return _run("robustness", source, tables, common, {"model.name": name or None})
 
 
 def loadtest(model: str, *, tables: Tables = NO_TABLES, common: Common = NONE) -> Answer:

@@ -36,7 +36,7 @@ ASKED: dict[str, tuple[str, ...]] = {
         "optimize.metric",
     ),
     "package": ("line.seed", "ood.rate", "ood.scorer"),
-    "robustness": (*_EFFORT, "robustness.fixed", "robustness.monotone"),
+    "robustness": (*_EFFORT, "model.name", "robustness.fixed", "robustness.monotone"),
     "loadtest": (*_EFFORT, "serve.threads", "serve.workers"),
 }
 """The settings that concern each step; every setting but paths concerns the whole line."""
