@@ -9,7 +9,7 @@ import pytest
 from afterfit.core.wire.client import Exchange, Sent
 from afterfit.core.wire.documents import UnreadableError
 from afterfit.errors import InputError, UsageError
-from afterfit.robustness.endpoint.answers import (
+from afterfit.core.wire.answers import (
     Layout,
     difference,
     differences,

@@ -5,24 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from typing import Any
-from urllib.parse import quote
 
-from afterfit.core.wire.client import Client, Exchange, NoAnswerError, Sent
+from afterfit.core.wire.client import Client, Exchange, Sent
 from afterfit.core.wire.documents import (
     ModelMetadata,
     UnreadableError,
     answer_of,
-    json_of,
-    typed,
 )
-from afterfit.core.wire.material import Material, candidates, given
+from afterfit.core.wire.material import Material
+from afterfit.core.wire.model import JSON_TYPE, described_model, rows_taken
 from afterfit.core.wire.tensors import FLOATS, INTEGERS, RAW_ONLY, Tensor
-from afterfit.errors import InputError, NotFoundError, UsageError
+from afterfit.errors import InputError
 from afterfit.robustness.endpoint.config import EndpointConfig
 from afterfit.robustness.endpoint.fields import ABSENT, Field, Kind, written
-
-JSON_TYPE = (("Content-Type", "application/json"),)
-FIX = "--example request.json   # a right request of the protocol, as JSON"
 
 
 class Oip:
@@ -100,69 +95,23 @@ def oip(client: Client, url: str, config: EndpointConfig) -> Oip:
     Raises NotFoundError for a model that the server does not have, InputError where no made-up row
     is taken, NoAnswerError.
     """
-    model = config.model or _listed(client)
-    middle = f"/versions/{quote(config.version, safe='')}" if config.version else ""
-    path = f"/v2/models/{quote(model, safe='')}{middle}"
-    exchange = client.request(Sent("GET", path), api="model")
-    try:
-        metadata = typed(json_of(exchange.body), ModelMetadata)
-    except UnreadableError as error:
-        raise NotFoundError(
-            f"the server describes no model {model!r}",
-            where=f"{url.rstrip('/')}{path}",
-            why=f"{exchange.status}: {error}",
-            fix="name another with --model",
-        ) from None
+    path, metadata = described_model(client, url, config.model, config.version)
     if any(meta.datatype in RAW_ONLY for meta in (*metadata.inputs, *metadata.outputs)):
         raise InputError(
             "the model takes or gives half-precision numbers, which have no form in JSON",
             where=path,
             fix=f"afterfit conform {url}   # which sends raw bytes",
         )
-    return _taken(client, f"{path}/infer", metadata, config)
+    route = f"{path}/infer"
 
-
-def _listed(client: Client) -> str:
-    """Return the first model of the repository index that is ready; raises UsageError."""
-    sent = Sent("POST", "/v2/repository/index", JSON_TYPE, b"{}")
-    try:
-        listed = json_of(client.request(sent, api="extension").body)
-    except (NoAnswerError, UnreadableError):
-        listed = None
-    for each in listed if isinstance(listed, list) else ():
-        if isinstance(each, dict) and each.get("state", "READY") == "READY" and each.get("name"):
-            return str(each["name"])
-    raise UsageError(
-        "no model is named, and the server lists none",
-        why="POST /v2/repository/index gave no model that is ready",
-        fix="name the model with --model NAME",
-    )
-
-
-def _taken(client: Client, route: str, metadata: ModelMetadata, config: EndpointConfig) -> Oip:
-    last: Exchange | None = None
-    for material, rows in _materials(metadata, config):
+    def written_rows(material: Material, rows: int) -> Sent:
         made = Oip(route, metadata, material)
-        body = written(made.document(made.rows(rows)))
-        last = client.request(Sent("POST", route, JSON_TYPE, body), api="infer")
-        if last.status == 200:
-            return made
-    raise InputError(
-        "the server takes none of the rows that fit its metadata",
-        where=route,
-        why="they are too large" if last is None else f"{last.status}: {last.body[:200]!r}",
-        fix=FIX,
+        return Sent("POST", route, JSON_TYPE, written(made.document(made.rows(rows))))
+
+    material = rows_taken(
+        client, route, metadata, written_rows, example=config.example, seed=config.seed
     )
-
-
-def _materials(metadata: ModelMetadata, config: EndpointConfig) -> Iterable[tuple[Material, int]]:
-    if config.example is None:
-        return candidates(metadata.inputs, config.seed)
-    try:
-        material = given(config.example, metadata.inputs)
-    except InputError as error:
-        raise InputError(error.message, where="--example", why=error.why, fix=error.fix) from None
-    return [(material, material.rows)]
+    return Oip(route, metadata, material)
 
 
 def _fields(tensors: Iterable[Tensor]) -> Iterable[Field]:

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from afterfit.core.wire.answers import Layout, leaves
 from afterfit.core.wire.client import Exchange
 from afterfit.core.wire.documents import UnreadableError, json_of
-from afterfit.errors import InputError
-from afterfit.robustness.endpoint.answers import Layout, leaves
+from afterfit.core.wire.model import taken_apart, unusable_example
 from afterfit.robustness.endpoint.fields import (
     ABSENT,
     Field,
@@ -41,11 +41,11 @@ class Plain:
         self.route = route
         self.example = example
         self.seed = seed
-        self.holder, samples, self.batched = _taken_apart(example)
+        self.holder, samples, self.batched = taken_apart(example)
         self.samples = samples
         self.fields = tuple(_fields(samples, schema or {}))
         if not self.fields:
-            raise _unusable("its rows have no number, text or boolean")
+            raise unusable_example("its rows have no number, text or boolean")
         self.ready: tuple[str, ...] = READY
         self.missing = f"{route.rstrip('/')}/afterfit-no-such-route"
         self.varied = True
@@ -124,32 +124,6 @@ def _moved(field: Field, value: float, random: np.random.Generator) -> float:
     return round(float(random.uniform(low, high)), 6)
 
 
-def _taken_apart(example: Any) -> tuple[str, list[Any], bool]:
-    """Return the name of what holds the rows, the rows, and whether there may be many."""
-    if isinstance(example, list):
-        return "", _rows(example), True
-    if not isinstance(example, dict) or not example:
-        raise _unusable("it is neither an object nor an array")
-    held = [
-        name
-        for name, value in example.items()
-        if isinstance(value, list) and value and isinstance(value[0], list | dict)
-    ]
-    if len(held) == 1 and not any(_scalar(value) for value in example.values()):
-        return held[0], _rows(example[held[0]]), True
-    return "", [example], False
-
-
-def _rows(rows: list[Any]) -> list[Any]:
-    if not rows or not all(isinstance(row, dict | list) and row for row in rows):
-        raise _unusable("its rows are neither objects nor arrays")
-    return rows
-
-
-def _scalar(value: Any) -> bool:
-    return isinstance(value, int | float | str)
-
-
 def _fields(samples: list[Any], schema: dict[str, Any]) -> Iterator[Field]:
     for path in _paths(samples[0]):
         values = [value for row in samples for value in _there(row, path)]
@@ -191,12 +165,3 @@ def _there(row: Any, path: Path) -> list[Any]:
         return [value_at(row, path)]
     except (KeyError, IndexError, TypeError):
         return []
-
-
-def _unusable(why: str) -> InputError:
-    return InputError(
-        "the example cannot be used",
-        where="--example",
-        why=why,
-        fix='give the JSON of one right request, such as {"age": 41} or {"rows": [{"age": 41}]}',
-    )

@@ -10,23 +10,21 @@ import msgspec
 
 from afterfit.core.digest import canonical_json, sha256_bytes
 from afterfit.core.progress import SILENT, Progress
+from afterfit.core.wire.answers import differences
 from afterfit.core.wire.client import (
-    Address,
     Client,
     Exchange,
     NoAnswerError,
     OutOfBudgetError,
-    Sent,
     address_of,
 )
-from afterfit.core.wire.documents import UnreadableError, json_of
+from afterfit.core.wire.model import LOOPBACK, permit, speaks_protocol
 from afterfit.errors import InputError, ResourceError, UnavailableError, UsageError
 from afterfit.records.robustness_endpoint import (
     Ending,
     EndpointCase,
     RobustnessEndpointRecord,
 )
-from afterfit.robustness.endpoint.answers import differences
 from afterfit.robustness.endpoint.catalog import chosen
 from afterfit.robustness.endpoint.check import FailedError
 from afterfit.robustness.endpoint.config import EndpointConfig
@@ -40,7 +38,6 @@ from afterfit.robustness.endpoint.plain import Plain
 from afterfit.robustness.endpoint.target import Target
 from afterfit.store.environment import current_environment
 
-LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 MOST_REQUESTS = 2000
 
 
@@ -61,7 +58,13 @@ def robustness_endpoint(
     """
     _checked(config)
     address = address_of(url)
-    _permitted(address, url, frozenset(allow_remote))
+    permit(
+        address,
+        allow_remote,
+        what="strange requests go",
+        why="they could harm somebody else's server",
+        command=f"afterfit robustness {url}",
+    )
     begun = time.monotonic()
     client = Client(
         address,
@@ -143,16 +146,6 @@ def _checked(config: EndpointConfig) -> None:
         raise UsageError(f"not a route: {config.route!r}", fix=f"--route /{config.route}")
 
 
-def _permitted(address: Address, url: str, allowed: frozenset[str]) -> None:
-    if address.host not in LOOPBACK | allowed:
-        raise UsageError(
-            "strange requests go to this machine only",
-            where=url,
-            why="they could harm somebody else's server",
-            fix=f"afterfit robustness {url} --allow-remote {address.host}   # if it is yours",
-        )
-
-
 def _prepared(client: Client, url: str, config: EndpointConfig) -> Target:
     """Return the endpoint with the answers to its plain request."""
     dialect = _dialect(client, url, config)
@@ -171,7 +164,7 @@ def _prepared(client: Client, url: str, config: EndpointConfig) -> Target:
 
 
 def _dialect(client: Client, url: str, config: EndpointConfig) -> Dialect:
-    if not config.route and _speaks_oip(client, config):
+    if not config.route and speaks_protocol(client, config.model):
         return oip(client, url, config)
     document = document_of(client)
     if config.route and config.example is not None:
@@ -184,19 +177,6 @@ def _dialect(client: Client, url: str, config: EndpointConfig) -> Dialect:
         example = found.example if config.example is None else config.example
     holder = Plain(route, example, seed=config.seed).holder
     return Plain(route, example, schema=row_schema(schema, holder), seed=config.seed)
-
-
-def _speaks_oip(client: Client, config: EndpointConfig) -> bool:
-    paths = ["/v2", *([f"/v2/models/{config.model}"] if config.model else [])]
-    for path in paths:
-        exchange = client.request(Sent("GET", path), api="server")
-        try:
-            document = json_of(exchange.body)
-        except UnreadableError:
-            continue
-        if exchange.status == 200 and isinstance(document, dict) and "name" in document:
-            return True
-    return False
 
 
 def _accepted(target: Target) -> Exchange:

@@ -8,15 +8,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from afterfit.core.finding import Check as Kind
-from afterfit.core.wire.client import Client, Exchange, Headers, NoAnswerError, Sent
-from afterfit.core.wire.documents import UnreadableError, json_of
-from afterfit.robustness.endpoint import findings
-from afterfit.robustness.endpoint.answers import (
+from afterfit.core.wire.answers import (
     TOKEN,
     differences,
     improbable,
     not_finite,
 )
+from afterfit.core.wire.client import Client, Exchange, Headers, NoAnswerError, Sent
+from afterfit.core.wire.documents import UnreadableError, json_of
+from afterfit.robustness.endpoint import findings
 from afterfit.robustness.endpoint.check import FailedError, NotApplicableError, SkippedError
 from afterfit.robustness.endpoint.config import EndpointConfig
 from afterfit.robustness.endpoint.dialect import Dialect

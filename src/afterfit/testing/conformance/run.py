@@ -17,11 +17,11 @@ from afterfit.core.wire.client import (
     Sent,
     address_of,
 )
-from afterfit.core.wire.documents import UnreadableError, json_of
+from afterfit.core.wire.model import listed_model
 from afterfit.errors import NotFoundError, ResourceError, UnavailableError, UsageError
 from afterfit.testing.conformance.catalog import CHECKS
 from afterfit.testing.conformance.check import Check, Level, Outcome, SkippedError, Status
-from afterfit.testing.conformance.target import JSON_TYPE, Target
+from afterfit.testing.conformance.target import Target
 
 __all__ = ["Report", "run"]
 
@@ -82,7 +82,7 @@ def run(
     client = Client(address_of(url), headers=headers, timeout=timeout, limit=limit, agent=agent)
     try:
         _reach(client, url)
-        chosen = model or _listed(client)
+        chosen = model or listed_model(client)
         target = Target(client, chosen, version=version, request=request, seed=seed)
         _must_exist(target)
     except OutOfBudgetError as error:
@@ -121,27 +121,6 @@ def _reach(client: Client, url: str) -> None:
         raise UnavailableError(
             "the server cannot be reached", where=url, why=error.reason, fix=f"curl -i {url}/v2"
         ) from None
-
-
-def _listed(client: Client) -> str:
-    """Return the first model of the repository index that is ready."""
-    sent = Sent("POST", "/v2/repository/index", JSON_TYPE, b"{}")
-    names: list[str] = []
-    try:
-        listed = json_of(client.request(sent, api="extension").body)
-    except (NoAnswerError, UnreadableError):
-        listed = None
-    for each in listed if isinstance(listed, list) else ():
-        if isinstance(each, dict) and isinstance(each.get("name"), str):
-            ready = each.get("state", "READY") == "READY"
-            names += [each["name"]] if ready else []
-    if not names:
-        raise UsageError(
-            "no model is named, and the server lists none",
-            why="POST /v2/repository/index gave no model that is ready",
-            fix="name the model with --model NAME",
-        )
-    return names[0]
 
 
 def _must_exist(target: Target) -> None:

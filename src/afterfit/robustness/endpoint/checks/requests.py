@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from afterfit.core.wire.answers import differences
 from afterfit.core.wire.documents import UnreadableError
 from afterfit.robustness.endpoint import findings
-from afterfit.robustness.endpoint.answers import differences
 from afterfit.robustness.endpoint.check import FailedError, NotApplicableError, clause
 from afterfit.robustness.endpoint.fields import ABSENT, Field, without
 from afterfit.robustness.endpoint.target import Target

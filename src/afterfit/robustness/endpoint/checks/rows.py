@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from afterfit.core.finding import Check as Kind
+from afterfit.core.wire.answers import differences, leaves, named
 from afterfit.core.wire.client import Exchange, NoAnswerError
 from afterfit.robustness.endpoint import findings
-from afterfit.robustness.endpoint.answers import differences, leaves, named
 from afterfit.robustness.endpoint.check import FailedError, NotApplicableError, clause
 from afterfit.robustness.endpoint.fields import with_value
 from afterfit.robustness.endpoint.target import BUSY, Target

@@ -6,8 +6,8 @@ import math
 import struct
 from typing import Any
 
+from afterfit.core.wire.answers import differences
 from afterfit.robustness.endpoint import findings
-from afterfit.robustness.endpoint.answers import differences
 from afterfit.robustness.endpoint.check import FailedError, NotApplicableError, clause
 from afterfit.robustness.endpoint.fields import Field, raw, value_at
 from afterfit.robustness.endpoint.target import Target
