@@ -160,6 +160,11 @@ def test_the_kept_columns_can_be_chosen(
             [False, True, False, True],
         ),
         (
+            Tenth(classes=(1, 2**63)),
+            ("label", "probability_1", f"probability_{2**63}"),
+            ["1", str(2**63), "1", str(2**63)],
+        ),
+        (
             Tenth("multiclass", ("a", 1, "c")),
             ("label", "probability_a", "probability_1", "probability_c"),
             ["a", "c", "a", "c"],

@@ -10,7 +10,7 @@ import numpy as np
 from afterfit.core.frame import Frame
 from afterfit.models.native import NativeModel
 
-__all__ = ["OwnThreshold", "own_labels", "own_threshold"]
+__all__ = ["OwnThreshold", "final_step", "own_labels", "own_threshold"]
 
 
 class OwnThreshold(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,7 +33,7 @@ def own_threshold(native: NativeModel) -> OwnThreshold | None:
     carried = getattr(native, "threshold", None)
     if isinstance(carried, float) and 0.0 < carried < 1.0:
         return OwnThreshold(value=carried)
-    decider = _decider(native.estimator)
+    decider = final_step(native.estimator)
     value = _value(decider)
     if value is None or not 0.0 < value < 1.0 or not _of_probabilities(decider):
         return None
@@ -53,8 +53,8 @@ def own_labels(native: NativeModel, frame: Frame) -> np.ndarray | None:
     return found
 
 
-def _decider(estimator: Any) -> Any:
-    """Return what decides inside of pipelines and finished searches."""
+def final_step(estimator: Any) -> Any:
+    """Return the last step of a pipeline, inside of a finished search or not."""
     while True:
         if "best_estimator_" in getattr(estimator, "__dict__", {}):
             estimator = estimator.best_estimator_

@@ -13,7 +13,7 @@ from typing import Any
 
 from afterfit.core.bundle import TensorInput
 from afterfit.errors import ModelError
-from afterfit.models.torch_export import brief_cause, example, quiet
+from afterfit.models.torch_export import brief_cause, example, is_script, quiet
 
 __all__ = ["Layered", "layered"]
 
@@ -42,7 +42,7 @@ class Layered:
 
 def layered(native: Any, inputs: Sequence[TensorInput]) -> Layered:
     """Return a copy of the network as layers, in eval mode; raises ModelError where it has none."""
-    if not hasattr(native.estimator, "state_dict") or _is_script(native.estimator):
+    if not hasattr(native.estimator, "state_dict") or is_script(native.estimator):
         raise ModelError(
             "TorchScript is not taken apart",
             fix="give the network as torch.export.save writes it, or as weights with its code",
@@ -75,10 +75,6 @@ def wide(module: Any) -> list[Any]:
 
 def _among(layer: Any, layers: Sequence[Any]) -> bool:
     return any(layer is each for each in layers)
-
-
-def _is_script(module: Any) -> bool:
-    return any(kind.__name__ == "ScriptModule" for kind in type(module).__mro__)
 
 
 def _program(module: Any, inputs: Sequence[TensorInput]) -> Any:

@@ -17,10 +17,11 @@ from afterfit.core.signature import Signature
 from afterfit.errors import AfterfitError, ModelError
 from afterfit.models.convert import Converted, brief
 from afterfit.models.convert_trees import Trees
+from afterfit.models.decision import final_step
 from afterfit.models.native import NativeModel, family
 from afterfit.models.proposal import Proposal
 from afterfit.models.prune_trees_choose import Chosen, choose, refit
-from afterfit.models.prune_trees_graph import final_step, reaching, trees_of, with_trees
+from afterfit.models.prune_trees_graph import reaching, trees_of, with_trees
 from afterfit.models.prune_trees_table import (
     averaged,
     collapse,

@@ -16,23 +16,13 @@ from afterfit.models.convert import Attempt, Converted, to_onnx
 from afterfit.models.convert_booster import read_booster
 from afterfit.models.convert_graph import ML_OPSET, finish
 from afterfit.models.convert_trees import LEAF, Trees
+from afterfit.models.decision import final_step
 from afterfit.models.distil_rows import MISSING
 from afterfit.models.native import NativeModel
 
-__all__ = ["final_step", "reaching", "trees_of", "with_trees"]
+__all__ = ["reaching", "trees_of", "with_trees"]
 
 DOUBLE = 11
-
-
-def final_step(estimator: Any) -> Any:
-    """Return the last step of a pipeline, inside of a finished search or not."""
-    while True:
-        if "best_estimator_" in getattr(estimator, "__dict__", {}):
-            estimator = estimator.best_estimator_
-        elif getattr(estimator, "steps", None):
-            estimator = estimator.steps[-1][1]
-        else:
-            return estimator
 
 
 def trees_of(native: NativeModel) -> Trees:

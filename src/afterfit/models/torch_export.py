@@ -19,7 +19,7 @@ from afterfit.models.convert import Converted
 from afterfit.models.convert_words import plain
 from afterfit.models.torch_outputs import TOLD, Activation, activation_of, first_output
 
-__all__ = ["OPSET", "brief_cause", "example", "export", "quiet"]
+__all__ = ["OPSET", "brief_cause", "example", "export", "is_script", "quiet"]
 
 OPSET = 20
 MOST_BYTES = (2 << 30) - (1 << 20)
@@ -114,7 +114,8 @@ def _is_program(module: Any) -> bool:
     return type(module).__name__ == "ExportedProgram"
 
 
-def _is_script(module: Any) -> bool:
+def is_script(module: Any) -> bool:
+    """Return whether a module is TorchScript, which holds code and no classes of Python."""
     return any(kind.__name__ == "ScriptModule" for kind in type(module).__mro__)
 
 
@@ -132,7 +133,7 @@ def _asker(module: Any) -> Any:
 def _graph(module: Any, inputs: tuple[TensorInput, ...]) -> Any:
     import torch
 
-    if _is_script(module):
+    if is_script(module):
         return _script_graph(module, inputs)
     program = module
     if not _is_program(module):

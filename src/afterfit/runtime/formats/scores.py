@@ -23,16 +23,16 @@ def predictions(answer: Answer) -> list[Any]:
     return list(answer.labels)
 
 
-def score_names(signature: Signature) -> list[str]:
+def score_names(signature: Signature) -> tuple[str, ...]:
     """Return ``value``, or ``label`` and one ``probability_<class>`` a class where there are any.
 
     ``id`` stands before them in an answer.
     """
     if signature.task == "regression":
-        return ["value"]
+        return ("value",)
     if not signature.probabilities:
-        return ["label"]
-    return ["label", *(f"probability_{word(label)}" for label in signature.classes)]
+        return ("label",)
+    return ("label", *(f"probability_{word(label)}" for label in signature.classes))
 
 
 def score_columns(answer: Answer) -> dict[str, list[Any] | np.ndarray]:
