@@ -20,11 +20,11 @@ from afterfit.core.ranking import binary_roc_auc
 from afterfit.core.signature import Column, ColumnKind, Signature
 from afterfit.errors import InputError
 from afterfit.package.ood.config import OodConfig
-from afterfit.package.ood.conformal import band, needed_rows, threshold
 from afterfit.package.ood.forest import make_forest
 from afterfit.package.ood.make import Made, Reference, Rows, least_rows, make_scorer
 from afterfit.package.ood.rows import FAMILIES, image_shape, made_up
 from afterfit.runtime.ood import FILE, OodScorer
+from afterfit.stats.conformal import band, needed_rows, threshold
 from afterfit.store.tables import read_dataset
 
 WORDS = ("clerk", "doctor", "nurse", "poet")

@@ -13,10 +13,10 @@ from afterfit.core.metric import Metric, in_percent
 from afterfit.core.ranking import binary_roc_auc
 from afterfit.package import findings
 from afterfit.package.ood.config import METHODS
-from afterfit.package.ood.conformal import band
 from afterfit.package.ood.rows import FAMILIES
 from afterfit.records.package import ScorerRecord
 from afterfit.runtime.ood import Method
+from afterfit.stats.conformal import band
 from afterfit.stats.delong import delong
 from afterfit.stats.interval import Interval, clopper_pearson, wilson
 
@@ -149,13 +149,14 @@ class Told:
         check, checked = findings.OddRowsMissed, self.checked
         found = {f: _auroc(checked.usual, scores) for f, scores in checked.odd.items()}
         weak = {family: value for family, value in found.items() if value < LOW_AUROC}
+        rows = f"n = {len(checked.usual):,} usual rows and as many of each kind"
         if not weak:
             return check.passed(
-                f"AUROC of {LOW_AUROC} or more for each of {len(found)} kinds of made-up rows"
+                f"AUROC of {LOW_AUROC} or more for all {len(found)} kinds of made-up rows ({rows})"
             )
         told = "; ".join(f"{FAMILIES[family]}: {value:.2f}" for family, value in weak.items())
         return check.tip(
-            f"{len(weak)} of {len(found)} kinds of made-up rows look usual (AUROC): {told}",
+            f"{len(weak)} of {len(found)} kinds of made-up rows look usual (AUROC, {rows}): {told}",
             fix="do not count on the flag for such rows",
             auroc={family: round(value, 4) for family, value in weak.items()},
         )

@@ -19,7 +19,6 @@ from afterfit.package import findings
 from afterfit.package.ood import judge
 from afterfit.package.ood.columns import scored_columns
 from afterfit.package.ood.config import METHODS, OodConfig
-from afterfit.package.ood.conformal import needed_rows, threshold
 from afterfit.package.ood.forest import make_forest
 from afterfit.package.ood.judge import Trial
 from afterfit.package.ood.rows import FAMILIES, image_shape, made_up
@@ -33,6 +32,7 @@ from afterfit.runtime.ood import (
     OodDocument,
     OodScorer,
 )
+from afterfit.stats.conformal import needed_rows, threshold
 
 __all__ = ["Made", "Reference", "Rows", "least_rows", "make_scorer"]
 
