@@ -47,6 +47,113 @@ class ClosedLoopOnly(Check):
     severity = "info"
 
 
+class RateFound(Check):
+    """The greatest rate at which the server holds its objective, and whether it was found.
+
+    What it does: doubles the rate, halves the interval, and verifies the candidate by five runs.
+    Why it matters: a service that is asked more than it can carry answers everybody late.
+    Fix: give it workers or machines, or cap admission at the rate that was found.
+    """
+
+    code = "L004"
+    title = "the greatest sustained rate"
+    severity = "medium"
+
+
+class ObjectiveUnreachable(Check):
+    """The objective is missed at any rate, even at one request a second.
+
+    What it does: halves the rate down to 1 request/s while runs miss the objective.
+    What it looks for: misses that no queue explains: slow answers of an idle server, errors.
+    Why it matters: no number of machines mends it.
+    Fix: ask for a later limit, make the model faster, or mend what fails.
+    """
+
+    code = "L005"
+    title = "the objective can be reached"
+    severity = "high"
+
+
+class GeneratorLimit(Check):
+    """This machine cannot send more, so the server may carry more than was found.
+
+    What it does: throws runs away in which the generator was late, and says from which rate on.
+    Why it matters: a late generator makes any server look slow.
+    Fix: run the generator on another machine, or give it cores that the server does not use.
+    """
+
+    code = "L006"
+    title = "the generator is not the limit"
+    severity = "low"
+
+
+class SearchCutShort(Check):
+    """The search ended before it was finished; what it found until then is told.
+
+    What it looks for: a budget that is spent, a server that is gone, and ctrl-C.
+    Why it matters: the server may carry more, or less, than the last rate that was tried.
+    Fix: give it more time; where the server is gone, look at its log.
+    """
+
+    code = "L007"
+    title = "the search was finished"
+    severity = "medium"
+
+
+class RateCertified(Check):
+    """Whether the server holds its objective at the rate with 99 % confidence.
+
+    What it does: sends fresh requests at the rate and bounds the share of misses from above, as
+    many requests as independent ones as their clumps allow, whatever the number of looks.
+    Why it matters: five good runs of seconds are no proof of one miss in a hundred.
+    Fix: certify for longer, or a lower rate: close to the limit it takes very many requests.
+    """
+
+    code = "L008"
+    title = "the rate is certified"
+    severity = "medium"
+
+
+class CertificateLapsed(Check):
+    """A certificate of load does not hold for this version, these settings or this machine.
+
+    What it does: compares what was measured with what is asked about, and its age.
+    Why it matters: another CPU, version of a package or number of workers is another server.
+    Fix: measure again: `afterfit loadtest --fresh`.
+    """
+
+    code = "L020"
+    title = "the certificate still holds"
+    severity = "medium"
+
+
+class LoadChanged(Check):
+    """The service is slower, carries less or fails more than the baseline did.
+
+    What it does: compares windows of a second of both runs, with intervals that know that
+    neighbouring windows are alike; what the interval does not decide is "cannot tell".
+    Why it matters: a service gets slower by a little with every release.
+    Fix: look at what changed between the two; run both again, in turn, where the machine is shared.
+    """
+
+    code = "L021"
+    title = "as fast as the baseline"
+    severity = "medium"
+
+
+class NotComparable(Check):
+    """Two load tests were made in different ways, so their numbers say little of each other.
+
+    What it looks for: other targets, objectives, schedules, settings, CPUs or packages.
+    Why it matters: latency at twice the rate is another quantity.
+    Fix: repeat the baseline in the same way.
+    """
+
+    code = "L022"
+    title = "the baseline was measured alike"
+    severity = "low"
+
+
 class MemoryGrows(Check):
     """The server's memory grows for as long as it serves.
 
