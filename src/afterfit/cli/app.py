@@ -38,6 +38,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "Send strange rows through what would ship, or strange requests to a server.",
     ),
     "loadtest": ("afterfit.cli.steps:loadtest", "Measure the latency of what would ship."),
+    "autoscale": (
+        "afterfit.cli.autoscale:autoscale",
+        "How many replicas your traffic needs, and the autoscaler's settings with reasons.",
+    ),
     "package": ("afterfit.cli.package:package", "Write what a place needs to run a version."),
     "serve": (
         "afterfit.cli.serve:serve",

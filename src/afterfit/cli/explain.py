@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import textwrap
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 
 from afterfit.cli.common import Common
 from afterfit.cli.output import Answer, table
@@ -54,10 +55,18 @@ def _named(page: dict[str, str]) -> dict[str, str]:
     return {label.lower().replace(" ", "_") or "summary": text for label, text in page.items()}
 
 
+def _load(folder: Traversable, package: str) -> None:
+    """Import the findings of a package, where it has some."""
+    if folder.joinpath("findings.py").is_file() or folder.joinpath("findings").is_dir():
+        importlib.import_module(f"{package}.findings")
+
+
 def load_checks() -> dict[str, type[Check]]:
     """Return every kind of finding by its code, of all steps."""
     for folder in files("afterfit").iterdir():
-        module, package = folder.joinpath("findings.py"), folder.joinpath("findings")
-        if folder.is_dir() and (module.is_file() or package.is_dir()):
-            importlib.import_module(f"afterfit.{folder.name}.findings")
+        if folder.is_dir():
+            _load(folder, f"afterfit.{folder.name}")
+            for inner in folder.iterdir():
+                if inner.is_dir() and inner.name != "findings":
+                    _load(inner, f"afterfit.{folder.name}.{inner.name}")
     return dict(Check.registry)

@@ -11,6 +11,7 @@ import msgspec
 from afterfit.core.digest import canonical_json, digest_of
 from afterfit.errors import IntegrityError
 from afterfit.records.assess import AssessRecord
+from afterfit.records.autoscale import AutoscaleRecord
 from afterfit.records.inspect import InspectRecord
 from afterfit.records.loadtest import LoadtestRecord
 from afterfit.records.monitor import MonitorRecord
@@ -29,6 +30,7 @@ AnyRecord = (
     | RobustnessRecord
     | RobustnessEndpointRecord
     | LoadtestRecord
+    | AutoscaleRecord
     | PackageRecord
     | PredictRecord
     | MonitorRecord

@@ -22,6 +22,7 @@ STEP_TITLES = {
     "robustness": "Robustness",
     "robustness_endpoint": "Endpoint under strange requests",
     "loadtest": "Load test",
+    "autoscale": "Autoscaling",
     "platforms": "Where to run it",
     "package": "What ships",
     "predict": "Batch scored",

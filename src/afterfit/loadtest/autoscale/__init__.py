@@ -1,0 +1,1 @@
+"""How many replicas a trace of requests needs, by simulated autoscalers."""
