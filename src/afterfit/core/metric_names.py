@@ -52,6 +52,8 @@ METRICS: dict[str, tuple[str, ...]] = {
         "onnx_speedup",
         "parity_max_difference",
         "certified_drop",
+        "log_loss_gain",
+        "brier_gain",
     ),
     "package": ("ood_auroc", "ood_fpr95", "ood_false_flags"),
     "robustness": (

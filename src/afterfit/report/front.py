@@ -23,7 +23,8 @@ def front(record: OptimizeRecord) -> tuple[Block, ...]:
     if not lossy:
         return ()
     blocks: list[Block] = [_chart(record)]
-    held = [v for v in record.variants if v.certificate is not None]
+    # Of a map the certificate is of another metric; what it changes stands in a table of its own.
+    held = [v for v in record.variants if v.certificate and v.technique != "recalibrate"]
     if held:
         blocks.append(_certificates([(v.name, v.certificate) for v in held if v.certificate]))
     return tuple(blocks)
@@ -37,10 +38,13 @@ def another_ships(record: OptimizeRecord) -> str:
     proof = record.certificate
     if proof is None:
         return ""
+    found = record.recalibrated
+    mapped = found is not None and found.variant == record.chosen
+    labels = " A map moved the probabilities and the threshold: the labels stay." if mapped else ""
     return (
         f"Measured on the model as it was given, not on {record.chosen}, which ships and answers "
         f"otherwise: its {proof.metric} is {number.plain(proof.value)} where the model's is "
-        f"{number.plain(proof.native)} ({number.count(proof.n)} rows that chose nothing)."
+        f"{number.plain(proof.native)} ({number.count(proof.n)} rows that chose nothing).{labels}"
     )
 
 

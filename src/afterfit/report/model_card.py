@@ -26,6 +26,7 @@ from afterfit.report.page import Block, Cell, Chart, Details, Page, Section
 from afterfit.report.parts import STEP_TITLES, code, key_values, note, when
 from afterfit.report.problems import problems
 from afterfit.report.quality import HELD_OUT, quality
+from afterfit.report.recalibrated import decided
 from afterfit.report.shipping import evidence, model, signature_blocks
 from afterfit.report.speed import speed
 from afterfit.report.strange import robustness
@@ -106,7 +107,9 @@ def _made(records: Mapping[str, Stored]) -> str:
 
 def _model(records: Mapping[str, Stored]) -> tuple[Block, ...]:
     seen = _body(records, InspectRecord)
-    return () if seen is None else (*model(seen), *signature_blocks(seen.signature))
+    if seen is None:
+        return ()
+    return (*model(seen), *signature_blocks(decided(seen.signature, records)))
 
 
 def _use(told: CardSection) -> tuple[Block, ...]:

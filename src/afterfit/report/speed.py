@@ -8,6 +8,7 @@ from afterfit.report import number
 from afterfit.report.front import front
 from afterfit.report.page import Bars, Block, Cell, Chart, Details, Table, Tone
 from afterfit.report.parts import table
+from afterfit.report.recalibrated import recalibration
 
 ONE_ROW = "batch:1"
 
@@ -27,6 +28,7 @@ def speed(record: OptimizeRecord) -> tuple[Block, ...]:
     if chart := _latency_chart(record):
         blocks.append(chart)
     blocks += front(record)
+    blocks += recalibration(record)
     parity = [(report, item) for report in record.variants for item in report.parity]
     if parity:
         blocks.append(Details("Parity by set of rows", (_parity(parity),)))
