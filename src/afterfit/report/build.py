@@ -39,6 +39,7 @@ from afterfit.report.page import Verdict as VerdictBox
 from afterfit.report.parts import STEP_TITLES, gates_table, key_values, note, state_of, when
 from afterfit.report.problems import problems, tallies
 from afterfit.report.quality import baseline_of, headline, quality
+from afterfit.report.recalibrated import decided
 from afterfit.report.shipping import (
     batch,
     bundle,
@@ -248,7 +249,7 @@ def _what_ships(ship: ShipRecord, records: Mapping[str, Stored]) -> Section:
     if stored is not None and isinstance(stored.body, PackageRecord):
         blocks += bundle(stored.body)
     if seen is not None and isinstance(seen.body, InspectRecord):
-        blocks += signature_blocks(seen.body.signature)
+        blocks += signature_blocks(decided(seen.body.signature, records))
     if stored is None:
         return Section(
             "package", STEP_TITLES["package"], blocks, "not_run", _why_not("package", ship)
