@@ -172,7 +172,12 @@ def _read(path: Path) -> ServerSettings:
     try:
         return msgspec.json.decode(path.read_bytes(), type=ServerSettings)
     except (OSError, msgspec.MsgspecError) as error:
-        raise UsageError("the settings cannot be read", where=str(path), why=str(error)) from None
+        raise UsageError(
+            "the settings cannot be read",
+            where=str(path),
+            why=str(error),
+            fix="afterfit serve NAME@champion   # which writes them, or leave --config out",
+        ) from None
 
 
 def _given(texts: list[str], platform: Platform) -> list[Given]:
