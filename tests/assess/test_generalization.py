@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 import pytest
 from sklearn.linear_model import Ridge
+from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GridSearchCV
 from sklearn.neighbors import KNeighborsClassifier
 
@@ -141,7 +142,7 @@ def test_the_model_beside_itself_is_non_inferior_and_never_superior() -> None:
     unsure = beside(answers, Champion(shares(answers), SCORE), few)
     assert {c.verdict for c in unsure.comparisons[:3]} == {"cannot tell"}
     assert finding(unsure, "A043").outcome == "tip"
-    assert "n needed" in finding(unsure, "A043").message
+    assert finding(unsure, "A043").evidence["needed_n"] == unsure.comparisons[0].needed_n
     assert unsure.comparisons[0].needed_n > 100
     known = beside(answers, Champion(shares(answers), SCORE, same=True), few)
     assert {c.verdict for c in known.comparisons[:3]} == {"non-inferior"}
@@ -366,6 +367,9 @@ def test_the_learning_curve_of_a_model_that_learns_rises(tmp_path: Path) -> None
     assert told.outcome == "tip", told.message
     assert told.message.startswith("the curve still rises: from 40 to 80 training rows")
     assert learning.gain.low > 0
+    # The last point is that of all training rows: the model as it was fitted above, by hand.
+    scores = fitted.predict_proba(np.column_stack([*data.frame.values()]))[:, 1]
+    assert values[-1] == pytest.approx(roc_auc_score(data.target == "yes", scores))
     (chart,) = generalization_blocks(
         AssessRecord(subject="m", env=Environment(afterfit="0"), learning=learning)
     )

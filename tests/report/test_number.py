@@ -71,3 +71,19 @@ def test_a_gate_never_shows_its_limit_for_another_number(value: float, limit: fl
 def test_durations_read_like_durations(seconds: float, text: str) -> None:
     """Short ones in seconds, long ones in minutes and hours."""
     assert number.seconds(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("rows", "text"),
+    [
+        (1, "1 row"),
+        (96, "96 rows"),
+        (299, "300 rows"),
+        (1901, "2,000 rows"),
+        (1_000_000, "1,000,000 rows"),
+        (2_639_549, "more than 1 million rows: this gap is too small to settle"),
+    ],
+)
+def test_rows_that_would_do_are_rounded_up_to_two_digits(rows: int, text: str) -> None:
+    """No more digits than such an estimate has; beyond a million it only says that it is far."""
+    assert number.needed(rows) == text

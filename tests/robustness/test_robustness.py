@@ -27,6 +27,7 @@ from afterfit.records.robustness import Case
 from afterfit.robustness.cases import ROUNDED, Spoiled, planned_cases
 from afterfit.robustness.config import RobustnessConfig
 from afterfit.robustness.judge import judged
+from afterfit.robustness.kept import failures_of
 from afterfit.robustness.probe import same
 from afterfit.robustness.run import robustness
 from afterfit.testing.samples import frame_of, labels, pipeline, table
@@ -177,8 +178,34 @@ def test_spelling_that_changes_decisions_is_an_issue_of_low_severity() -> None:
     record = examined(fitted, BINARY)
     (spelling,) = issues(record)["R003"]
     assert (spelling.severity, spelling.where) == ("low", "column 'city'")
-    assert set(spelling.evidence["cases"]) == {"stray space", "line end behind it", "other case"}
+    cases = {"stray space", "line end behind it", "other case"}
+    assert {name: set(told) for name, told in spelling.evidence["columns"].items()} == {
+        "city": cases
+    }
     assert "normalise words" in spelling.fix
+
+
+def test_spelling_of_several_columns_is_one_issue_and_a_case_for_each() -> None:
+    """Eight columns of words would be eight issues with one and the same fix."""
+    cases = [
+        Case(case=name, column=column, n=10, outcome="answered", changed=changed)
+        for name, column, changed in (
+            ("stray space", "city", 3), ("other case", "city", 2), ("stray space", "job", 5),
+            ("other case", "job", 0),
+        )
+    ]  # fmt: skip
+    planned = [Spoiled(c.case, c.column, lambda values: values, alike="spelling") for c in cases]
+    (told,) = [f for f in judged(cases, planned) if f.outcome == "issue"]
+    assert (told.code, told.where) == ("R003", "2 columns")
+    assert told.message.startswith("stray space in 'job': 5 of 10 rows (50 %, 95 % interval 24 to")
+    assert "columns: city, job; by stray space, other case" in told.message
+    assert told.evidence["columns"] == {"city": ["stray space", "other case"],
+                                        "job": ["stray space"]}  # fmt: skip
+    failures = failures_of([told], planned, (), 0.0)
+    assert [(f.place, f.case) for f in failures] == [
+        ("city", "stray space"),
+        ("job", "stray space"),
+    ]
 
 
 def test_the_fix_of_rounding_speaks_of_numbers() -> None:

@@ -116,7 +116,6 @@ def _about_champion(found: Comparison, *, same: bool) -> Finding:
     if found.verdict != "cannot tell":
         return check.passed(text, **evidence)
     if found.needed_n:
-        text += f"; n needed to tell, were it as seen: {found.needed_n}"
         return check.tip(text, fix="label more rows", **evidence)
     return check.tip(f"{text}; as seen it loses more", fix="label more rows", **evidence)
 

@@ -51,12 +51,21 @@ class Rival(Protocol):
 
 @dataclass(frozen=True)
 class Rows:
-    """Labelled rows, their codes or values, and what the model said of them."""
+    """Labelled rows, their codes or values, and what the model said of them.
+
+    ``places`` are their numbers in the table that was given, None where all its rows are here.
+    """
 
     signature: Signature
     data: Dataset
     truth: np.ndarray
     predictions: Predictions
+    places: np.ndarray | None = field(default=None, kw_only=True)
+
+    def numbers(self, rows: np.ndarray) -> list[int]:
+        """Return what number rows have in the table that was given, from 0, labelled or not."""
+        known = rows if self.places is None else self.places[rows]
+        return [int(number) for number in known]
 
     @cached_property
     def units(self) -> Units | None:

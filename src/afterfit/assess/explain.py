@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 from afterfit.assess import findings
 from afterfit.assess.dependence import dependences
 from afterfit.assess.evidence import Evidence, Part
-from afterfit.assess.importance import importances
+from afterfit.assess.importance import NOTHING_MOVED, importances
 from afterfit.core.effort import more_time
 from afterfit.core.finding import Finding
 from afterfit.core.metric import in_percent
@@ -63,24 +64,40 @@ def _one_decides(found: list[Importance]) -> Finding:
     if share > MOST and first.low is not None and first.low > 0:
         text = f"{in_percent(share)} of what the columns are worth comes from {text}"
         return check.tip(text, where=first.column, share=share, n=first.n)
-    return check.passed(f"the first of {len(found)} columns has {in_percent(share)}: {text}")
+    text = f"of what {len(found)} columns are worth the first has {in_percent(share)}; {text}"
+    return check.passed(text)
 
 
 def _without_use(found: list[Importance]) -> Finding:
     check = findings.ColumnsWithoutUse
     limit = NEGLIGIBLE * (1.0 if found[0].metric != "mae" else max(found[0].value, 0.0))
-    idle = [
-        each.column
-        for each in found
-        if each.low is not None
-        and each.high is not None
-        and -limit <= each.low <= each.high < limit
-    ]
+    still = [each.column for each in found if each.method.endswith(NOTHING_MOVED)]
+    n = found[0].n
+    # Without a case in n rows its share is surely below 3 / n (to be exact, below `bound`).
+    bound = 1 - ((1 - found[0].level) / 2) ** (1 / n)
+    idle = [each.column for each in found if _within(each, limit)]
+    idle += still if bound < NEGLIGIBLE else []
+    if not idle and still:
+        text = (
+            f"{_some(still)} changed no answer for the worse or better in {n:,} rows, which is no "
+            f"more than to say that fewer than {in_percent(bound, 1)} of all rows change"
+        )
+        needed = math.ceil(math.log((1 - found[0].level) / 2) / math.log1p(-NEGLIGIBLE))
+        return check.skipped(text, needed_n=needed, columns=still)
     if not idle:
         return check.passed(f"none of {len(found)} columns can surely be left out")
-    names = ", ".join(idle[:NAMED]) + (f" and {len(idle) - NAMED} more" if idle[NAMED:] else "")
     text = f"{len(idle)} of {len(found)} columns move {found[0].metric} by less than {limit:.2g}"
-    return check.tip(f"{text}: {names}", columns=idle, n=found[0].n)
+    return check.tip(f"{text}: {_some(idle)}", columns=idle, n=n)
+
+
+def _within(each: Importance, limit: float) -> bool:
+    known = each.low is not None and each.high is not None
+    return known and -limit <= (each.low or 0.0) and (each.high or 0.0) < limit
+
+
+def _some(names: list[str]) -> str:
+    """Return the names, the first of many."""
+    return ", ".join(names[:NAMED]) + (f" and {len(names) - NAMED} more" if names[NAMED:] else "")
 
 
 def _told(each: Importance) -> str:

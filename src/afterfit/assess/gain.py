@@ -54,9 +54,9 @@ def paired_comparison(rows: Rows, other: Other, name: str, config: AssessConfig)
     share = relative(name)
     gain = Metric(
         name=f"{name}_gain",
-        value=known(-drop.value),
-        low=known(-drop.high),
-        high=known(-drop.low),
+        value=known(0.0 - drop.value),
+        low=known(0.0 - drop.high),
+        high=known(0.0 - drop.low),
         level=config.level,
         n=len(truth),
         method=drop.method,

@@ -118,7 +118,7 @@ class Measure:
             high=bounds.high,
             level=level,
             n=mine.n + other.n,
-            method=_method(bounds, mine, other),
+            method=how(bounds, mine, other),
             unit=self.unit,
         )
 
@@ -175,21 +175,22 @@ def sums_of(evidence: Rows, rows: np.ndarray) -> Sums:
     if signature.task == "regression":
         errors = evidence.predictions.main[rows] - truth
         return {
-            "mae": _sum(evidence, np.abs(errors), rows),
-            "mean_error": _sum(evidence, errors, rows),
+            "mae": summed(evidence, np.abs(errors), rows),
+            "mean_error": summed(evidence, errors, rows),
         }
     decided = signature.codes(evidence.predictions.take(rows))
-    found = {"accuracy": _sum(evidence, decided == truth, rows)}
+    found = {"accuracy": summed(evidence, decided == truth, rows)}
     positive = signature.positive_index
     if positive is not None:
         hits, selected = truth == positive, decided == positive
-        found["selection_rate"] = _sum(evidence, selected, rows)
-        found["true_positive_rate"] = _sum(evidence, selected[hits], rows[hits])
-        found["false_positive_rate"] = _sum(evidence, selected[~hits], rows[~hits])
+        found["selection_rate"] = summed(evidence, selected, rows)
+        found["true_positive_rate"] = summed(evidence, selected[hits], rows[hits])
+        found["false_positive_rate"] = summed(evidence, selected[~hits], rows[~hits])
     return found
 
 
-def _sum(evidence: Rows, values: np.ndarray, rows: np.ndarray) -> Sum:
+def summed(evidence: Rows, values: np.ndarray, rows: np.ndarray) -> Sum:
+    """Return the sum of a number of some rows, given by their places, and what they are worth."""
     numbers = values.astype(np.float64)
     effect = 1.0 if evidence.units is None else _effect(evidence.units, numbers, rows, evidence)
     return Sum(len(numbers), float(numbers.sum()), float(np.square(numbers).sum()), effect)
@@ -211,7 +212,8 @@ def _effect(units: Units, numbers: np.ndarray, rows: np.ndarray, evidence: Rows)
     return max(1.0, n / (units.spread(adds).degrees + 1))
 
 
-def _method(bounds: Interval, *sums: Sum) -> str:
+def how(bounds: Interval, *sums: Sum) -> str:
+    """Return the method of an interval, and what a row was worth where rows hang together."""
     effect = max(part.effect for part in sums)
     return bounds.method if effect == 1.0 else f"{bounds.method}, rows worth 1/{effect:.3g}"
 
@@ -231,7 +233,7 @@ def group_metrics(sums: Sums, measures: list[Measure], level: float) -> tuple[Me
                 high=known(bounds.high),
                 level=level,
                 n=part.n,
-                method=_method(bounds, part),
+                method=how(bounds, part),
                 unit=measure.unit,
             )
         )

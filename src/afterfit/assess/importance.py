@@ -20,7 +20,9 @@ from afterfit.records.assess_explain import Importance
 from afterfit.stats.delong import auc_contributions
 from afterfit.stats.interval import Interval, mean_interval, normal_quantile, undefined
 
-__all__ = ["importances"]
+__all__ = ["NOTHING_MOVED", "importances"]
+
+NOTHING_MOVED = "no row is answered worse or better"
 
 ROWS: dict[Effort, int] = {"quick": 500, "standard": 2_000, "full": 10_000}
 REPEATS: dict[Effort, int] = {"quick": 3, "standard": 5, "full": 10}
@@ -97,6 +99,9 @@ class _Gain:
         )
 
     def _bounds(self, value: float, gaps: np.ndarray, luck: float, level: float) -> Interval:
+        if not gaps.any():
+            # An interval of no width would say that no other row could be answered otherwise.
+            return undefined(NOTHING_MOVED)
         if self._metric != "roc_auc":
             return mean_interval(gaps, level)
         error = normal_quantile(level) * math.sqrt(float(np.square(gaps).sum()) + luck)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from afterfit.assess.by_class import by_class
 from afterfit.assess.calibration import calibration
 from afterfit.assess.compare import beside_others
 from afterfit.assess.cost import costs_of_thresholds
@@ -38,6 +39,7 @@ DATA: Parts = (
 """What looks at the tables, and not at the model alone."""
 
 PARTS: Parts = (
+    by_class,
     *DATA,
     beside_others,
     nested_search,

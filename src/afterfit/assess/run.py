@@ -10,6 +10,7 @@ from itertools import chain
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from afterfit.assess import findings
 from afterfit.assess.agreement import about_agreement
@@ -61,7 +62,8 @@ def assess(  # noqa: PLR0913 - all there is to judge by, from the workspace
     if not len(labelled):
         return AssessRecord(**shared, status="partial", findings=(_no_labels(),))
     truth, main = encode_truth(signature, labelled), main_metric(signature)
-    rows = Rows(signature, labelled, truth, model.predict(labelled.frame))
+    places = np.flatnonzero(data.labelled())
+    rows = Rows(signature, labelled, truth, model.predict(labelled.frame), places=places)
     held_out = measure(
         signature, truth, rows.predictions, config, scope="held-out", units=rows.units
     )
@@ -70,6 +72,7 @@ def assess(  # noqa: PLR0913 - all there is to judge by, from the workspace
     evidence = Evidence(
         signature, labelled, truth, rows.predictions, model, train, config, held_out,
         deadline, progress, tuple(others), (), refittable or bool(config.refit), rival,
+        places=places,
     )  # fmt: skip
     parts = {part: part(evidence) for part in PARTS if part not in AFTER_FOLDS}
     fitting = msgspec.structs.replace(config, seconds=evidence.left)

@@ -21,6 +21,19 @@ class Confusion(msgspec.Struct, frozen=True, kw_only=True):
     counts: tuple[tuple[int, ...], ...]
 
 
+class ClassQuality(msgspec.Struct, frozen=True, kw_only=True):
+    """One class: its ``n`` rows, how many were ``decided`` to be of it, and shares of both.
+
+    ``recall`` is of its own rows, ``precision`` of those decided; both have Wilson's interval.
+    """
+
+    label: Label
+    n: int
+    decided: int
+    recall: Metric
+    precision: Metric
+
+
 class Curve(msgspec.Struct, frozen=True, kw_only=True):
     """A line to draw: ``x`` and ``y`` of equal length (≤ 200 points) with their titles."""
 
@@ -49,6 +62,7 @@ class AssessRecord(Record, frozen=True, kw_only=True, tag="assess"):
     folds: tuple[Fold, ...] = ()
     baseline: str = ""
     n_labelled: int = 0
+    classes: tuple[ClassQuality, ...] = ()
     comparisons: tuple[Comparison, ...] = ()
     learning: Learning | None = None
     calibration: Calibration | None = None

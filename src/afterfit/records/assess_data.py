@@ -11,7 +11,7 @@ class Repeats(msgspec.Struct, frozen=True, kw_only=True):
     ``exact`` and ``near`` (these not counted among the former) are rows of ``n``; ``low`` and
     ``high`` are Wilson's bounds of the share of both at ``level``. ``by_chance`` is the share that
     the table's own values lead to expect. ``other_label`` are rows whose columns are equal and
-    whose label is not. ``rows`` are places of some of them, from 0, among the labelled rows.
+    whose label is not. ``rows`` are numbers of some of them in the table, from 0.
     """
 
     among: str
@@ -57,8 +57,9 @@ class Suspects(msgspec.Struct, frozen=True, kw_only=True):
     """Labels that are likelier wrong than right, the most doubtful first.
 
     ``share`` with ``low`` and ``high`` is the share of wrong labels at ``level``; ``rows`` are
-    places from 0 among the ``n`` labelled rows, at most 100. ``p_value`` is that of "no label is
-    wrong" by the model, and ``second_p_value`` by a linear one, None where none was asked.
+    numbers of rows in the table from 0, at most 100; ``n`` are labelled. ``p_value`` is that of
+    "no label is wrong" by the model, and ``second_p_value`` by a linear one, None where none was
+    asked.
     """
 
     n: int

@@ -53,7 +53,7 @@ def _repeats(found: list[Repeats]) -> Table:
     )
     note = (
         "Intervals by Wilson. Nearly: equal up to rounding, case and white space. Rows are "
-        "counted from 0 among the labelled ones."
+        "counted from 0 in the table, labelled or not; its header does not count."
     )
     caption = "Rows that are not new"
     return table(columns, rows, caption=caption, numeric=range(1, 7), note=note)
@@ -124,7 +124,7 @@ def _suspects(found: Suspects) -> Details:
     left = f" and {number.count(more)} more" if more > 0 else ""
     text = (
         f"Wrong labels: {share} of {number.count(found.n)} ({found.level * 100:g} % interval). "
-        f"The most doubtful rows, counted from 0 among the labelled ones: {named}{left}."
+        f"The most doubtful rows, counted from 0 in the table without its header: {named}{left}."
     )
     summary = f"Labels that are likelier wrong than right ({number.count(found.count)})"
     return Details(summary, (Text(text),))

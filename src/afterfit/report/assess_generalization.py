@@ -71,7 +71,7 @@ def _margin(each: Comparison) -> str:
 
 def _verdict(each: Comparison) -> str:
     if each.verdict == "cannot tell" and each.needed_n:
-        return f"cannot tell (n needed: {number.count(each.needed_n)})"
+        return f"cannot tell (needs {number.needed(each.needed_n)})"
     return each.verdict
 
 

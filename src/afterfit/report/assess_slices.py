@@ -243,7 +243,7 @@ def _disparities(view: Fairness) -> Table:
             f"{each.metric.level * 100:.4g} %",
             _limit(each),
             Cell(*OUTCOMES[each.outcome]),
-            number.count(each.needed_n) if each.needed_n else None,
+            number.needed_count(each.needed_n) if each.needed_n else None,
         ]
         for each in view.disparities
     ]

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 
 from afterfit.core.finding import Finding
+from afterfit.report import number
 from afterfit.report.html import OUTCOME_WORDS, is_command
 from afterfit.report.page import (
     STATE_WORDS,
@@ -88,7 +89,7 @@ def finding_line(step: str, finding: Finding) -> str:
     word = finding.severity if finding.outcome == "issue" else OUTCOME_WORDS[finding.outcome]
     where = f" ({code(finding.where)})" if finding.where else ""
     needed = finding.evidence.get("needed_n")
-    needs = f" (needs {escape(str(needed))} rows)" if needed is not None else ""
+    needs = f" (needs {escape(number.needed(needed))})" if needed is not None else ""
     fix = ""
     if finding.fix:
         fix = f" Fix: {code(finding.fix) if is_command(finding.fix) else escape(finding.fix)}"

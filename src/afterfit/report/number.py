@@ -9,6 +9,7 @@ from afterfit.core.gate import GateResult
 from afterfit.core.metric import Metric
 
 DIGITS = 3
+MOST_NEEDED, NEEDED_DIGITS = 1_000_000, 2
 NOTHING = "\N{EN DASH}"
 MINUS = "\N{MINUS SIGN}"
 HARD_SPACE = "\N{NO-BREAK SPACE}"
@@ -21,6 +22,23 @@ _TITLES = {"p50": "median", "onnx": "ONNX"}
 def count(value: int) -> str:
     """Return a whole number with thousands separated: ``16,281``."""
     return f"{value:,}"
+
+
+def needed_count(value: int) -> str:
+    """Return about how many would do, rounded up to two digits: ``4,000``.
+
+    Beyond a million the number only says that there is next to nothing to see.
+    """
+    if value > MOST_NEEDED:
+        return "more than 1 million"
+    scale = 10 ** max(0, len(str(value)) - NEEDED_DIGITS)
+    return count(math.ceil(value / scale) * scale)
+
+
+def needed(value: int) -> str:
+    """Return about how many rows would do: ``4,000 rows``."""
+    beyond = ": this gap is too small to settle" if value > MOST_NEEDED else ""
+    return f"{needed_count(value)} row{'' if value == 1 else 's'}{beyond}"
 
 
 def plural(value: int, word: str, words: str = "") -> str:

@@ -7,7 +7,7 @@ from itertools import groupby
 
 from afterfit.core.formulae import FORMULAE
 from afterfit.core.metric import Metric, find
-from afterfit.records.assess import AssessRecord, Confusion, Curve
+from afterfit.records.assess import AssessRecord, ClassQuality, Confusion, Curve
 from afterfit.report import number
 from afterfit.report.assess_calibration import calibration_blocks
 from afterfit.report.assess_data import data_blocks
@@ -52,6 +52,8 @@ def quality(record: AssessRecord) -> tuple[Block, ...]:
     blocks += _interval_charts(record)
     if record.confusion is not None:
         blocks.append(confusion_block(record.confusion))
+    if record.classes:
+        blocks.append(_classes(record.classes))
     blocks += curve_charts(record.curves)
     if record.folds:
         blocks.append(_folds(record))
@@ -231,6 +233,34 @@ def _commonest(labels: tuple[str, ...], confusion: Confusion) -> Table:
     rows = [[true, decided, number.count(value)] for value, true, decided in pairs[:MOST_CLASSES]]
     caption = f"The commonest confusions among {len(labels)} classes"
     return table(("True", "Decided", "Rows"), rows, caption=caption, numeric=(2,))
+
+
+def _classes(classes: Sequence[ClassQuality]) -> Table:
+    """Return recall and precision by class, the least recall first where there are too many."""
+    shown = list(classes)
+    if len(shown) > MOST_CLASSES:
+        shown = sorted(shown, key=lambda each: (not each.n, each.recall.value or 0.0))
+    left = len(shown) - MOST_CLASSES
+    more = f" {number.plural(left, 'more class', 'more classes')} in the record." * (left > 0)
+    rows = [
+        [
+            str(each.label),
+            each.n,
+            cell(each.decided, "bad" if each.n and not each.decided else ""),
+            number.metric_text(each.recall) if each.n else None,
+            number.metric_text(each.precision) if each.decided else None,
+        ]
+        for each in shown[:MOST_CLASSES]
+    ]
+    level = f"{classes[0].recall.level * 100:g} %"
+    return table(
+        ("Class", "Rows", "Decided", "Recall", "Precision"),
+        rows,
+        caption="What is found of each class",
+        numeric=(1, 2, 3, 4),
+        note=f"Recall: of the rows of the class; precision: of those decided. In brackets Wilson's "
+        f"{level} interval.{more}",
+    )
 
 
 def curve_charts(curves: Sequence[Curve]) -> list[Chart]:

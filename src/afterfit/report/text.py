@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 import shutil
+import sys
 import textwrap
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from afterfit.core.finding import Finding
+from afterfit.report import number
 from afterfit.report.html import OUTCOME_WORDS
 from afterfit.report.page import (
     STATE_WORDS,
@@ -53,6 +55,9 @@ def render(page: Page, *, width: int | None = None) -> str:
 
 
 def _terminal() -> int:
+    """Return the columns of the terminal; what goes to a file or a pipe is the same everywhere."""
+    if not sys.stdout.isatty():
+        return WIDTH
     return min(WIDTH, shutil.get_terminal_size((WIDTH, 24)).columns)
 
 
@@ -159,7 +164,7 @@ def _details(block: Details, width: int) -> list[str]:
 def _where(finding: Finding) -> str:
     needed = finding.evidence.get("needed_n")
     where = f" [{printable(finding.where)}]" if finding.where else ""
-    return where + (f" (needs {needed} rows)" if needed is not None else "")
+    return where + (f" (needs {number.needed(needed)})" if needed is not None else "")
 
 
 def _findings(block: FindingList, width: int) -> list[str]:

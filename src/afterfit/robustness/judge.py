@@ -61,8 +61,8 @@ def judged(
     kinds: dict[str, list[Case]] = {}
     for case in cases:
         kinds.setdefault(alike.get((case.case, case.column), ""), []).append(case)
-    spelling, noise = findings.SpellingChangesDecision, findings.NoiseChangesDecision
-    found += _of_kind(spelling, kinds.get("spelling", []), _moved, skipped)
+    noise = findings.NoiseChangesDecision
+    found.append(_about_spelling(kinds.get("spelling", []), skipped))
     found += _of_kind(noise, kinds.get("noise", []), _often, skipped)
     for check, hit in whole:
         found += _one(check, [case for case in cases if hit(case)], 0)
@@ -155,6 +155,29 @@ def _listed(names: Sequence[str]) -> str:
 
 def _place(column: str) -> str:
     return f"column {column!r}" if column else "whole rows"
+
+
+def _about_spelling(cases: list[Case], skipped: int) -> Finding:
+    """Return one issue for all columns: one step of the pipeline mends them together."""
+    check = findings.SpellingChangesDecision
+    hits = [case for case in cases if _moved(case)]
+    if not hits:
+        (found,) = _of_kind(check, cases, _moved, skipped)
+        return found
+    columns: dict[str, list[str]] = {}
+    for case in hits:
+        columns.setdefault(case.column, []).append(case.case)
+    worst = max(hits, key=lambda case: case.changed / max(1, case.n))
+    names = list(dict.fromkeys(case.case for case in hits))
+    fixes = [FIX_OF_ROUNDING] if ROUNDED in names else []
+    fixes += [check.page()["Fix"]] if set(names) - {ROUNDED} else []
+    more = f"; columns: {_listed(list(columns))}; by {_listed(names)}" if len(hits) > 1 else ""
+    return check.issue(
+        f"{worst.case} in {worst.column!r}: {_said([worst])}{more}",
+        where=_place(worst.column) if len(columns) == 1 else f"{len(columns)} columns",
+        fix="; ".join(fixes),
+        columns=columns,
+    )
 
 
 def _about_looks(cases: list[Case], skipped: int) -> Finding:

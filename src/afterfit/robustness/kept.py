@@ -151,7 +151,7 @@ def _new(
 ) -> tuple[list[KeptCase], list[str]]:
     ids = {case.id for case in earlier}
     found: list[KeptCase] = []
-    failures = list(_failures(told, planned, earlier, tolerance))
+    failures = list(failures_of(told, planned, earlier, tolerance))
     unreached = [_name(failure) for failure in failures[MOST_FAILURES:]]
     for failure in failures[:MOST_FAILURES]:
         if time.monotonic() > shrinker.deadline:
@@ -172,27 +172,35 @@ def _name(failure: Failure) -> str:
     return f"smallest rows of {failure.case}" + (f" in {failure.place!r}" if failure.place else "")
 
 
-def _failures(
+def failures_of(
     told: Sequence[Finding],
     planned: Sequence[Spoiled],
     earlier: Sequence[KeptCase],
     tolerance: float,
 ) -> Iterator[Failure]:
-    """Yield one failure a finding: its first case, unless a known one shows the same."""
+    """Yield one failure a column of a finding: its first case, unless a known one shows it."""
     spoiled = {(each.case, each.column): each for each in planned}
     still = {(case.code, case.place, case.case) for case in earlier if case.fails}
     for finding in told:
-        names = finding.evidence.get("cases", [])
-        place = str(finding.evidence.get("column", ""))
-        if finding.outcome != "issue" or finding.code not in EXPECTED or not names:
+        if finding.outcome != "issue" or finding.code not in EXPECTED:
             continue
-        if any((finding.code, place, name) in still for name in names):
-            continue
-        made = spoiled.get((names[0], place))
-        if made is None and place:
-            continue
-        expected = EXPECTED[finding.code]
-        yield Failure(finding.code, names[0], place, expected, made, tolerance)
+        for place, names in _places(finding):
+            if not names or any((finding.code, place, name) in still for name in names):
+                continue
+            made = spoiled.get((names[0], place))
+            if made is None and place:
+                continue
+            expected = EXPECTED[finding.code]
+            yield Failure(finding.code, names[0], place, expected, made, tolerance)
+
+
+def _places(finding: Finding) -> Iterator[tuple[str, list[str]]]:
+    """Yield each column that a finding is about, with the names of its cases."""
+    columns = finding.evidence.get("columns")
+    if isinstance(columns, dict):
+        yield from columns.items()
+    else:
+        yield str(finding.evidence.get("column", "")), finding.evidence.get("cases", [])
 
 
 def _passed(previous: RobustnessRecord | None, failure: Failure) -> bool:

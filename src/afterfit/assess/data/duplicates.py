@@ -223,7 +223,7 @@ def _repeats(evidence: Evidence, among: str, found: Matches) -> Repeats:
         level=level,
         by_chance=found.by_chance,
         other_label=found.other_label,
-        rows=tuple(int(place) for place in places[:EXAMPLES]),
+        rows=tuple(evidence.numbers(np.array(places[:EXAMPLES], np.int64))),
     )
 
 

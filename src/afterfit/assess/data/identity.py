@@ -57,7 +57,9 @@ def uninformative(evidence: Evidence) -> Part:
         fix = "leave them out and train again: each request has to carry them"
         shown.append(check.tip(text, fix=fix, columns=constant[:100], n=len(data)))
     if not shown:
-        shown.append(check.passed(f"none of {len(columns)} columns", n=len(data)))
+        shown.append(
+            check.passed(f"none of {len(columns)} columns names rows or never varies", n=len(data))
+        )
     return told(*shown)
 
 

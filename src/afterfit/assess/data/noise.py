@@ -37,9 +37,9 @@ SECOND_ROWS = 20_000
 def wrong_labels(evidence: Evidence) -> Part:
     """Return the held-out labels that a flip explains better than the model's calibration does.
 
-    The share of flipped labels comes with its interval; row numbers are those of the labelled rows,
-    from 0. Nothing is told of single rows unless flips are needed at all, at p <= 0.001, and it is
-    an issue only where a linear model of the training rows needs them too.
+    The share of flipped labels comes with its interval; row numbers are those of the table that was
+    given, from 0. Nothing is told of single rows unless flips are needed at all, at p <= 0.001, and
+    it is an issue only where a linear model of the training rows needs them too.
     """
     check = findings.WrongLabels
     probabilities = evidence.predictions.probabilities
@@ -81,7 +81,7 @@ def _looked(evidence: Evidence, probabilities: np.ndarray) -> Part:
         level=config.level,
         p_value=noise.p_value,
         second_p_value=second,
-        rows=tuple(int(row) for row in order[:MOST_ROWS_KEPT]),
+        rows=tuple(evidence.numbers(order[:MOST_ROWS_KEPT])),
     )
     metric = Metric(
         name="wrong_label_share",

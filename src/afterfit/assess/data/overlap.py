@@ -71,7 +71,7 @@ def _shared(evidence: Evidence, role: str, mine: np.ndarray, theirs: np.ndarray)
         f"at {in_percent(level)}) are of {_plural(role)} that have training rows too"
     )
     places = np.flatnonzero(named)[hit][:EXAMPLES]
-    details: dict[str, Any] = {"n": n, "count": count, "rows": [int(p) for p in places]}
+    details: dict[str, Any] = {"n": n, "count": count, "rows": evidence.numbers(places)}
     if role == "entity" and _all_later(evidence):
         text += "; the held-out rows are all later, so this may be as in service"
         return check.tip(text, where=where, **details)
@@ -140,7 +140,7 @@ def _order(evidence: Evidence, ours: np.ndarray, theirs: np.ndarray, n: int) -> 
         "count": len(early),
         "later_training_rows": late,
         "n_train": len(theirs),
-        "rows": early[:EXAMPLES].tolist(),
+        "rows": evidence.numbers(early[:EXAMPLES]),
     }
     share = min(len(early) / n, late / len(theirs))
     fix = "train on the rows before a day, and hold out those after it"

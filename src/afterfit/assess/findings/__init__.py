@@ -34,6 +34,7 @@ from afterfit.assess.findings.quality import (
     FewRowsOfAClass,
     HeldOutDisagrees,
     LinearIsAsGood,
+    NeverDecided,
     NoLabels,
     NotBetterThanBaseline,
 )
@@ -63,6 +64,7 @@ __all__ = [
     "LinearIsAsGood",
     "Miscalibrated",
     "NestedSearch",
+    "NeverDecided",
     "NoLabels",
     "NotBetterThanBaseline",
     "OneColumnDecides",

@@ -103,3 +103,19 @@ class AnotherThreshold(Check):
     code = "A007"
     title = "the threshold suits the scores"
     severity = "low"
+
+
+class NeverDecided(Check):
+    """A class is never decided for.
+
+    What it does: counts how often each class is decided for among the held-out rows, and how many
+    of its own rows are found (recall, with Wilson's interval).
+    Why it matters: accuracy hides it: a class of 2 % that is never found costs 2 points of it.
+    Example: of three kinds of defects the rarest, 40 rows, is always taken for the commonest.
+    Fix: weigh the class in training, label more of its rows, or merge it with another; of two
+    classes also another threshold (A007).
+    """
+
+    code = "A008"
+    title = "each class is decided for"
+    severity = "medium"
