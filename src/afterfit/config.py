@@ -13,7 +13,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, get_type_hints
+from typing import Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -273,8 +273,18 @@ def _convert(tree: Any, kind: Any, path: str, problems: list[tuple[str, str]]) -
             try:
                 values[key] = msgspec.convert(value, known[key])
             except msgspec.ValidationError as error:
-                problems.append((here, str(error)))
+                choices = ", ".join(map(repr, _choices(known[key])))
+                problems.append(
+                    (here, f"{error}; choose from {choices}" if choices else str(error))
+                )
     return None if problems else kind(**values)
+
+
+def _choices(kind: Any) -> tuple[Any, ...]:
+    """Return the words of which a setting is one, or has several; none where it is no word."""
+    if get_origin(kind) is Literal:
+        return get_args(kind)
+    return tuple(word for part in get_args(kind) for word in _choices(part))
 
 
 def _of_section(section: Any, path: str) -> list[tuple[str, str]]:

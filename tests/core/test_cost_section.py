@@ -66,3 +66,20 @@ def test_costs_that_say_nothing_are_refused_with_their_path(
 def test_the_template_names_them() -> None:
     """``afterfit init`` shows what can be written."""
     assert "[cost]\n# false_negative = 50" in template()
+
+
+@pytest.mark.parametrize(
+    ("variable", "text", "words"),
+    [
+        ("AFTERFIT_LINE_EFFORT", "fast", "'quick', 'standard', 'full'"),
+        ("AFTERFIT_MODEL_TASK", "yes", "'binary', 'multiclass', 'regression'"),
+        ("AFTERFIT_OPTIMIZE_ALLOW", '["magic"]', "'quantize', 'prune', 'distil'"),
+    ],
+)
+def test_a_word_that_is_no_choice_is_told_with_the_choices(
+    variable: str, text: str, words: str, tmp_path: Path
+) -> None:
+    """One word, one that may be missing, and a list of words."""
+    with pytest.raises(ConfigError) as told:
+        load_config(tmp_path, environ={variable: text})
+    assert f"choose from {words}" in told.value.why
