@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
+import sys
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from afterfit.errors import UsageError
 from afterfit.report.number import HARD_SPACE
 from afterfit.report.page import STATE_TONES, STATE_WORDS, Chart, Page
 from afterfit.report.printable import clipped
@@ -75,9 +78,22 @@ def style() -> Markup:
     return Markup((TEMPLATES / "page.css").read_text(encoding="utf-8"))  # noqa: S704
 
 
+def require_charts() -> None:
+    """Do nothing where charts can be drawn; raises UsageError under ``python -OO``."""
+    if sys.flags.optimize > 1:
+        raise UsageError(
+            "no page can be drawn under python -OO",
+            where="PYTHONOPTIMIZE" if os.environ.get("PYTHONOPTIMIZE") else "-OO",
+            why="Altair reads docstrings while it is imported, and -OO leaves them out",
+            fix="unset PYTHONOPTIMIZE, or run python with -O or without",
+        )
+
+
 def drawing(chart: Chart) -> Markup:
-    """Return a chart's SVG; its texts were escaped when its XML was written."""
+    """Return a chart's SVG; its texts were escaped when its XML was written. Raises UsageError."""
     from markupsafe import Markup
+
+    require_charts()
 
     from afterfit.report.chart import svg
 

@@ -9,6 +9,7 @@ from afterfit.core.gate import GateResult
 from afterfit.records.ship import ShipRecord, Verdict
 from afterfit.registry.names import check_name
 from afterfit.registry.version import GateRefusal, Version
+from afterfit.report.html import require_charts
 from afterfit.store.environment import current_environment
 from afterfit.workspace.asked import asked_of
 from afterfit.workspace.line import Line, opened_line
@@ -32,7 +33,9 @@ def ship(  # noqa: PLR0913 - see afterfit.ship
     **hints: Any,
 ) -> Release:
     """Return the Release after walking the whole line; see `afterfit.ship`."""
-    space.config.parsed_gates()  # a misspelt gate is told before the work, not after it
+    # What would stop its end is told before the work, not after it.
+    space.config.parsed_gates()
+    require_charts()
     sources = Sources(model=model, data=data, target=target, train=train, **hints)
     name = check_name(name or space.config.model.name or name_of(model))
     started = time.monotonic()
