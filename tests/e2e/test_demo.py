@@ -6,29 +6,41 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from afterfit.cli.app import run
+
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+FOLDER = "afterfit-demo"
 
 
-def _afterfit(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", "from afterfit.cli import main; main()", *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-
-
-def test_the_demo_ends_with_a_promoted_version_and_commands_that_work(tmp_path: Path) -> None:
-    """Verdict, report and next commands; each of those commands that ends by itself runs."""
-    done = _afterfit(tmp_path, "demo", "--json")
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    """The folder of a demo that was run by its own process, and what it said."""
+    folder = tmp_path_factory.mktemp("demo")
+    command = [sys.executable, "-c", "from afterfit.cli import main; main()", "demo", "--json"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    result = json.loads(done.stdout)["result"]
+    result: dict[str, Any] = json.loads(done.stdout)["result"]
+    return folder, result
+
+
+def test_the_demo_ends_with_a_promoted_version_and_commands_that_work(
+    demo: tuple[Path, dict[str, Any]],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Verdict, report and next commands; each of those commands that ends by itself runs."""
+    folder, result = demo
     assert result["verdict"] == "promoted"
     assert all(gate["outcome"] == "pass" for gate in result["gates"])
-    page = Path(tmp_path / result["report"]).read_text(encoding="utf-8")
+    page = Path(folder / result["report"]).read_text(encoding="utf-8")
     assert len(page) <= 1_000_000
     assert "<script" not in page
     assert "http://" not in page.replace("http://127.0.0.1", "").replace("http://www.w3.org", "")
-    folder = tmp_path / "afterfit-demo"
+    monkeypatch.chdir(folder / FOLDER)
     for arguments in (
         ("predict", "fraud@champion", "new_payments.csv", "-o", "scored.csv"),
         ("monitor", "report", "fraud", "--log", "scored.csv"),
@@ -39,19 +51,22 @@ def test_the_demo_ends_with_a_promoted_version_and_commands_that_work(tmp_path: 
         ("record", "list"),
         ("record", "verify"),
     ):
-        done = _afterfit(folder, *arguments)
-        assert done.returncode == 0, f"{arguments}: {done.stderr}"
-    assert len((folder / "scored.csv").read_text().splitlines()) == 1001
+        assert run(arguments) == 0, f"{arguments}: {capsys.readouterr().err}"
+    assert len(Path("scored.csv").read_text().splitlines()) == 1001
 
 
-def test_the_drifted_month_is_seen(tmp_path: Path) -> None:
+def test_the_drifted_month_is_seen(
+    demo: tuple[Path, dict[str, Any]],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     """The later month, scored and reported on, raises the columns that moved."""
-    assert _afterfit(tmp_path, "demo", "--quiet").returncode == 0
-    folder = tmp_path / "afterfit-demo"
-    scored = ("predict", "fraud@champion", "next_month.csv", "-o", "scored.parquet")
-    assert _afterfit(folder, *scored).returncode == 0
-    done = _afterfit(folder, "monitor", "report", "fraud", "--log", "scored.parquet", "--json")
-    assert done.returncode == 0, done.stderr
-    body = json.loads(done.stdout)["result"]["body"]
+    monkeypatch.chdir(demo[0] / FOLDER)
+    assert run(("predict", "fraud@champion", "next_month.csv", "-o", "scored.parquet")) == 0
+    capsys.readouterr()
+    done = run(("monitor", "report", "fraud", "--log", "scored.parquet", "--json"))
+    told = capsys.readouterr()
+    assert done == 0, told.err
+    body = json.loads(told.out)["result"]["body"]
     moved = " ".join(f["where"] + f["message"] for f in body["findings"] if f["outcome"] == "issue")
     assert "device" in moved

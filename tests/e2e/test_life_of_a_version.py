@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 import threading
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import joblib
 import numpy as np
 import pandas as pd
 import pytest
@@ -26,6 +28,8 @@ from afterfit.serve.follow import Follower
 from afterfit.workspace.scoring import attest, score_of
 
 pytestmark = pytest.mark.timeout(300)
+TREE, TABLE = "tree.joblib", "held.csv"
+USER = "ada"
 
 
 def _table(n: int = 600, seed: int = 0) -> tuple[pd.DataFrame, np.ndarray]:
@@ -44,10 +48,16 @@ def shipped(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Path, list[A
     rows, target = _table()
     held_rows, held = _table(seed=1)
     space = quick_space(folder)
-    models = [DecisionTreeClassifier(max_depth=3, random_state=0), LogisticRegression()]
-    releases = [
-        space.ship(model.fit(rows, target), held_rows, held, name="churn") for model in models
-    ]
+    joblib.dump(
+        DecisionTreeClassifier(max_depth=3, random_state=0).fit(rows, target), folder / TREE
+    )
+    held_rows.assign(churned=held).to_csv(folder / TABLE, index=False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AFTERFIT_USER", USER)
+        releases = [
+            space.ship(folder / TREE, folder / TABLE, "churned", name="churn"),
+            space.ship(LogisticRegression().fit(rows, target), held_rows, held, name="churn"),
+        ]
     return space, folder, releases
 
 
@@ -120,24 +130,25 @@ def test_the_audit_log_tells_every_move_and_notices_an_edited_line(shipped: Any)
     space.registry.verify_log()
 
 
-def test_one_bit_changed_is_refused_by_verify_serve_and_promote(tmp_path: Path) -> None:
+def test_one_bit_changed_is_refused_by_verify_serve_and_promote(
+    shipped: Any, tmp_path: Path
+) -> None:
     """Verify, serve and promote name the file whose bytes are not what was registered."""
-    rows, target = _table(300)
+    shutil.copytree(shipped[1] / ".afterfit", tmp_path / ".afterfit", symlinks=True)
     space = quick_space(tmp_path)
-    space.ship(LogisticRegression().fit(rows, target), rows, target, name="bit")
-    manifest = space.blobs.manifest(space.registry.resolve("bit").digest)
+    manifest = space.blobs.manifest(space.registry.resolve("churn").digest)
     name, entry = next((n, e) for n, e in manifest.files.items() if n.startswith("model/"))
     path = space.blobs.path(entry.sha256)
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
     path.chmod(0o644)
     path.write_bytes(bytes(data))
-    checked_out = next(space.folder.glob(f"bundles/*/{name}"))
-    checked_out.unlink()
+    for checked_out in space.folder.glob(f"bundles/*/{name}"):
+        checked_out.unlink()
     attempts: tuple[Callable[[], object], ...] = (
-        lambda: space.registry.verify("bit"),
-        lambda: space.version("bit@champion"),
-        lambda: space.promote("bit", 1, alias="challenger"),
+        lambda: space.registry.verify("churn"),
+        lambda: space.version("churn@champion"),
+        lambda: space.promote("churn", 2, alias="challenger"),
     )
     for attempt in attempts:
         with pytest.raises(IntegrityError) as refused:
@@ -145,34 +156,34 @@ def test_one_bit_changed_is_refused_by_verify_serve_and_promote(tmp_path: Path) 
         assert str(path.name)[:12] in str(refused.value) or name in str(refused.value)
 
 
-def test_the_same_inputs_give_the_same_digest_anywhere(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_the_same_inputs_give_the_same_digest_anywhere_and_are_not_done_again(
+    shipped: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Another folder, another time and another user: one version digest."""
-    import joblib
+    """Another folder, another time and another user: one version digest.
 
-    rows, target = _table(500)
-    held, truth = _table(300, seed=5)
-    digests = []
-    for number, user in enumerate(["ada", "grace"]):
-        folder = tmp_path / f"place-{number}"
-        folder.mkdir()
-        monkeypatch.setenv("AFTERFIT_USER", user)
-        joblib.dump(LogisticRegression().fit(rows, target), folder / "m.joblib")
-        held.assign(churned=truth).to_csv(folder / "test.csv", index=False)
-        space = quick_space(folder)
-        digests.append(
-            space.ship(folder / "m.joblib", folder / "test.csv", "churned", name="m").version.digest
-        )
-        assert space.registry.log()[0].who == user
-    assert digests[0] == digests[1]
+    A second ship of the same inputs reuses every record and gives the same version.
+    """
+    first, folder, releases = shipped
+    monkeypatch.setenv("AFTERFIT_USER", "grace")
+    for name in (TREE, TABLE):
+        shutil.copy(folder / name, tmp_path / name)
+    space = quick_space(tmp_path)
+    again = space.ship(tmp_path / TREE, tmp_path / TABLE, "churned", name="m")
+    assert again.version.digest == releases[0].version.digest
+    assert (first.registry.log()[0].who, space.registry.log()[0].who) == (USER, "grace")
+    second = space.ship(tmp_path / TREE, tmp_path / TABLE, "churned", name="m")
+    assert second.version.digest == again.version.digest
+    assert second.version.number == again.version.number
+    assert set(second.record.reused) == {
+        "inspect", "assess", "optimize", "package", "robustness", "loadtest",
+    }  # fmt: skip
 
 
-def test_a_failed_gate_stops_the_promotion_and_an_override_is_kept(tmp_path: Path) -> None:
+def test_a_failed_gate_stops_the_promotion_and_an_override_is_kept(shipped: Any) -> None:
     """The verdict is stopped, nothing moves; an override promotes and its reason is in the log."""
-    rows, target = _table(300)
-    space = quick_space(tmp_path, gates=("f1 >= 0.9999",))
-    release = space.ship(LogisticRegression().fit(rows, target), rows, target, name="gated")
+    _, folder, _ = shipped
+    space = quick_space(folder, gates=("f1 >= 0.9999",))
+    release = space.ship(folder / TREE, folder / TABLE, "churned", name="gated")
     assert release.verdict == "stopped"
     assert release.exit_code == 1
     assert "f1" in release.record.why
@@ -181,20 +192,6 @@ def test_a_failed_gate_stops_the_promotion_and_an_override_is_kept(tmp_path: Pat
     assert "the board wants it" in space.registry.log("gated")[-1].why + json.dumps(
         space.registry.log("gated")[-1].details
     )
-
-
-def test_nothing_changed_is_not_done_again(tmp_path: Path) -> None:
-    """A second ship of the same inputs reuses every record and gives the same version."""
-    rows, target = _table(300)
-    space = quick_space(tmp_path)
-    model = LogisticRegression().fit(rows, target)
-    first = space.ship(model, rows, target, name="again")
-    second = space.ship(model, rows, target, name="again")
-    assert second.version.digest == first.version.digest
-    assert second.version.number == first.version.number
-    assert set(second.record.reused) == {
-        "inspect", "assess", "optimize", "package", "robustness", "loadtest",
-    }  # fmt: skip
 
 
 def test_ship_works_inside_a_running_event_loop_and_shows_its_page(
