@@ -68,6 +68,14 @@ def test_every_check_of_an_item_has_to_pass(outcomes: Any, expected: str, points
     assert (line.standing, line.points) == (expected, points)
 
 
+def test_equal_answers_are_shown_by_the_comparison_with_the_model() -> None:
+    """Golden rows are answered by what ships alone, so they show nothing of what was trained."""
+    golden = with_findings("package", finding("K006", "passed", "64 rows"))
+    assert standing(score(golden, today=TODAY), "skew").standing != "evidence"
+    equal = with_findings("optimize", finding("O003", "passed", "equal"))
+    assert standing(score(equal, today=TODAY), "skew").standing == "evidence"
+
+
 def test_a_word_counts_half_until_it_expires_and_a_later_one_replaces_it() -> None:
     """It is on record by whom, when, why, and in which line."""
     line = standing(score({}, [WORD], today=TODAY), "tuned")
