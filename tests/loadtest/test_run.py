@@ -12,8 +12,9 @@ import pytest
 from afterfit.core.dataset import Dataset
 from afterfit.core.signature import Column, Signature
 from afterfit.errors import InputError, UnavailableError, UsageError
+from afterfit.loadtest.bodies import request_bodies
 from afterfit.loadtest.config import LoadtestConfig
-from afterfit.loadtest.run import loadtest, request_bodies
+from afterfit.loadtest.run import loadtest
 
 if TYPE_CHECKING:
     from collections.abc import Callable

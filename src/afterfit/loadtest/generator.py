@@ -41,6 +41,7 @@ SOON_S = 0.05
 ENDS_S = 5.0
 MOST_SECONDS = 86_400.0
 STOPPED = "it was stopped"
+INTERRUPTED = "ctrl-C"
 
 
 @dataclass(frozen=True)
@@ -111,6 +112,11 @@ class Generator:
         for process in self._processes:
             process.close()
         self._processes = []
+
+    @property
+    def interrupted(self) -> bool:
+        """Return whether ctrl-C has ended the last run."""
+        return self._stopped == INTERRUPTED
 
     def stop(self, why: str = STOPPED) -> None:
         """End the run that is on, from any thread: nothing more is sent."""
@@ -264,7 +270,7 @@ class Generator:
                 if self._stopped:
                     self.close()
                     raise
-                self.stop("ctrl-C")
+                self.stop(INTERRUPTED)
                 latest = time.monotonic() + ENDS_S
         gathered.second(second, machine.look())
         return ended
@@ -305,6 +311,7 @@ class Generator:
         cut = next((each["cut"] for each in said if each["cut"]), self._stopped)
         arrays = gathered.arrays(self._count, cut=bool(cut))
         seen = gathered.seen() | {
+            "seconds": max((each["seconds"] for each in said), default=seconds),
             "generator_cpu": max((each["cpu"] for each in said), default=0.0),
             "connections_opened": float(sum(each["opened"] for each in said)),
         }

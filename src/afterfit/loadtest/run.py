@@ -5,23 +5,24 @@ from __future__ import annotations
 import msgspec
 import numpy as np
 
-from afterfit.core import frame as frames
 from afterfit.core.dataset import Dataset
 from afterfit.core.finding import Finding
-from afterfit.core.frame import Frame, is_missing
 from afterfit.core.metric import Metric
 from afterfit.core.progress import SILENT, Progress
 from afterfit.core.signature import Signature
-from afterfit.errors import InputError, UnavailableError, UsageError
+from afterfit.errors import UnavailableError, UsageError
 from afterfit.loadtest import findings
-from afterfit.loadtest.closed import Samples, run_closed_loop
+from afterfit.loadtest.arrivals import Closed
+from afterfit.loadtest.bodies import request_bodies
 from afterfit.loadtest.config import LoadtestConfig
+from afterfit.loadtest.generator import Generator, Means
+from afterfit.loadtest.shot import STATUS_OK, Shot
+from afterfit.loadtest.target import PREDICT, target_of_bodies
 from afterfit.records.loadtest import LoadtestRecord
 from afterfit.stats.interval import wilson
 from afterfit.stats.quantile import quantile_metric, quantile_of
 from afterfit.store.environment import current_environment
 
-DISTINCT_ROWS = 500
 SCOPE = "closed loop"
 QUANTILES = (0.5, 0.9, 0.95, 0.99)
 PLOTTED = (0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.995, 0.999, 1.0)
@@ -54,71 +55,58 @@ def loadtest(
             fix="users = 2, requests = 20000, seconds = 5",
         )
     bodies = request_bodies(data, signature, config.seed)
-    if not bodies:
-        raise InputError(
-            "the data has no rows to send", where=data.source, fix="give --data a table with rows"
-        )
-    samples = run_closed_loop(
-        f"{url.rstrip('/')}/predict",
-        bodies,
-        users=config.users,
-        seconds=config.seconds,
-        requests=config.requests,
-        warmup=config.warmup,
-        timeout_s=config.timeout_s,
-    )
-    if samples.requests == samples.broken:
+    target = target_of_bodies(url.rstrip("/"), PREDICT, bodies)
+    users = Closed(config.users, requests=config.requests)
+    means = Means(connections=config.users, ahead=config.users, timeout_s=config.timeout_s)
+    with Generator(target, means) as generator:
+        if config.warmup:
+            generator.fire(Closed(1, requests=config.warmup), config.seconds, config.seed)
+            _go_on(generator)
+        shot = generator.fire(users, config.seconds, config.seed)
+        _go_on(generator)
+    if not shot.status.any():
         raise UnavailableError(
             "the server answered no request",
             where=url,
-            why=samples.first_error,
+            why=shot.first_error,
             fix="look at the server's own log",
         )
-    return _record(samples, config, subject, data.digest, settings or {})
+    return _record(shot, config, subject, data.digest, settings or {})
 
 
-def request_bodies(data: Dataset, signature: Signature, seed: int) -> list[bytes]:
-    """Return up to 500 JSON bodies of one row each, drawn from the data."""
-    random = np.random.default_rng(seed)
-    chosen = random.permutation(len(data))[:DISTINCT_ROWS]
-    rows = frames.take(frames.select(data.frame, signature.names), chosen)
-    return [_body(rows, row) for row in range(frames.row_count(rows))]
-
-
-def _body(rows: Frame, row: int) -> bytes:
-    values = {name: array[row] for name, array in rows.items()}
-    plain = {
-        name: None if is_missing(v) else v.item() if isinstance(v, np.generic) else v
-        for name, v in values.items()
-    }
-    return msgspec.json.encode({"rows": [plain]})
+def _go_on(generator: Generator) -> None:
+    """Raise KeyboardInterrupt where ctrl-C has ended the run."""
+    if generator.interrupted:
+        raise KeyboardInterrupt
 
 
 def _record(
-    samples: Samples, config: LoadtestConfig, subject: str, data: str, settings: dict[str, int]
+    shot: Shot, config: LoadtestConfig, subject: str, data: str, settings: dict[str, int]
 ) -> LoadtestRecord:
-    latencies = np.sort(np.asarray(samples.latencies_ms))
-    rate = len(latencies) / samples.duration_s
+    good = shot.status == STATUS_OK
+    latencies = np.sort(shot.service_ms[good])
+    seconds = shot.seen["seconds"]
     return LoadtestRecord(
         subject=subject,
         env=current_environment(),
         inputs={"data": data},
         resolved=msgspec.to_builtins(config),
         status="complete" if len(latencies) else "failed",
-        findings=_findings(samples),
-        metrics=_metrics(latencies, samples, rate),
-        schedule=f"closed:{config.users}",
-        requests=samples.requests,
-        errors=samples.errors,
-        duration_s=samples.duration_s,
-        rate=rate,
+        findings=_findings(shot),
+        metrics=_metrics(latencies, len(shot), len(latencies) / seconds),
+        schedule=shot.schedule,
+        requests=len(shot),
+        errors=len(shot) - len(latencies),
+        duration_s=seconds,
+        rate=len(latencies) / seconds,
         quantiles=tuple((q, quantile_of(latencies, q)) for q in PLOTTED if len(latencies)),
         settings=settings,
     )
 
 
-def _metrics(latencies: np.ndarray, samples: Samples, rate: float) -> tuple[Metric, ...]:
-    errors = wilson(samples.errors, samples.requests)
+def _metrics(latencies: np.ndarray, sent: int, rate: float) -> tuple[Metric, ...]:
+    failed = sent - len(latencies)
+    errors = wilson(failed, sent)
     return (
         *(
             quantile_metric(
@@ -136,23 +124,23 @@ def _metrics(latencies: np.ndarray, samples: Samples, rate: float) -> tuple[Metr
         ),
         Metric(
             name="error_rate",
-            value=samples.errors / samples.requests,
+            value=failed / sent,
             low=errors.low,
             high=errors.high,
-            n=samples.requests,
+            n=sent,
             method=errors.method,
             scope=SCOPE,
         ),
     )
 
 
-def _findings(samples: Samples) -> tuple[Finding, ...]:
-    answered, sent = len(samples.latencies_ms), samples.requests
-    found = []
-    if samples.errors:
-        text = f"{samples.errors} of {sent} requests failed; the first: {samples.first_error}"
+def _findings(shot: Shot) -> tuple[Finding, ...]:
+    answered, sent = int(np.count_nonzero(shot.status == STATUS_OK)), len(shot)
+    found, errors = [], sent - answered
+    if errors:
+        text = f"{errors} of {sent} requests failed; the first: {shot.first_error}"
         fix = "look at the first error's text; send the row by hand with curl"
-        found.append(findings.ErrorsUnderLoad.issue(text, fix=fix, errors=samples.errors, n=sent))
+        found.append(findings.ErrorsUnderLoad.issue(text, fix=fix, errors=errors, n=sent))
     else:
         found.append(findings.ErrorsUnderLoad.passed(f"{sent} requests, each answered with 200"))
     if answered < ENOUGH:

@@ -13,29 +13,32 @@ from afterfit.core.wire.tensors import alike
 Path = tuple[str | int, ...]
 Leaves = tuple[tuple[Path, Any], ...]
 # What differs from one answer to the next without being a prediction.
-VOLATILE = re.compile(
-    r"(^|_)(id|uuid|guid|time|times|timestamp|ts|date|latency|duration|elapsed|ms|seconds|trace)$",
-    re.IGNORECASE,
+VOLATILE_WORDS = (
+    "id|uuid|guid|time|times|timestamp|ts|date|latency|duration|elapsed|ms|seconds|trace"
 )
+VOLATILE = re.compile(rf"(^|_)({VOLATILE_WORDS})$", re.IGNORECASE)
 PROBABLE = re.compile(r"prob|confidence", re.IGNORECASE)
 NOT_FINITE = re.compile(r"[-+]?(nan|inf|infinity)", re.IGNORECASE)
 TOKEN = re.compile(rb"(?<![\w\"'])-?(?:NaN|Infinity)(?![\w\"'])")
 _SLACK, _SUM_SLACK = 1e-6, 1e-3
 
 
-def leaves(item: Any) -> Leaves:
-    """Return the plain values of an answer with their paths, without ids and times."""
-    return tuple(_leaves(item, ()))
+def leaves(item: Any, volatile: re.Pattern[str] | None = VOLATILE) -> Leaves:
+    """Return the plain values of an answer with their paths, without ids and times.
+
+    ``volatile`` finds the names of what is left out; None leaves out nothing.
+    """
+    return tuple(_leaves(item, (), volatile))
 
 
-def _leaves(item: Any, path: Path) -> Iterator[tuple[Path, Any]]:
+def _leaves(item: Any, path: Path, volatile: re.Pattern[str] | None) -> Iterator[tuple[Path, Any]]:
     if isinstance(item, dict):
         for name in sorted(item):
-            if not VOLATILE.search(name):
-                yield from _leaves(item[name], (*path, name))
+            if volatile is None or not volatile.search(name):
+                yield from _leaves(item[name], (*path, name), volatile)
     elif isinstance(item, list | tuple):
         for index, each in enumerate(item):
-            yield from _leaves(each, (*path, index))
+            yield from _leaves(each, (*path, index), volatile)
     else:
         yield path, item
 
@@ -84,9 +87,9 @@ def _find(
     return next((each for each in found if each is not None), None)
 
 
-def difference(one: Any, other: Any) -> str:
+def difference(one: Any, other: Any, volatile: re.Pattern[str] | None = VOLATILE) -> str:
     """Return how the answers to one row differ, floats beyond rounding; "" where they do not."""
-    mine, theirs = leaves(one), leaves(other)
+    mine, theirs = leaves(one, volatile), leaves(other, volatile)
     if [path for path, _ in mine] != [path for path, _ in theirs]:
         return "the answers have different fields"
     for (path, value), (_, found) in zip(mine, theirs, strict=True):

@@ -100,7 +100,7 @@ class Process:
         wall = time.monotonic() - start
         told = {
             "cpu": (time.process_time() - begun) / max(wall, 1e-9),
-            "cpu_s": time.process_time() - begun,
+            "seconds": wall,
             "spins": self.run.spins,
             "cut": self.run.cut,
             "first_error": self.pool.first_error,

@@ -133,13 +133,18 @@ class Connection(asyncio.Protocol):
 
     def on_body(self, body: bytes) -> None:
         """Keep a piece of the body."""
-        self.parts.append(body)
+        if not self.ended:
+            self.parts.append(body)
 
     def on_message_complete(self) -> None:
         """Count an answer that is complete; those of 1xx are no answers."""
+        if self.ended:
+            # Nobody asked for this one.
+            self.ended += 1
+            return
         self.status = self.parser.get_status_code()
         if self.status >= _FINAL:
-            self.ended += 1
+            self.ended = 1
             # Asked here: afterwards the parser has forgotten.
             self.keep = self.parser.should_keep_alive()
         else:
