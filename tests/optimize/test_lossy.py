@@ -239,6 +239,9 @@ class _Stops:
     def advance(self, units: int = 1) -> None:
         """Note nothing."""
 
+    def now(self, text: str) -> None:
+        """Note nothing."""
+
     def say(self, text: str) -> None:
         """Interrupt after the first line."""
         if "same" in text:

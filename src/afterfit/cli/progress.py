@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Self
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -73,6 +74,12 @@ class TerminalProgress:
         interrupt.check()
         if self._task is not None:
             self._bar.advance(self._task, units)
+
+    def now(self, text: str) -> None:
+        """Show how the work stands beside its name, on a terminal. Raises a lost ctrl-C."""
+        interrupt.check()
+        if self._task is not None:
+            self._bar.update(self._task, description=escape(f"{self._name}  {text}"))
 
     def say(self, text: str) -> None:
         """Tell one line worth reading, after the work before it. Raises a lost ctrl-C."""

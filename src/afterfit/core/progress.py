@@ -16,6 +16,10 @@ class Progress(Protocol):
         """Tell that some units are done."""
         ...
 
+    def now(self, text: str) -> None:
+        """Show how the work stands, in place of what was shown before; nothing of it stays."""
+        ...
+
     def say(self, text: str) -> None:
         """Tell one line worth reading; the piece of work before it is done."""
         ...
@@ -28,6 +32,9 @@ class Silent:
         """Show nothing."""
 
     def advance(self, units: int = 1) -> None:
+        """Show nothing."""
+
+    def now(self, text: str) -> None:
         """Show nothing."""
 
     def say(self, text: str) -> None:
