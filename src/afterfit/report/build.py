@@ -8,6 +8,7 @@ from typing import Any
 from afterfit.core.digest import short
 from afterfit.core.gate import GateResult
 from afterfit.records.assess import AssessRecord
+from afterfit.records.autoscale import AutoscaleRecord
 from afterfit.records.codec import Stored
 from afterfit.records.inspect import InspectRecord
 from afterfit.records.loadtest import LoadtestRecord
@@ -21,6 +22,7 @@ from afterfit.records.robustness_endpoint import RobustnessEndpointRecord
 from afterfit.records.ship import ShipRecord, Verdict
 from afterfit.report import number
 from afterfit.report.attacked import attacked
+from afterfit.report.autoscale import autoscaled
 from afterfit.report.front import another_ships
 from afterfit.report.load import load
 from afterfit.report.page import (
@@ -68,6 +70,7 @@ _BODIES: dict[type[Record], Callable[[Any], tuple[Block, ...]]] = {
     RobustnessRecord: robustness,
     RobustnessEndpointRecord: attacked,
     LoadtestRecord: load,
+    AutoscaleRecord: autoscaled,
     PackageRecord: bundle,
     PredictRecord: batch,
     MonitorRecord: watching,
