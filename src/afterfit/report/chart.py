@@ -155,6 +155,11 @@ def _series_colours(series: list[str]) -> list[str]:
     return [known.get(name) or next(spare) for name in series]
 
 
+# From this share on, a cell is so dark that its number is light. Shades between the two would be
+# too near to both colours of the numbers, in light or in dark, and are left out.
+_MOST = 0.55
+
+
 def _heat(drawing: Heat) -> Any:
     import altair as alt
 
@@ -173,10 +178,11 @@ def _heat(drawing: Heat) -> Any:
         y=alt.Y("t:N", sort=labels, title="true", axis=alt.Axis(**_TIDY)),
         description="say:N",
     )
-    opacity = alt.Opacity("share:Q", legend=None, scale=alt.Scale(domain=[0, 1], range=[0.06, 1]))
+    shades = alt.Scale(domain=[0, _MOST, _MOST, 1], range=[0.06, 0.55, 0.9, 1])
+    opacity = alt.Opacity("share:Q", legend=None, scale=shades)
     cells = base.mark_rect(color=COLOURS["accent"]).encode(opacity=opacity)
     strong = alt.condition(
-        "datum.share > 0.55", alt.value(COLOURS["on-accent"]), alt.value(COLOURS["ink"])
+        f"datum.share >= {_MOST}", alt.value(COLOURS["on-accent"]), alt.value(COLOURS["ink"])
     )
     words = base.mark_text(fontSize=13).encode(text="text:N", color=strong)
     side = min(WIDTH - 90, max(170, 44 * len(labels)))

@@ -21,9 +21,11 @@ if TYPE_CHECKING:
 LONGEST_TEXT = 2000
 LONGEST_WORD = 16
 TEMPLATES = Path(__file__).parent / "templates"
-# Where a long word may go on in the next line: a name at its parts, a digest at its middle.
+# Where a long word may go on in the next line: a name at its parts, a digest at its quarters.
 _BREAKS = re.compile(
-    r"(?<=\w[_/])(?=\w)|(?<=[a-z])(?=[A-Z][a-z])|(?<=^[0-9a-f]{32})(?=[0-9a-f]{32}$)"
+    r"(?<=\w[_/])(?=\w)|(?<=[a-z])(?=[A-Z][a-z])"
+    r"|(?<=^[0-9a-f]{16})(?=[0-9a-f]{48}$)|(?<=^[0-9a-f]{32})(?=[0-9a-f]{32}$)"
+    r"|(?<=^[0-9a-f]{48})(?=[0-9a-f]{16}$)"
 )
 # Where none may break: before a per cent sign, and in the number of rows.
 _HELD = re.compile(r"(?<=\d) (?=%)|(?<=\bn) (?== \d)|(?<=\bn =) (?=\d)")
