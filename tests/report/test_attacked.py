@@ -51,7 +51,7 @@ def test_the_page_has_groups_failures_and_commands() -> None:
     assert "1,234 in 2.5 s" in page
     assert "Same rows, other company  passed " in page
     assert "Null                      failed " in page
-    assert "curl -X POST http://h/p" in page
+    assert "null.declared: null got 200\n  curl -X POST http://h/p\n" in page
     assert "Every check (2)" in html(record_page(stored(passed, failed)))
 
 

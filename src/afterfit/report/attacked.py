@@ -115,7 +115,7 @@ def _failures(failed: Sequence[EndpointCase]) -> Table:
 
 
 def _commands(failed: Sequence[EndpointCase]) -> Commands:
-    items = [(case.command, f"{case.check}: {case.why}") for case in failed if case.command]
+    items = [(f"{case.check}: {case.why}", case.command) for case in failed if case.command]
     return Commands(tuple(items))
 
 
