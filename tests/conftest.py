@@ -35,6 +35,16 @@ settings.register_profile(
 settings.load_profile("afterfit")
 
 
+@pytest.fixture
+def inline(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Models without code of their own are held in this process, unless marked ``processes``."""
+    from afterfit.models import loaded
+    from tests.inline import host_of
+
+    if request.node.get_closest_marker("processes") is None:
+        monkeypatch.setattr(loaded, "Host", host_of)
+
+
 @pytest.fixture(scope="session")
 def project_root() -> Path:
     """The folder of pyproject.toml."""

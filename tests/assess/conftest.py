@@ -22,6 +22,11 @@ COLUMNS = (
 )
 
 
+@pytest.fixture(autouse=True)
+def _inline(inline: None) -> None:
+    """Hold models in this process."""
+
+
 @pytest.fixture
 def opened(tmp_path: Path) -> Iterator[Callable[..., LoadedModel]]:
     """A function that fits an estimator on the sample table and opens it in a child process."""
