@@ -35,11 +35,51 @@ settings.register_profile(
 settings.load_profile("afterfit")
 
 
+# Longest first: whoever began one of these last would go on alone. From ``--durations=0``; a name
+# that is gone does no harm.
+LONGEST = [
+    "e2e/test_real_tables",
+    "e2e/test_life_of_a_version",
+    "workspace/test_cases_stay",
+    "e2e/test_demo",
+    "workspace/test_own_code",
+    "optimize/test_optimize",
+    "models/test_torch",
+    "runtime/hostile/test_openapi_fuzz",
+    "optimize/test_random_models",
+    "models/test_prune_network",
+    "optimize/test_lossy",
+    "optimize/test_quantize_certified",
+    "e2e/test_joblib_files",
+    "models/test_distil_network",
+    "models/test_save",
+    "runtime/test_supervisor",
+    "models/test_distil",
+    "workspace/test_effort",
+    "testing/conformance/test_faults",
+    "runtime/test_traffic",
+    "package/test_lock",
+    "cli/test_endpoint",
+]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let xdist give out the files in the order of the tests, not those of most tests first."""
+    config.option.loadscopereorder = False
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest files first, and leave the others in their order."""
+    places = {f"tests/{name}.py": place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.nodeid.partition("::")[0], len(places)))
+
+
 @pytest.fixture
 def inline(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Models without code of their own are held in this process, unless marked ``processes``."""
-    from afterfit.models import loaded
     from tests.inline import host_of
+
+    from afterfit.models import loaded
 
     if request.node.get_closest_marker("processes") is None:
         monkeypatch.setattr(loaded, "Host", host_of)

@@ -15,6 +15,11 @@ from afterfit.models.native import Hints, NativeModel, adapter_for_object
 from afterfit.models.tables import to_array, to_pandas
 
 
+@pytest.fixture(autouse=True)
+def _inline(inline: None) -> None:
+    """Hold models in this process."""
+
+
 class InProcess:
     """What ``LoadedModel`` offers to the ladder, without a process: quick for many models."""
 
