@@ -429,6 +429,16 @@ def test_a_curve_that_cannot_be_drawn_says_why(
         assert not part.fields
 
 
+def test_a_curve_does_not_start_a_process_that_has_no_time_to_fit(
+    logistic: LoadedModel, binary: Signature, rows: dict[str, Any]
+) -> None:
+    """Where the folds' time has ended it, starting it again would take all that is left."""
+    data = Dataset(frame=rows, target=labels(table()))
+    late = replace(evidence(logistic, binary, data, data, seconds=2.0), model=Process())
+    (told,) = learning_curve(late).findings
+    assert (told.outcome, told.fix) == ("skipped", "--effort standard")
+
+
 def test_a_search_is_nested_and_its_own_score_is_not_to_be_quoted(
     opened: Callable[..., LoadedModel],
     logistic: LoadedModel,
@@ -452,6 +462,9 @@ def test_a_search_is_nested_and_its_own_score_is_not_to_be_quoted(
     assert nested is not None
     assert nested.value is not None
     assert told.evidence["best_score"] > nested.value
+    # Known beforehand, the model is not asked: its process may have been ended with the folds.
+    known = replace(evidence(model, binary, data, data, cv=cv), search={})
+    assert nested_search(replace(known, model=None)).findings[0].outcome == "not_applicable"
     (without,) = nested_search(evidence(model, binary, data, data)).findings
     assert without.outcome == "skipped"
     (plain,) = nested_search(evidence(logistic, binary, data, data)).findings

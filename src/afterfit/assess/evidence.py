@@ -79,7 +79,8 @@ class Evidence(Rows):
 
     ``deadline`` is on the clock of `time.monotonic`: a part that would end after it says
     ``skipped``. ``held_out`` are the metrics of the rows, ``lifts`` those beside baselines
-    and of them, ``cv`` those over folds, all measured already. ``rival`` is the champion, if any.
+    and of them, ``cv`` those over folds, all measured already. ``rival`` is the champion, if any;
+    ``search`` what search for parameters the model is, None where it was not asked.
     """
 
     model: Any
@@ -92,6 +93,7 @@ class Evidence(Rows):
     cv: tuple[Metric, ...] = ()
     refittable: bool = False
     rival: Rival | None = None
+    search: Mapping[str, Any] | None = None
 
     @property
     def left(self) -> float:

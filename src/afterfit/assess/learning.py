@@ -11,7 +11,7 @@ import numpy as np
 
 from afterfit.assess import findings
 from afterfit.assess.evidence import Evidence, Part, Rows
-from afterfit.assess.folds import fitted, refit_and_predict
+from afterfit.assess.folds import START_SECONDS, fitted, refit_and_predict
 from afterfit.assess.gain import Other, paired_comparison
 from afterfit.assess.metrics import measure
 from afterfit.assess.splits import growing_order
@@ -58,9 +58,13 @@ def learning_curve(evidence: Evidence) -> Part:
         text = f"fitting a clone failed: {error.message} {error.why}".strip()
         return Part((check.skipped(text[:400], fix="give --refit module:function"),))
     if len(points) < 2:
-        fix = more_time(evidence.config.effort)
-        return Part((check.skipped("the time was over before two fits", fix=fix),))
+        return Part((_too_late(evidence),))
     return _part(evidence, points, sizes)
+
+
+def _too_late(evidence: Evidence) -> Finding:
+    fix = more_time(evidence.config.effort)
+    return findings.LearningCurve.skipped("the time was over before two fits", fix=fix)
 
 
 def _cannot(evidence: Evidence) -> Finding | None:
@@ -73,6 +77,9 @@ def _cannot(evidence: Evidence) -> Finding | None:
     if not evidence.refittable:
         text = "the model cannot be fitted again from its file: give --refit module:function"
         return check.not_applicable(text)
+    if evidence.model.pid is None and evidence.left < START_SECONDS:
+        # The folds' time was over and ended it: it would start, be ended, and have fitted nothing.
+        return _too_late(evidence)
     return None
 
 

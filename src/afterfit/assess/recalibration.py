@@ -195,10 +195,11 @@ def _change(
 
 
 def how_to_map(best: str) -> str:
-    """Return how to put a map (its name, or none is known) behind a model of scikit-learn."""
+    """Return how to put a map (its name, or none is known) behind a model."""
     method = {"platt": "sigmoid", AS_IT_IS: "sigmoid"}.get(best, best)
     wrapped = f'CalibratedClassifierCV(FrozenEstimator(model), method="{method}")'
-    text = f"fit {wrapped} on rows that did not train it, and ship that"
+    text = f"let a map ship with it: --allow recalibrate; or fit {wrapped} on rows that did not "
+    text += "train it, and ship that"
     more = '; its steps may reach 0 and 1, which those of method="sigmoid" never do'
     return text + more if method == "isotonic" else text
 

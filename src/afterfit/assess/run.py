@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections import ChainMap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 from typing import Any
@@ -21,6 +22,7 @@ from afterfit.assess.folds import fit_folds, summarize
 from afterfit.assess.judge import about_quality
 from afterfit.assess.lift import beside
 from afterfit.assess.metrics import confusion, curves, measure
+from afterfit.assess.nested import asked_for_search
 from afterfit.assess.parts import AFTER_FOLDS, PARTS
 from afterfit.assess.structure import about_structure
 from afterfit.core.dataset import Dataset
@@ -29,6 +31,7 @@ from afterfit.core.metric import find
 from afterfit.core.progress import SILENT, Progress
 from afterfit.core.quality import encode_truth, labelled_rows, main_metric
 from afterfit.core.signature import Signature
+from afterfit.errors import AfterfitError
 from afterfit.records.assess import AssessRecord
 from afterfit.store.environment import current_environment
 
@@ -75,10 +78,11 @@ def assess(  # noqa: PLR0913 - all there is to judge by, from the workspace
         places=places,
     )  # fmt: skip
     parts = {part: part(evidence) for part in PARTS if part not in AFTER_FOLDS}
+    search = _search(evidence)
     fitting = msgspec.structs.replace(config, seconds=evidence.left)
     folds, told = fit_folds(model, signature, train, fitting, progress, refittable=refittable)
     cv = summarize(signature, folds, config, forward=getattr(train, "time", None) is not None)
-    evidence = replace(evidence, cv=cv)
+    evidence = replace(evidence, cv=cv, search=search)
     parts |= {part: part(evidence) for part in PARTS if part in AFTER_FOLDS}
     found = (
         findings.NoLabels.passed(f"{len(labelled)} of {len(data)} rows have a label"),
@@ -91,6 +95,15 @@ def assess(  # noqa: PLR0913 - all there is to judge by, from the workspace
     cut = config.folds > 1 and told.outcome == "skipped"
     fields |= {"folds": folds, "baseline": baseline, "status": "partial" if cut else "complete"}
     return AssessRecord(**shared, **_of_rows(rows), **fields)
+
+
+def _search(evidence: Evidence) -> Mapping[str, Any] | None:
+    """Return what search the model is; None where it cannot be asked, which is told later."""
+    if not evidence.refittable:
+        return None
+    with contextlib.suppress(AfterfitError):
+        return asked_for_search(evidence)
+    return None
 
 
 def _no_labels() -> Finding:
