@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+from scipy.stats import betabinom
 
 from afterfit.core.frame import Frame, MatrixFrame, Predictions, row_count, take
 from afterfit.core.metric import find
@@ -25,6 +26,7 @@ from afterfit.package.ood.make import Made, Reference, Rows, least_rows, make_sc
 from afterfit.package.ood.rows import FAMILIES, image_shape, made_up
 from afterfit.runtime.ood import FILE, OodScorer
 from afterfit.stats.conformal import band, needed_rows, threshold
+from afterfit.stats.rates import newcombe_difference
 from afterfit.store.tables import read_dataset
 
 WORDS = ("clerk", "doctor", "nurse", "poet")
@@ -123,6 +125,26 @@ def test_fresh_rows_are_flagged_at_the_rate(rate: float) -> None:
     about = band(found.record.rows["calibrate"], rate, 0.999)
     spread = 3.3 * math.sqrt(about.high / 20_000)
     assert about.low - spread <= flagged / 20_000 <= about.high + spread
+
+
+def test_a_second_draw_of_new_rows_is_flagged_as_often_as_the_first() -> None:
+    """Neither draw made the scorer: both counts lie where Vovk's law puts them, and agree.
+
+    Of a threshold at the k-th of n scores the flagged rows of m new ones are beta-binomial.
+    """
+    found = made(workers(3000), OodConfig(rate=0.05))
+    scorer, m = scorer_of(found), 20_000
+    assert found.record is not None
+    n = found.record.rows["calibrate"]
+    rank = math.ceil((n + 1) * 0.95)
+    low, high = betabinom.interval(0.999, m, n + 1 - rank, rank)
+    draws = [workers(m, seed=seed) for seed in (6, 7)]
+    first, second = (int(scorer.flags(rows, answers(rows)).sum()) for rows in draws)
+    assert low <= first <= high
+    assert low <= second <= high
+    # Given the scorer each is binomial, so their difference is one of two shares.
+    gap = newcombe_difference(first, m, second, m, 0.999)
+    assert gap.low <= 0 <= gap.high
 
 
 def test_the_rate_holds_over_many_draws() -> None:
