@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.browser.chromium import real_browser
 from tests.runtime.signatures import MANY, ODD_NAME, SCRIPT, numbers, odd, people
 
 from afterfit.runtime.example import example_row
@@ -26,7 +28,6 @@ from afterfit.runtime.page import page, snippets
 from afterfit.serve.run import ServerHandle
 
 VOID = {"meta", "link", "input"}
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 
 class Element:
@@ -296,12 +297,11 @@ class Handler(BaseHTTPRequestHandler):
 @contextmanager
 def browsed(made: Response, profile: Path) -> Iterator[tuple[Element, Site]]:
     """What a real browser made of a page two seconds (of its own clock) after it was loaded."""
-    if CHROMIUM is None:
-        pytest.skip("NOT RUN: chromium is not installed")
+    chromium = real_browser(os.environ)
     with Site(made) as site:
         thread = threading.Thread(target=site.serve_forever)
         thread.start()
-        command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom"]
+        command = [chromium, "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom"]
         command += [f"--user-data-dir={profile}", "--virtual-time-budget=2000", site.url]
         try:
             done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=100)
