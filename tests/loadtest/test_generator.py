@@ -13,7 +13,7 @@ import time
 import urllib.request
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -142,9 +142,10 @@ def test_where_nothing_listens_is_told_before_any_load() -> None:
             generator.fire(Poisson(10), 1.0, 0)
         with pytest.raises(UsageError, match="no such run"):
             generator.fire(Poisson(10), 0.0, 0)
-    for wrong in ({"processes": 0}, {"connections": 0}, {"timeout_s": 0.0}, {"ahead": 0}):
+    wrongs: list[dict[str, Any]] = [{"processes": 0}, {"connections": 0}, {"timeout_s": 0.0}]
+    for wrong in wrongs:
         with pytest.raises(UsageError):
-            Means(**wrong)  # type: ignore[arg-type]
+            Means(**wrong)
 
 
 def test_a_server_that_dies_fails_its_requests_and_ends_the_run() -> None:
@@ -188,10 +189,11 @@ def test_ctrl_c_gives_back_what_was_sent(server: tuple[str, int]) -> None:
         started = time.monotonic()
         shot = generator.fire(Constant(100), 60.0, 0)
         assert time.monotonic() - started < 5
-        assert generator.interrupted
+        interrupted = [generator.interrupted]
         # It is of use again.
         assert generator.fire(Constant(100), 0.2, 0).good.all()
-        assert not generator.interrupted
+        interrupted.append(generator.interrupted)
+    assert interrupted == [True, False]
     assert shot.cut
     assert shot.good.all(), shot.first_error
     assert 10 < len(shot) < 200
