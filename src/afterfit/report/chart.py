@@ -14,6 +14,7 @@ from typing import Any
 
 from afterfit.core.metric import in_percent
 from afterfit.report import number
+from afterfit.report.chart_theme import theme
 from afterfit.report.page import (
     Bars,
     Drawing,
@@ -50,43 +51,10 @@ def svg(drawing: Drawing, title: str, description: str) -> str:
         Quantiles: _quantiles,
         Front: _front,
     }
-    chart = builders[type(drawing)](drawing).configure(**_theme())
+    chart = builders[type(drawing)](drawing).configure(**theme())
     # vl-convert ends the process when a label holds a control character.
     source = vl_convert.vegalite_to_svg(clipped_values(chart.to_dict()))
     return clean(source, title, description)
-
-
-def _theme() -> dict[str, Any]:
-    text, muted, grid = COLOURS["ink"], COLOURS["muted"], COLOURS["grid"]
-    axis = {
-        "labelColor": muted,
-        "titleColor": muted,
-        "gridColor": grid,
-        "domainColor": grid,
-        "tickColor": grid,
-        "labelFontSize": 12,
-        "titleFontSize": 12,
-        "titleFontWeight": "normal",
-        "titlePadding": 8,
-        "labelLimit": 170,
-        "labelPadding": 5,
-        "labelFlush": False,
-    }
-    legend = {"labelColor": text, "labelFontSize": 12, "orient": "top", "title": None}
-    return {
-        "background": "transparent",
-        "font": "sans-serif",
-        "axis": axis,
-        "legend": {
-            **legend,
-            "labelLimit": 150,
-            "columns": 2,
-            "columnPadding": 28,
-            "symbolStrokeWidth": 2.5,
-        },
-        "view": {"stroke": None},
-        "padding": {"left": 16, "right": 12, "top": 4, "bottom": 4},
-    }
 
 
 def _data(rows: list[dict[str, Any]]) -> Any:
