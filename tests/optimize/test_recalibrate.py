@@ -3,29 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
-import joblib
 import msgspec
 import numpy as np
 import pytest
 
 from afterfit.core.dataset import Dataset
-from afterfit.core.finding import Finding
 from afterfit.core.frame import Predictions
 from afterfit.core.signature import Signature
 from afterfit.models.convert import Attempt, to_onnx
-from afterfit.models.loaded import Hints, LoadedModel, open_model
+from afterfit.optimize.certify import Judge
 from afterfit.optimize.config import OptimizeConfig
-from afterfit.optimize.lossy import Means
 from afterfit.optimize.maps import chosen_map, mapped, moved_threshold, need_of
 from afterfit.optimize.recalibrate import Base, Remapped, recalibrate
-from afterfit.optimize.run import ONNX_FILE, Optimized, optimize
+from afterfit.optimize.search import answers_of_graph
 from afterfit.optimize.split import Part, trained_on
-from afterfit.runtime.onnx import OnnxModel
+from afterfit.records.optimize import Certificate
 from afterfit.stats.recalibration import Logistic, Map, Temperature, fit_rising
 
 COLUMNS = tuple("abcd")
@@ -42,36 +37,38 @@ def rows(n: int, seed: int) -> Dataset:
     return Dataset(frame=frame, target=np.where(hit, "yes", "no").astype(object))
 
 
-def table(data: Dataset) -> np.ndarray:
-    """Return the columns as a matrix."""
-    return np.column_stack(list(data.frame.values()))
-
-
-def bayes(train: Dataset) -> Any:
-    """Return a naive Bayes that counts the same evidence four times: far too sure of itself."""
+def too_sure(
+    fitted: Callable[..., tuple[Any, Signature]], train: Dataset, task: str = "binary"
+) -> tuple[Any, Signature]:
+    """Return a naive Bayes that counts the same evidence four times, and its signature."""
     from sklearn.naive_bayes import GaussianNB
 
-    return GaussianNB().fit(table(train), train.target)
+    return fitted(GaussianNB(), train.frame, train.target, task)
 
 
 def here(
-    model: Any, signature: Signature, data: Dataset, *, deadline: float = math.inf
+    model: Any,
+    signature: Signature,
+    data: Dataset,
+    train: Dataset | None = None,
+    *,
+    lossy: Certificate | None = None,
+    deadline: float = math.inf,
 ) -> Remapped:
     """Return what a map does for a model of this process, behind its exact graph."""
     graph = to_onnx(model.native, signature, Attempt(name="exact"))
     assert not graph.error
     model.pid = None
-    base = Base("exact", graph)
-    return recalibrate(model, signature, data, None, base, ASKED, deadline=deadline)
+    base = Base("exact", graph, lossy)
+    return recalibrate(model, signature, data, train, base, ASKED, deadline=deadline)
 
 
-@contextmanager
-def opened(estimator: Any, folder: Path, classes: tuple[Any, ...]) -> Iterator[LoadedModel]:
-    """Yield the estimator in a process of its own."""
-    joblib.dump(estimator, folder / "model.joblib")
-    hints = Hints(features=COLUMNS, classes=classes)
-    with open_model(folder / "model.joblib", hints=hints, workdir=folder) as model:
-        yield model
+def answers_of(done: Remapped, signature: Signature, data: Dataset) -> Predictions:
+    """Return what the form with the map answers."""
+    assert done.chosen is not None
+    made = done.chosen.converted
+    assert made is not None
+    return answers_of_graph(made, signature, data.frame)
 
 
 @pytest.fixture
@@ -80,59 +77,63 @@ def signature(signed: Callable[..., Signature]) -> Signature:
     return signed(rows(500, 0).frame, "binary", ("no", "yes"))
 
 
-def told(done: Optimized, code: str = "O017") -> Finding:
-    """Return the finding of that code."""
-    return next(finding for finding in done.record.findings if finding.code == code)
-
-
-def graph_of(done: Optimized, signature: Signature) -> OnnxModel:
-    """Return the graph that ships."""
-    variant, content = done.record.variant, done.files[ONNX_FILE]
-    assert isinstance(content, bytes)
-    assert variant.output is not None
-    return OnnxModel(content, variant.inputs, variant.output, signature.classes)
-
-
 def test_a_model_that_is_too_sure_gets_a_map_and_keeps_its_labels(
-    tmp_path: Path, signature: Signature
+    fitted: Callable[..., tuple[Any, Signature]],
 ) -> None:
     """The log loss falls on rows of no part in it, with a certificate; labels are the model's."""
-    signature = msgspec.structs.replace(signature, positive="no", threshold=0.3)
     train, data, fresh = rows(1500, 1), rows(4000, 2), rows(3000, 3)
-    estimator = bayes(train)
-    with opened(estimator, tmp_path, ("no", "yes")) as model:
-        done = optimize(model, signature, data, ASKED, means=Means(train))
-        native = model.predict(fresh.frame)
-    record = done.record
-    found = record.recalibrated
+    model, signature = too_sure(fitted, train)
+    signature = msgspec.structs.replace(signature, positive="no", threshold=0.3)
+    done = here(model, signature, data, train)
+    found, chosen = done.record, done.chosen
     assert found is not None
-    assert (record.chosen, found.verdict) == (found.variant, "helps")
-    assert told(done).outcome == "passed"
-    assert told(done).where == found.map.method
-    proof = record.certificate
+    assert chosen is not None
+    assert (chosen.name, chosen.status, found.verdict) == (found.variant, "certified", "helps")
+    assert [(f.code, f.outcome) for f in done.findings] == [("O017", "passed"), ("O018", "passed")]
+    proof = chosen.certificate
     assert proof is not None
     assert (proof.metric, proof.verdict) == ("log_loss", "certified")
     assert proof.high is not None
     assert proof.high < 0
     assert [guard.value for guard in proof.guards if guard.name == "flips"] == [0.0]
-    assert found.fitted + found.judged == len(data)
-    moved = record.decides(signature)
-    assert moved.threshold == found.threshold != signature.threshold
-    assert told(done, "O018").evidence["threshold"] == moved.threshold
-    answers = graph_of(done, signature).predict(fresh.frame)
-    assert answers.probabilities is not None
-    assert native.probabilities is not None
+    assert found.judged == 4000 - 1333
+    assert found.fitted == 1333
+    assert found.threshold is not None
+    assert done.findings[1].evidence["threshold"] == found.threshold != 0.3
+    moved = msgspec.structs.replace(signature, threshold=found.threshold)
+    native, answers = model.predict(fresh.frame), answers_of(done, signature, fresh)
     np.testing.assert_array_equal(moved.codes(answers), signature.codes(native))
     truth = (np.asarray(fresh.target) == "yes").astype(int)
-    before, after = (need_of(p, truth, 0) for p in (native.probabilities, answers.probabilities))
-    assert before.error > 0.1
-    assert after.error < 0.03
-    parity = next(v.parity for v in record.variants if v.name == record.chosen)
-    assert {each.rows for each in parity} >= {"held-out rows", "edge rows"}
-    assert all(each.beyond == 0 and each.flips == 0 for each in parity)
-    gains = [metric for metric in record.metrics if metric.name.endswith("_gain")]
+    errors = [need_of(np.asarray(each.probabilities), truth, 0).error for each in (native, answers)]
+    assert errors[0] > 0.1
+    assert errors[1] < 0.03
+    (report,) = done.reports
+    assert {each.rows for each in report.parity} >= {"held-out rows", "edge rows"}
+    assert all(each.beyond == 0 and each.flips == 0 for each in report.parity)
+    gains = [metric for metric in done.metrics if metric.name.endswith("_gain")]
     assert [metric.name for metric in gains] == ["log_loss_gain", "brier_gain"]
     assert all(metric.low is not None and metric.low > 0 for metric in gains)
+
+
+def test_a_lossy_form_gets_a_map_too_and_keeps_its_certificate(
+    fitted: Callable[..., tuple[Any, Signature]],
+) -> None:
+    """It is certified anew with the map, by the metric that its loss is allowed in."""
+    train, data = rows(1500, 1), rows(4000, 2)
+    model, signature = too_sure(fitted, train)
+    part = Part(data.frame, (np.asarray(data.target) == "yes").astype(np.int64), 4000)
+    proof = Judge(signature, part, model.predict(data.frame), ASKED).certificate(
+        model.predict(data.frame), "its bytes", 3
+    )
+    done = here(model, signature, data, train, lossy=proof)
+    assert done.record is not None
+    assert done.record.verdict == "helps"
+    assert done.record.judged == 4000 - 1333
+    assert done.chosen is not None
+    found = done.chosen.certificate
+    assert found is not None
+    assert (found.metric, found.verdict, found.candidates) == ("accuracy", "certified", 3)
+    assert found.drop == 0.0
 
 
 def test_a_calibrated_model_is_told_that_nothing_is_needed(
@@ -154,10 +155,8 @@ def test_who_cannot_have_a_map_is_told_why(
     fitted: Callable[..., tuple[Any, Signature]], signature: Signature
 ) -> None:
     """No probabilities, labels of its own, no graph that a map could stand behind, or few rows."""
-    from sklearn.naive_bayes import GaussianNB
-
     data = rows(90, 1)
-    model, signed = fitted(GaussianNB(), data.frame, data.target, "binary")
+    model, signed = too_sure(fitted, data)
     cases: list[tuple[dict[str, Any], str, str]] = [
         ({"task": "regression"}, "not_applicable", "a regression has no probabilities"),
         ({"probabilities": False}, "not_applicable", "gives labels and no probabilities"),
@@ -181,10 +180,8 @@ def test_a_map_of_another_time_is_found_to_hurt(
     fitted: Callable[..., tuple[Any, Signature]],
 ) -> None:
     """Earlier rows fit and later ones judge: where the world turned between them, it hurts."""
-    from sklearn.naive_bayes import GaussianNB
-
     train, old, new = rows(1500, 1), rows(1200, 2), rows(1200, 3)
-    model, signature = fitted(GaussianNB(), train.frame, train.target, "binary")
+    model, signature = too_sure(fitted, train)
     turned = np.where(np.asarray(old.target) == "yes", "no", "yes").astype(object)
     both = {name: np.concatenate([values, new.frame[name]]) for name, values in old.frame.items()}
     data = Dataset(
@@ -206,7 +203,6 @@ def test_several_classes_get_a_temperature(
     fitted: Callable[..., tuple[Any, Signature]],
 ) -> None:
     """What is likeliest stays; there is no threshold to move. Groups are parted by none."""
-    from sklearn.naive_bayes import GaussianNB
 
     def make(n: int, seed: int) -> Dataset:
         rng = np.random.default_rng(seed)
@@ -217,19 +213,14 @@ def test_several_classes_get_a_temperature(
         return Dataset(frame=frame, target=words[code], group=np.arange(n) // 3)
 
     train, data = make(1500, 1), make(3000, 2)
-    model, signature = fitted(GaussianNB(), train.frame, train.target, "multiclass")
+    model, signature = too_sure(fitted, train, "multiclass")
     done = here(model, signature, data)
     found = done.record
     assert found is not None
     assert (found.map.method, found.verdict, found.threshold) == ("temperature", "helps", None)
     assert found.map.parameters["temperature"] > 2
     assert "groups" in found.map.losses[0].gain.method
-    assert done.chosen is not None
-    made = done.chosen.converted
-    assert made is not None
-    assert made.output is not None
-    answers = OnnxModel(made.data, made.inputs, made.output, signature.classes).predict(data.frame)
-    native = model.predict(data.frame)
+    native, answers = model.predict(data.frame), answers_of(done, signature, data)
     np.testing.assert_array_equal(signature.codes(answers), signature.codes(native))
     assert [finding.outcome for finding in done.findings] == ["passed", "passed"]
 

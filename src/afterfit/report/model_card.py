@@ -21,6 +21,7 @@ from afterfit.records.loadtest import LoadtestRecord
 from afterfit.records.optimize import OptimizeRecord
 from afterfit.records.robustness import RobustnessRecord
 from afterfit.report import markdown
+from afterfit.report.front import another_ships
 from afterfit.report.load import load
 from afterfit.report.page import Block, Cell, Chart, Details, Page, Section
 from afterfit.report.parts import STEP_TITLES, code, key_values, note, when
@@ -133,7 +134,15 @@ def _step(anchor: str, title: str, step: str, records: Mapping[str, Stored]) -> 
     if stored is None:
         why = f"there is no record of {STEP_TITLES.get(step, step).lower()}: afterfit {step}"
         return Section(anchor, title, (), "not_run", why)
-    return Section(anchor, title, shown[type(stored.body)](stored.body))
+    blocks = shown[type(stored.body)](stored.body)
+    if isinstance(stored.body, AssessRecord) and (other := _another_ships(records)):
+        blocks = (note(other, "warn"), *blocks)
+    return Section(anchor, title, blocks)
+
+
+def _another_ships(records: Mapping[str, Stored]) -> str:
+    found = _body(records, OptimizeRecord)
+    return "" if found is None else another_ships(found)
 
 
 def _body(records: Mapping[str, Stored], kind: type[Any]) -> Any:
