@@ -2,10 +2,10 @@
 
 The requests of a rate are sent in up to four runs, each as long as all before it, and after each
 the share of misses is bounded from above. Half of the error is kept for what the bound itself
-estimates, and each look has an equal part of the other half (Bonferroni), so that looking often does
-not raise it, and a server that is good enough is known early. How many
-requests that takes is in docs/explanation/load-testing.md: thousands for a server that misses a
-fifth of what it may, hundreds of thousands for one close to its limit.
+estimates, and each look has an equal part of the other half (Bonferroni), so that looking often
+does not raise it, and a server that is good enough is known early. How many requests it takes is in
+docs/explanation/load-testing.md: tens of thousands for a server that misses a fifth of what it may,
+hundreds of thousands for one close to its limit.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ __all__ = ["Certified", "CertifyConfig", "certify"]
 
 METHOD = "Clopper-Pearson on effective counts, Bonferroni over looks"
 KEPT = 0.5
-"""Of the error, for the looks. By all of it, 2.6 % of certificates at the limit were given to a server
-with a heavy tail of service times and half of its capacity in use, where 1 % may be."""
+"""Of the error, for the looks. With all of it, a server with a heavy tail of service times, half
+busy, was certified at its very limit in 2.6 % of runs, where 1 % may be."""
 State = Literal["certified", "refuted", "undecided", "invalid", "budget", "gone", "cut"]
 
 

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from afterfit.records.loadtest import LoadtestRecord
 from afterfit.records.record import Environment
 
-__all__ = ["holds_for"]
+__all__ = ["changes", "holds_for"]
 
 NEEDED = ("cpu", "cores", "afterfit", "python")
 """What, beside the packages, decides whether a measured record is used again: see `reuse_key`."""
@@ -35,16 +35,16 @@ def holds_for(
     told = []
     if record.subject != subject:
         told.append(f"it is of {record.subject[:12] or '?'}, not of {subject[:12] or '?'}")
-    told += _changes("setting", record.settings, settings)
-    told += _changes("", *({name: getattr(e, name) for name in NEEDED} for e in (record.env, env)))
-    told += _changes("package", record.env.packages, env.packages)
+    told += changes("setting", record.settings, settings)
+    told += changes("", *({name: getattr(e, name) for name in NEEDED} for e in (record.env, env)))
+    told += changes("package", record.env.packages, env.packages)
     if most is not None and now - created > most:
         days = most.total_seconds() / 86400
         told.append(f"it is of {created:%Y-%m-%d} and counts for {days:g} days")
     return tuple(told)
 
 
-def _changes(kind: str, then: Mapping[str, object], now: Mapping[str, object]) -> list[str]:
+def changes(kind: str, then: Mapping[str, object], now: Mapping[str, object]) -> list[str]:
     """Return a sentence for each name whose value differs."""
     return [
         f"{kind} {name} was {then.get(name, 'not there')}, is {now.get(name, 'not there')}".strip()
