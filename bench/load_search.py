@@ -1,12 +1,12 @@
-"""How near a search comes to the true limit of a server, and how often equal servers are told apart.
+"""How near a search comes to the true limit of a server, and how well servers are told apart.
 
     python bench/load_search.py [--seeds 200]
 
-Servers in virtual time. The limit of M/M/1 is known in closed form: with a mean service time of 1 ms
-the time in the system is exponential with rate 1000 - r, so a 99th percentile of t ms is held up to
-r = 1000 - ln(100) / t. Each seed is one search by the default settings, once by all five runs
-together and once by MLPerf's rule that each must pass. Then pairs of runs of the same server are
-compared. The result is written to bench/results/load_search.json.
+Servers in virtual time. The limit of M/M/1 is known in closed form: with a mean service time of
+1 ms the time in the system is exponential with rate 1000 - r, so a 99th percentile of t ms is held
+up to r = 1000 - ln(100) / t. Each seed is one search by the default settings, once by all five runs
+together and once by MLPerf's rule that each must pass. Then pairs of runs are compared, of the same
+server and of one that is a little slower. The result is written to bench/results/load_search.json.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def record(load: float, seed: int, service_ms: float) -> LoadtestRecord:
 
 
 def comparisons(load: float, slower: float, pairs: int) -> dict[str, Any]:
-    """Return how often each percentile is told apart from that of a server ``slower`` times as slow."""
+    """Return how often each percentile is told apart from that of a slower server."""
     told = dict.fromkeys(PERCENTILES, 0)
     for seed in range(pairs):
         found = compare(record(load, 2 * seed, 1.0), record(load, 2 * seed + 1, slower))
