@@ -22,6 +22,7 @@ from afterfit.optimize.run import optimize
 from afterfit.runtime.by_size import BySize
 from afterfit.runtime.predict import open_variant
 
+pytestmark = pytest.mark.usefixtures("inline")
 ROWS = 400
 
 

@@ -29,6 +29,8 @@ from afterfit.models.variant import load_here
 from afterfit.runtime.onnx import OnnxModel
 
 torch = torch_or_skip(at_import=True)
+# Weights in a file of their own come with code, and so with a process.
+pytestmark = pytest.mark.usefixtures("inline")
 
 
 def signature(names: tuple[str, ...], classes: int) -> Signature:

@@ -27,7 +27,7 @@ seed = 20261123
 continue-on-failure = true
 [generation]
 deterministic = true
-max-examples = 20
+max-examples = 8
 [checks]
 not_a_server_error.expected-statuses = ["2xx", "4xx", "504"]
 negative_data_rejection.expected-statuses = ["4xx", "504"]
