@@ -137,3 +137,21 @@ def test_a_long_run_has_at_most_600_windows() -> None:
     assert len(found) == 600
     assert {w.seconds for w in found} == {6.0}
     assert any(w.p50_ms is None for w in found)
+
+
+@pytest.mark.parametrize(
+    ("latency", "verdict"),
+    [
+        ([5.0] * 1000, "pass"),
+        ([60.0] * 50 + [5.0] * 950, "invalid"),
+        ([500.0] * 50 + [5.0] * 950, "fail"),
+    ],
+)
+def test_what_slows_a_run_speaks_only_against_a_failure_that_it_explains(
+    latency: list[float], verdict: str
+) -> None:
+    """Requests up to 8 ms late: 60 ms may be theirs, 500 ms are not, and 5 ms are good."""
+    lag = np.array([0.008] * 10 + [0.0] * 990)[::-1]
+    step = judged(shot(latency, lag=lag, slowed=("the generator was late",)), SLO, "measure")
+    assert step.verdict == verdict
+    assert ("the generator was late" in step.why) == (verdict == "invalid")

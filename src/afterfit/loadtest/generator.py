@@ -30,7 +30,7 @@ from afterfit.loadtest.gathered import Gathered, Live
 from afterfit.loadtest.machine import Machine
 from afterfit.loadtest.process import EngineProcess, Inbox
 from afterfit.loadtest.shot import Arrivals, Floats, Shot
-from afterfit.loadtest.validity import Generated, reasons
+from afterfit.loadtest.validity import Generated, reasons, slowed
 
 __all__ = ["Generator", "Live", "Means"]
 
@@ -337,7 +337,8 @@ class Generator:
             schedule=arrivals.name,
             rate=float(rate) if np.isfinite(rate) else len(arrays["due"]) / seconds,
             seconds=seconds,
-            invalid=reasons(run, self.limit_ms, cut=bool(cut)),
+            invalid=reasons(run, cut=bool(cut)),
+            slowed=slowed(run, self.limit_ms),
             cut=bool(cut),
             first_error=first or cut,
             seen=seen,

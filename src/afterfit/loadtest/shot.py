@@ -56,6 +56,10 @@ class Shot:
     wrong: npt.NDArray[np.bool_]
     lag: Floats
     invalid: tuple[str, ...] = ()
+    slowed: tuple[str, ...] = ()
+    """Why latencies may be worse than the server's own: these speak against a failure and not
+    against a pass, since a request that is sent late is answered no earlier, and the time counts.
+    """
     cut: bool = False
     """Whether it was ended before its time: ctrl-C, a limit, a server that is gone."""
     first_error: str = ""
