@@ -37,7 +37,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "afterfit.cli.steps:robustness",
         "Send strange rows through what would ship, or strange requests to a server.",
     ),
-    "loadtest": ("afterfit.cli.steps:loadtest", "Measure the latency of what would ship."),
+    "loadtest": (
+        "afterfit.cli.steps:loadtest",
+        "Find what a server carries, and how sure that is.",
+    ),
     "autoscale": (
         "afterfit.cli.autoscale:autoscale",
         "How many replicas your traffic needs, and the autoscaler's settings with reasons.",

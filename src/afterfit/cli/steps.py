@@ -8,6 +8,7 @@ import msgspec
 
 from afterfit.cli.attack import Attack, attacked
 from afterfit.cli.common import Common, opened
+from afterfit.cli.loadtest import Load, is_endpoint, loaded
 from afterfit.cli.lossy import Lossy
 from afterfit.cli.output import Answer
 from afterfit.cli.sources import Tables
@@ -108,16 +109,38 @@ def robustness(
     return _run("robustness", source, tables, common, {"model.name": name or None})
 
 
-def loadtest(model: str, *, tables: Tables = NO_TABLES, common: Common = NONE) -> Answer:
-    """Serve the bundle that would ship on loopback and measure its latency.
+NO_LOAD = Load()
+
+
+def loadtest(
+    endpoint: str,
+    /,
+    *,
+    tables: Tables = NO_TABLES,
+    load: Load = NO_LOAD,
+    common: Common = NONE,
+) -> Answer:
+    """Find out what a server carries, and how sure that is.
+
+    With --slo the greatest rate is searched that holds the objective, and certified; with --at
+    one rate is certified, as a gate. A version or a bundle is served on loopback for it. Of a
+    model file the bundle that would ship is measured, as `ship` does.
 
     Parameters
     ----------
-    model
-        A model file, or module:function with --code.
+    endpoint
+        NAME@champion, the folder of a bundle, the URL of a running server, or a model file.
 
     """
-    return _run("loadtest", model, tables, common)
+    if is_endpoint(endpoint):
+        return loaded(endpoint, load, tables, common)
+    if load.given():
+        raise UsageError(
+            f"{', '.join(load.given())}: not for a model file, only for what serves",
+            where=endpoint,
+            fix="afterfit loadtest NAME@champion   # after: afterfit ship MODEL",
+        )
+    return _run("loadtest", endpoint, tables, common)
 
 
 def _run(

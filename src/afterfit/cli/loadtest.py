@@ -1,0 +1,227 @@
+"""``afterfit loadtest``: what a server carries, and how sure that is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+from cyclopts import Parameter
+
+from afterfit.cli.common import Common, opened
+from afterfit.cli.output import EXIT_GATE_FAILED, Answer
+from afterfit.cli.requests import header_of, json_file
+from afterfit.cli.sources import Tables
+from afterfit.errors import UsageError
+from afterfit.loadtest.config import LoadConfig
+from afterfit.loadtest.generator import Means
+from afterfit.loadtest.slo import slo_of
+from afterfit.loadtest.target import Ask
+from afterfit.records.loadtest import LoadtestRecord
+from afterfit.report import html
+from afterfit.report.build import record_page
+from afterfit.report.text import render
+from afterfit.store.files import write_bytes
+from afterfit.store.tables import read_dataset
+from afterfit.workspace.loading import Elsewhere, loadtest_endpoint
+
+__all__ = ["Load", "is_endpoint", "loaded"]
+
+UNITS = {"ms": 1e-3, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Load:
+    """What is asked of an endpoint under load."""
+
+    slo: Annotated[str | None, Parameter(help='The objective, such as "p99<50ms".')] = None
+    at: Annotated[
+        float | None, Parameter(help="Certify this rate (requests/s); exit 1 where it fails.")
+    ] = None
+    schedule: Annotated[
+        str | None,
+        Parameter(help="Follow it, and search nothing: poisson:400, ramp:10:400, closed:8 …"),
+    ] = None
+    traffic: Annotated[
+        Path | None, Parameter(help="Follow the traffic of a file: times, or time and rate.")
+    ] = None
+    times: Annotated[float | None, Parameter(help="So many times that traffic.")] = None
+    users: Annotated[int | None, Parameter(help="Users who wait for their answers.")] = None
+    think: Annotated[str | None, Parameter(help="How long each thinks, such as 200ms.")] = None
+    seconds: Annotated[float | None, Parameter(help="Of each run; 5 without it.")] = None
+    budget: Annotated[str | None, Parameter(help="Of the search; 3m without it.")] = None
+    certify: Annotated[str | None, Parameter(help="Of the certificate; 1m without it.")] = None
+    confidence: Annotated[float | None, Parameter(help="Of the certificate; 0.99.")] = None
+    grid: Annotated[
+        bool | None, Parameter(negative="", help="Try workers, threads and batches first.")
+    ] = None
+    optimum: Annotated[
+        Literal["latency", "throughput", "cost"] | None,
+        Parameter(name="--for", help="What settings are chosen for; throughput."),
+    ] = None
+    soak: Annotated[str | None, Parameter(help="Run on for so long, such as 10m.")] = None
+    soak_share: Annotated[float | None, Parameter(help="Of the rate that was found; 0.6.")] = None
+    faults: Annotated[
+        list[Literal["kill", "swap", "slow"]] | None,
+        Parameter(consume_multiple=True, help="What goes wrong in the soak."),
+    ] = None
+    cold_starts: Annotated[int | None, Parameter(help="Time so many starts.")] = None
+    expect: Annotated[
+        float | None, Parameter(help="Say how many replicas carry so many requests/s.")
+    ] = None
+    rows: Annotated[int | None, Parameter(help="Rows in each request; 1.")] = None
+    processes: Annotated[int | None, Parameter(help="That send; 1.")] = None
+    connections: Annotated[int | None, Parameter(help="At most; 256.")] = None
+    timeout: Annotated[float | None, Parameter(help="Seconds for one answer; 10.")] = None
+    model: Annotated[str | None, Parameter(help="Of a URL: the model; the first without it.")] = (
+        None
+    )
+    route: Annotated[str | None, Parameter(help="Of a URL: the path of a JSON endpoint.")] = None
+    example: Annotated[
+        Path | None, Parameter(help="Of a URL: a file with the JSON of one right request.")
+    ] = None
+    binary: Annotated[
+        bool | None, Parameter(negative="", help="Of a URL: send tensors as raw bytes.")
+    ] = None
+    header: Annotated[
+        list[str] | None,
+        Parameter(negative="", help="Of a URL: sent always, as 'authorization: Bearer …'."),
+    ] = None
+    allow_remote: Annotated[
+        list[str] | None,
+        Parameter(negative="", help="Of a URL: a host beyond this machine that is yours."),
+    ] = None
+
+    def given(self) -> list[str]:
+        """Return the options that were given."""
+        names = {"optimum": "for"}
+        return [
+            f"--{names.get(name, name).replace('_', '-')}"
+            for name in self.__dataclass_fields__
+            if getattr(self, name) is not None
+        ]
+
+
+def is_endpoint(text: str) -> bool:
+    """Return whether a text names what serves: a URL, a bundle's folder or a version.
+
+    A file is a model, whatever it is called; module:function is one too.
+    """
+    if "://" in text or (Path(text) / "manifest.json").is_file():
+        return True
+    return not Path(text).exists() and ":" not in text and not Path(text).suffix
+
+
+def loaded(endpoint: str, load: Load, tables: Tables, common: Common) -> Answer:
+    """Return what an endpoint did under load; exit 1 where a rate that was asked is not certain."""
+    with opened(common, tables.overrides(), create="://" in endpoint) as space:
+        seed = space.config.line.seed
+        config, ask = _config(load, seed), _ask(load, seed)
+        data = read_dataset(Path(tables.data), target=tables.target) if tables.data else None
+        elsewhere = Elsewhere(
+            headers=tuple(header_of(text) for text in load.header or ()),
+            allow_remote=tuple(load.allow_remote or ()),
+        )
+        stored = loadtest_endpoint(
+            space,
+            endpoint,
+            config,
+            ask=ask,
+            means=_means(load),
+            data=data,
+            elsewhere=elsewhere,
+        )
+        path = space.reports / f"loadtest-{stored.digest[:12]}.html"
+        warnings = space.warnings
+    page = record_page(stored)
+    write_bytes(path, html.render(page).encode())
+    record = stored.body
+    missed = load.at is not None and isinstance(record, LoadtestRecord) and not record.certificate
+    result = {**msgspec.to_builtins(stored), "report": str(path)}
+    return Answer(
+        result,
+        f"{render(page)}\nPage: {path}",
+        exit=EXIT_GATE_FAILED if missed else 0,
+        warnings=warnings,
+    )
+
+
+def _config(load: Load, seed: int) -> LoadConfig:
+    given: dict[str, Any] = {
+        "slo": None if load.slo is None else slo_of(load.slo),
+        "schedule": _schedule(load),
+        "at_rps": load.at,
+        "seconds": load.seconds,
+        "budget_s": _seconds(load.budget, "--budget"),
+        "certify_s": _seconds(load.certify, "--certify"),
+        "confidence": load.confidence,
+        "grid": load.grid,
+        "goal": load.optimum,
+        "soak_s": _seconds(load.soak, "--soak"),
+        "soak_share": load.soak_share,
+        "faults": None if load.faults is None else tuple(load.faults),
+        "cold_starts": load.cold_starts,
+        "expected_rps": load.expect,
+        "seed": seed,
+    }
+    return LoadConfig(**{name: value for name, value in given.items() if value is not None})
+
+
+def _schedule(load: Load) -> str | None:
+    """Return the one schedule that was told, in whichever way; raises UsageError for several."""
+    ways = {
+        "--schedule": load.schedule,
+        "--traffic": load.traffic and f"trace:{load.traffic}:{load.times or 1:g}",
+        "--users": load.users and f"closed:{load.users}:{_think_ms(load):g}",
+    }
+    told = {name: str(way) for name, way in ways.items() if way}
+    if len(told) > 1:
+        raise UsageError(f"{' and '.join(told)}: only one can be followed", fix="leave one out")
+    loose = {"--times": (load.times, load.traffic), "--think": (load.think, load.users)}
+    for name, (value, needed) in loose.items():
+        if value is not None and not needed:
+            other, example = ("--traffic", "FILE") if name == "--times" else ("--users", "8")
+            raise UsageError(f"{name} says nothing without {other}", fix=f"add {other} {example}")
+    return next(iter(told.values()), None)
+
+
+def _think_ms(load: Load) -> float:
+    return 1e3 * (_seconds(load.think, "--think") or 0.0)
+
+
+def _seconds(text: str | None, where: str) -> float | None:
+    """Return a time such as ``90``, ``200ms``, ``10m`` or ``1h`` in s; raises UsageError."""
+    if text is None:
+        return None
+    number = text.strip().rstrip("hmins")
+    unit = text.strip()[len(number) :] or "s"
+    try:
+        return float(number) * UNITS[unit]
+    except (ValueError, KeyError):
+        raise UsageError(
+            f"not a time: {text!r}", where=where, fix=f"{where} 10m   # or 90s, 1h"
+        ) from None
+
+
+def _ask(load: Load, seed: int) -> Ask:
+    given: dict[str, Any] = {
+        "model": load.model,
+        "route": load.route,
+        "example": None if load.example is None else json_file(load.example, "--example"),
+        "rows": load.rows,
+        "binary": load.binary,
+        "timeout_s": load.timeout,
+        "seed": seed,
+    }
+    return Ask(**{name: value for name, value in given.items() if value is not None})
+
+
+def _means(load: Load) -> Means:
+    given = {
+        "processes": load.processes,
+        "connections": load.connections,
+        "timeout_s": load.timeout,
+    }
+    return Means(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]

@@ -1,0 +1,356 @@
+"""Endpoints under load: a version, a bundle, or a server that runs, and what can go wrong."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from afterfit.core.bundle import Bundle
+from afterfit.core.dataset import Dataset
+from afterfit.core.digest import sha256_bytes
+from afterfit.core.progress import Progress
+from afterfit.core.serving_settings import ServingSettings
+from afterfit.errors import UsageError
+from afterfit.loadtest.aim import Target
+from afterfit.loadtest.arrivals import Closed
+from afterfit.loadtest.config import LoadConfig
+from afterfit.loadtest.endpoint import About, Endpoint, load_endpoint
+from afterfit.loadtest.gathered import Live
+from afterfit.loadtest.generator import Generator, Means
+from afterfit.loadtest.shot import Arrivals, Shooter, Shot
+from afterfit.loadtest.soak import FaultName
+from afterfit.loadtest.target import Ask, target_of
+from afterfit.package.golden import MAX_ROWS, golden_rows
+from afterfit.records.codec import Stored
+from afterfit.runtime.batch import BatchSettings
+from afterfit.serve.config import ServeConfig
+from afterfit.serve.division import division_of
+from afterfit.serve.run import ServedBundle, ServerHandle, start_server
+from afterfit.store.environment import current_environment, usable_cores
+from afterfit.workspace.tuned import tuned_settings
+
+if TYPE_CHECKING:
+    from afterfit.workspace.space import Workspace
+
+__all__ = ["Elsewhere", "loadtest_endpoint"]
+
+SLOW_CLIENTS = 64
+SLOW_S = 10.0
+NAME = "model"
+
+
+class Elsewhere(msgspec.Struct, frozen=True, kw_only=True):
+    """How a server that we did not start is asked: headers are sent and never kept."""
+
+    headers: tuple[tuple[str, str], ...] = ()
+    allow_remote: tuple[str, ...] = ()
+
+
+def loadtest_endpoint(
+    space: Workspace,
+    endpoint: str,
+    config: LoadConfig,
+    *,
+    ask: Ask | None = None,
+    means: Means | None = None,
+    data: Dataset | None = None,
+    elsewhere: Elsewhere | None = None,
+) -> Stored:
+    """Return the record of an endpoint under load: a version, a bundle's folder, or a URL.
+
+    ``data`` are the rows to send; without it a version is asked rows that are drawn from its
+    fingerprint, and a URL those of its example. A version and a bundle are served on loopback with
+    the settings that `serve` would take, for as long as the test runs.
+    """
+    started = time.monotonic()
+    ask = ask or Ask(seed=config.seed)
+    aim = _Aim(config, means or Means(), ask, data, space.progress)
+    if "://" in endpoint:
+        tested = _of_url(endpoint, aim, elsewhere or Elsewhere())
+    else:
+        tested = _of_bundle(space, endpoint, aim)
+    record = load_endpoint(tested, config, space.progress)
+    return space.keep(record, started=started)
+
+
+@dataclass(frozen=True)
+class _Aim:
+    """What is asked, with what, and who is told."""
+
+    config: LoadConfig
+    means: Means
+    ask: Ask
+    data: Dataset | None
+    progress: Progress
+
+    @contextmanager
+    def generator(
+        self, target: Target, lives: list[Live], pid: int | None = None
+    ) -> Iterator[Generator]:
+        """Yield a generator that fires at a target and tells each second of it."""
+        slo = self.config.slo
+
+        def second(live: Live) -> None:
+            lives.append(live)
+            self.progress.now(live_text(live))
+
+        limit = None if slo is None else slo.limit_ms
+        with Generator(target, self.means, limit_ms=limit, pid=pid, on_second=second) as generator:
+            for note in target.notes:
+                self.progress.say(f"  ! {note}")
+            yield generator
+
+
+@dataclass
+class _Up:
+    """A server that is up, as a load test sees it."""
+
+    generator: Generator
+    ask_once: Callable[[], None]
+    lives: list[Live] = field(default_factory=list)
+    faults: Mapping[FaultName, Callable[[], None]] = field(default_factory=dict)
+    workers: int = 0
+    start_s: float = 0.0
+    load_s: float = 0.0
+
+    @property
+    def shooter(self) -> Shooter:
+        """Return the generator."""
+        return self.generator
+
+    def follow(self, schedule: Arrivals | Closed, seconds: float, seed: int) -> Shot:
+        """Send what a schedule says."""
+        return self.generator.fire(schedule, seconds, seed)
+
+    def memory_bytes(self) -> float | None:
+        """Return the memory that was seen last."""
+        seen = (live.seen.get("server_memory_bytes") for live in reversed(self.lives))
+        return next((value for value in seen if value is not None), None)
+
+    def ask(self) -> None:
+        """Send one request and return when it is answered."""
+        self.ask_once()
+
+
+# A server that runs elsewhere.
+
+
+def _of_url(url: str, aim: _Aim, elsewhere: Elsewhere) -> Endpoint:
+    config = aim.config
+    if wanted := [
+        name
+        for name, value in (("--grid", config.grid), ("--cold-starts", config.cold_starts))
+        if value
+    ]:
+        raise UsageError(
+            f"{', '.join(wanted)}: only for a server that is started here",
+            where=url,
+            fix="afterfit loadtest NAME@champion",
+        )
+    target = target_of(
+        url,
+        aim.ask,
+        data=aim.data,
+        headers=elsewhere.headers,
+        allow_remote=elsewhere.allow_remote,
+    )
+
+    @contextmanager
+    def stand(_: ServingSettings) -> Iterator[_Up]:
+        lives: list[Live] = []
+        with aim.generator(target, lives) as generator:
+            faults: dict[FaultName, Callable[[], None]] = {"slow": lambda: _slow_clients(target)}
+            yield _Up(generator, lambda: None, lives, faults)
+
+    inputs = {} if aim.data is None else {"data": aim.data.digest}
+    # Nobody knows which bytes answer there: the address stands for them.
+    about = About(
+        subject=sha256_bytes(target.url.encode()),
+        target=target.url,
+        env=current_environment(),
+        inputs=inputs,
+    )
+    return Endpoint(about, stand)
+
+
+# A version or a bundle.
+
+
+def _of_bundle(space: Workspace, ref: str, aim: _Aim) -> Endpoint:
+    name, served, other = _bundle_of(space, ref)
+    bundle = Bundle(served.folder)
+    data = aim.data if aim.data is not None else _rows_of(bundle, aim.config.seed)
+    if aim.data is None:
+        space.progress.say("  no --data: rows drawn from the version's fingerprint are sent")
+    asked = space.config.serve
+    tuned = tuned_settings(space, [served.digest])
+    division = division_of(
+        asked.workers or tuned.workers or None,
+        asked.threads or tuned.intra_op or None,
+        [served.folder],
+    )
+    usual = msgspec.structs.replace(
+        tuned,
+        workers=division.workers,
+        intra_op=division.threads,
+        batch_cap=asked.batch_cap or tuned.batch_cap,
+        queue_rows=asked.queue_rows or tuned.queue_rows,
+        # What it admits now must not be what it is found to carry.
+        admission_rps=0.0,
+    )
+
+    @contextmanager
+    def stand(settings: ServingSettings) -> Iterator[_Up]:
+        with _served(name, served, settings) as server:
+            target = target_of(server.url, aim.ask, data=data, signature=bundle.signature)
+            lives: list[Live] = []
+            with aim.generator(target, lives, server.pid) as generator:
+                yield _Up(
+                    generator,
+                    lambda: _ask_once(server, target),
+                    lives,
+                    _faults(server, name, target, other),
+                    settings.workers or division.workers,
+                    server.start_s,
+                    server.load_s,
+                )
+
+    about = About(
+        subject=served.digest,
+        target=ref,
+        env=current_environment(),
+        inputs={"data": data.digest},
+        settings=usual,
+        cores=usable_cores(),
+    )
+    return Endpoint(about, stand)
+
+
+def _bundle_of(space: Workspace, ref: str) -> tuple[str, ServedBundle, ServedBundle | None]:
+    """Return the name, the bundle to serve, and another version of it to swap to, if there is."""
+    folder = Path(ref)
+    if (folder / "manifest.json").is_file():
+        return NAME, ServedBundle(1, Bundle(folder).digest, folder), None
+    found = space.registry.resolve(ref)
+    served = space.version(f"{found.name}@{found.number}")
+    others = [v for v in space.registry.list(found.name) if v.digest != found.digest]
+    other = space.version(f"{found.name}@{others[-1].number}") if others else None
+    return found.name, served, other
+
+
+def _rows_of(bundle: Bundle, seed: int) -> Dataset:
+    frame = golden_rows(bundle.fingerprint, bundle.signature, n=MAX_ROWS, seed=seed)
+    return Dataset(frame, source="the version's fingerprint")
+
+
+@contextmanager
+def _served(name: str, served: ServedBundle, settings: ServingSettings) -> Iterator[ServerHandle]:
+    config = ServeConfig(
+        host="127.0.0.1",
+        port=0,
+        workers=settings.workers,
+        threads=settings.intra_op,
+        batching=BatchSettings(
+            cap=settings.batch_cap,
+            queue_rows=settings.queue_rows,
+            deadline_ms=settings.deadline_ms,
+        ),
+    )
+    state = Path(tempfile.mkdtemp(prefix="afterfit-load-"))
+    try:
+        with (
+            (state / "server.log").open("wb") as log,
+            start_server({name: served}, config, state, log=log) as server,
+        ):
+            yield server
+    finally:
+        shutil.rmtree(state, ignore_errors=True)
+
+
+def _ask_once(server: ServerHandle, target: Target) -> None:
+    with server.client() as client:
+        body = target.requests[0].partition(b"\r\n\r\n")[2]
+        client.request("POST", target.route, body, content_type="application/json")
+
+
+# What can go wrong.
+
+
+def _faults(
+    server: ServerHandle, name: str, target: Target, other: ServedBundle | None
+) -> dict[FaultName, Callable[[], None]]:
+    return {
+        "kill": lambda: _kill_worker(server),
+        "swap": lambda: _swap(server, name, other),
+        "slow": lambda: _slow_clients(target),
+    }
+
+
+def _kill_worker(server: ServerHandle) -> None:
+    """Kill one of the workers of a server that was started here, as the kernel might."""
+    workers: list[dict[str, Any]] = server.admin.workers()["workers"]
+    os.kill(int(workers[0]["pid"]), signal.SIGKILL)
+
+
+def _swap(server: ServerHandle, name: str, other: ServedBundle | None) -> None:
+    if other is None:
+        raise UsageError("there is no other version to swap to", fix="ship another one first")
+    server.replace(name, other)
+
+
+def _slow_clients(target: Target) -> None:
+    """Open connections that send a request a byte at a time, for a while, and read nothing."""
+    threading.Thread(target=_trickle, args=(target,), daemon=True).start()
+
+
+def _trickle(target: Target) -> None:
+    address = (target.address.host, target.address.port)
+    open_: list[socket.socket] = []
+    until = time.monotonic() + SLOW_S
+    try:
+        for _ in range(SLOW_CLIENTS):
+            with suppress(OSError):
+                open_.append(socket.create_connection(address, 2.0))
+        for byte in target.requests[0]:
+            for each in open_:
+                with suppress(OSError):
+                    each.send(bytes([byte]), socket.MSG_DONTWAIT)
+            time.sleep(0.05)
+            if time.monotonic() > until:
+                return
+    finally:
+        for each in open_:
+            each.close()
+
+
+def live_text(live: Live) -> str:
+    """Return the last second in one line: rates, percentiles, errors, and the server's needs."""
+
+    def ms(value: float | None) -> str:
+        return "–" if value is None else f"{value:.3g}"  # noqa: RUF001 - a dash for nothing
+
+    parts = [
+        f"{live.good_rps:,.0f} of {live.due_rps:,.0f}/s",
+        f"p50 {ms(live.p50_ms)} p99 {ms(live.p99_ms)} ms",
+    ]
+    if live.errors:
+        parts.append(f"{live.errors} errors")
+    if "server_cpu" in live.seen:
+        parts.append(f"CPU {live.seen['server_cpu']:.2f} cores")
+    if "server_memory_bytes" in live.seen:
+        parts.append(f"{live.seen['server_memory_bytes'] / 1e6:.0f} MB")
+    if live.lag_p99_ms >= 1.0:
+        parts.append(f"generator {live.lag_p99_ms:.1f} ms late")
+    return ", ".join(parts)
