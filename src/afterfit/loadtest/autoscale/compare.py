@@ -74,8 +74,9 @@ class Arena:
                 fleet.replica, fleet.slo, requests, plan.make(phase), first=plan.first,
                 phase_s=phase, holds=plan.holds,
             )  # fmt: skip
+        # Means: the chance of single requests is in the formula of the queue already.
         return self.means.outcome(
-            self.trace.arrivals(seed), plan.make(phase), phase_s=phase, first=plan.first,
+            self.trace.smooth * self.trace.step_s, plan.make(phase), phase_s=phase, first=plan.first,
             holds=plan.holds,
         )  # fmt: skip
 

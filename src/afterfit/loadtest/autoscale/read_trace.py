@@ -10,7 +10,7 @@ import numpy as np
 from afterfit.errors import InputError
 from afterfit.loadtest.autoscale.queueing import Floats
 from afterfit.loadtest.autoscale.trace import Trace, on_steps, step_for
-from afterfit.store.tables import read_frame
+from afterfit.store.tables import check_rows, read_frame
 
 TIMES = ("time", "timestamp", "ts", "date", "datetime", "moment", "t")
 RATES = ("rate", "rps", "requests_per_s", "requests_per_second", "qps", "value")
@@ -28,6 +28,7 @@ def read_trace(path: Path) -> Trace:
     """
     where = str(path)
     frame = read_frame(path)
+    check_rows(frame, where)
     time, rate = _columns(list(frame), where)
     seconds, start = _seconds(frame[time], time, where)
     if rate is None:

@@ -157,7 +157,7 @@ def _outcome(judged: Judged, best: Judged | None, arena: Arena) -> PolicyOutcome
     return PolicyOutcome(
         name=plan.name,
         title=plan.title,
-        settings=plan.settings,
+        settings=_floats(plan.settings),
         reasons=reasons(judged, arena.fleet, arena.trace),
         metrics=tuple(msgspec.structs.replace(m, scope=plan.name) for m in judged.metrics),
         holds=judged.holds,
@@ -166,6 +166,11 @@ def _outcome(judged: Judged, best: Judged | None, arena: Arena) -> PolicyOutcome
         floors=tuple(Floor(start_s=b.start_s, end_s=b.end_s, least=b.least) for b in plan.blocks),
         raised=judged.raised,
     )
+
+
+def _floats(settings: dict[str, float]) -> dict[str, float]:
+    """Return what reads back as it was written: 17 would come back as 17.0."""
+    return {name: float(value) for name, value in settings.items()}
 
 
 def _thin(values: Floats, step_s: float) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -197,7 +202,7 @@ def _what_ifs(arena: Arena, judged: tuple[Judged, ...]) -> tuple[WhatIf, ...]:
             WhatIf(
                 what=f"{plan.title} with a cold start of {faster.cold_start_s:.3g} s",
                 holds=minutes <= arena.config.budget * arena.trace.seconds / 60 + 1e-9,
-                settings=plan.settings,
+                settings=_floats(plan.settings),
                 replica_hours=run.replica_hours,
                 violation_minutes=minutes,
             )

@@ -145,7 +145,7 @@ class Means:
     def outcome(
         self, arrivals: Floats, policy: Policy, *, phase_s: float, first: int, holds: bool = True
     ) -> Outcome:
-        """Return what a policy comes to; ``arrivals`` are the requests of each step."""
+        """Return what a policy comes to; ``arrivals`` are the requests expected in each step."""
         fleet = Fluid(self.flow, arrivals.tolist(), holds=holds)
         samples, ready, paid = run(
             fleet, policy, self.replica, len(arrivals), self.step_s, phase_s, first

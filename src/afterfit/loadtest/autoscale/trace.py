@@ -110,7 +110,8 @@ def on_steps(starts: Floats, rates: Floats, seconds: float, step_s: float) -> Fl
     sums = np.concatenate([[0.0], np.cumsum(rates * np.diff(np.append(starts, seconds)))])
     edges = np.minimum(np.arange(math.ceil(seconds / step_s - 1e-9) + 1) * step_s, seconds)
     total = np.interp(edges, np.append(starts, seconds), sums)
-    return np.diff(total) / np.diff(edges)
+    means: Floats = np.diff(total) / np.diff(edges)
+    return means
 
 
 def preset(name: str) -> Trace:
