@@ -102,7 +102,6 @@ def told(shot: Shot) -> dict[str, Any]:
         "lag_p99_ms": float(lag[int(len(lag) * 0.99)]),
         "errors": int((~shot.good).sum()),
         "latency_p99_ms": float(np.quantile(shot.latency_ms, 0.99)),
-        "valid": not shot.invalid,
     }
 
 
