@@ -211,7 +211,7 @@ def test_a_client_that_leaves_in_the_middle_does_no_harm(
     """Half a request, then silence and a reset."""
     port = int(server.url.rsplit(":", 1)[1])
     with socket.create_connection(("127.0.0.1", port)) as one:
-        one.sendall(b"POST /predict/churn HTTP/1.1\r\ncontent-length: 500\r\n\r\n{")
+        one.sendall(b"POST /predict/churn HTTP/1.1\r\nhost: x\r\ncontent-length: 500\r\n\r\n{")
     assert send(client, row()).status == 200
 
 

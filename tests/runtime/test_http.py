@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 LIMITS = HttpLimits(header_bytes=4096, body_bytes=1000, request_seconds=0.4, idle_seconds=0.4)
+POST = b"POST / HTTP/1.1\r\nhost: x\r\n"
 CLOSE = b"connection: close\r\n"
 
 
@@ -83,7 +84,8 @@ def test_a_get_is_answered_with_length_date_and_request_id() -> None:
 def test_requests_that_arrive_together_are_answered_in_order() -> None:
     """A slow answer holds back the quick ones behind it."""
     answer = talk(
-        b"GET /slow HTTP/1.1\r\n\r\nGET /a HTTP/1.1\r\n\r\nGET /b HTTP/1.1\r\n" + CLOSE + b"\r\n"
+        b"GET /slow HTTP/1.1\r\nhost: x\r\n\r\nGET /a HTTP/1.1\r\nhost: x\r\n\r\n"
+        b"GET /b HTTP/1.1\r\nhost: x\r\n" + CLOSE + b"\r\n"
     )
     assert [answer.index(p) for p in (b'"slow"', b'"/a"', b'"/b"')] == sorted(
         answer.index(p) for p in (b'"slow"', b'"/a"', b'"/b"')
@@ -93,33 +95,33 @@ def test_requests_that_arrive_together_are_answered_in_order() -> None:
 
 def test_what_was_asked_before_a_broken_request_is_still_answered() -> None:
     """The refusal comes last, and the connection ends."""
-    answer = talk(b"GET /slow HTTP/1.1\r\n\r\nrubbish\r\n\r\n")
+    answer = talk(b"GET /slow HTTP/1.1\r\nhost: x\r\n\r\nrubbish\r\n\r\n")
     assert answer.index(b"200 OK") < answer.index(b"400 Bad Request")
 
 
 def test_head_has_the_length_and_no_body() -> None:
     """As RFC 9110 has it."""
-    answer = talk(b"HEAD /a HTTP/1.1\r\n" + CLOSE + b"\r\n")
+    answer = talk(b"HEAD /a HTTP/1.1\r\nhost: x\r\n" + CLOSE + b"\r\n")
     assert b"content-length: 38" in answer
     assert answer.endswith(b"\r\n\r\n")
 
 
 def test_a_chunked_body_is_joined() -> None:
     """In pieces that arrive apart."""
-    head = b"POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n" + CLOSE + b"\r\n"
+    head = b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n" + CLOSE + b"\r\n"
     assert b'"size":9' in talk(head + b"5\r\nhel", b"lo\r\n4\r\nabcd\r\n", b"0\r\n\r\n")
 
 
 def test_a_client_that_waits_for_100_continue_gets_it() -> None:
     """And then its answer."""
-    head = b"POST / HTTP/1.1\r\nexpect: 100-continue\r\ncontent-length: 2\r\n" + CLOSE + b"\r\n"
+    head = POST + b"expect: 100-continue\r\ncontent-length: 2\r\n" + CLOSE + b"\r\n"
     answer = talk(head, b"ab")
     assert answer.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200")
 
 
 def test_a_defect_becomes_a_500_without_its_text(capfd: pytest.CaptureFixture[str]) -> None:
     """The log has it under the same request id."""
-    answer = talk(b"GET /boom HTTP/1.1\r\nx-request-id: r-9\r\n" + CLOSE + b"\r\n")
+    answer = talk(b"GET /boom HTTP/1.1\r\nhost: x\r\nx-request-id: r-9\r\n" + CLOSE + b"\r\n")
     assert status(answer) == 500
     assert b"secret" not in answer
     assert b"Traceback" not in answer
@@ -137,15 +139,15 @@ def chunks(size: int) -> bytes:
     ("expected", "pieces"),
     [
         (400, (b"rubbish\r\n\r\n",)),
-        (400, (b"POST / HTTP/1.1\r\ncontent-length: x\r\n\r\n",)),
-        (400, (b"POST / HTTP/1.1\r\ncontent-length: 4\r\ntransfer-encoding: chunked\r\n\r\n",)),
-        (431, (b"GET / HTTP/1.1\r\nx: " + b"a" * 9000 + b"\r\n\r\n",)),
-        (431, (b"GET / HTTP/1.1\r\n" + b"a: b\r\n" * 900,)),
+        (400, (b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: x\r\n\r\n",)),
+        (400, (POST + b"content-length: 4\r\ntransfer-encoding: chunked\r\n\r\n",)),
+        (431, (b"GET / HTTP/1.1\r\nhost: x\r\nx: " + b"a" * 9000 + b"\r\n\r\n",)),
+        (431, (b"GET / HTTP/1.1\r\nhost: x\r\n" + b"a: b\r\n" * 900,)),
         (431, (b"GET /" + b"a" * 3000, b"a" * 3000)),
-        (413, (b"POST / HTTP/1.1\r\ncontent-length: 1001\r\n\r\n",)),
-        (413, (b"POST / HTTP/1.1\r\ncontent-length: 9999999999\r\n\r\n",)),
-        (413, (b"POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n" + chunks(2000),)),
-        (408, (b"POST / HTTP/1.1\r\ncontent-length: 10\r\n\r\n12",)),
+        (413, (b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 1001\r\n\r\n",)),
+        (413, (b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 9999999999\r\n\r\n",)),
+        (413, (POST + b"transfer-encoding: chunked\r\n\r\n" + chunks(2000),)),
+        (408, (b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\n\r\n12",)),
         (408, (b"GET / HTT",)),
     ],
 )
@@ -161,14 +163,14 @@ def test_what_cannot_be_taken_is_refused_and_the_connection_ends(
 
 def test_a_large_body_that_is_being_sent_gets_its_413() -> None:
     """The server reads on for a moment, so that no reset destroys the answer."""
-    head = b"POST / HTTP/1.1\r\ncontent-length: 3000000\r\n\r\n"
+    head = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 3000000\r\n\r\n"
     assert status(talk(head, b"x" * 3_000_000)) == 413
 
 
 def test_headers_in_small_pieces_are_not_counted_twice() -> None:
     """3,000 bytes in ten pieces stay under a limit of 4,096."""
     lines = b"".join(b"h%d: %s\r\n" % (n, b"v" * 290) for n in range(10))
-    data = b"GET /a HTTP/1.1\r\n" + lines + CLOSE + b"\r\n"
+    data = b"GET /a HTTP/1.1\r\nhost: x\r\n" + lines + CLOSE + b"\r\n"
     size = len(data) // 10 + 1
     pieces = [data[start : start + size] for start in range(0, len(data), size)]
     assert status(talk(*pieces, pause=0.005)) == 200
@@ -178,7 +180,7 @@ def test_gzip_is_taken_and_a_bomb_is_not() -> None:
     """Decompression stops one byte beyond the limit."""
 
     def post(body: bytes, encoding: bytes = b"gzip") -> bytes:
-        head = b"POST / HTTP/1.1\r\ncontent-encoding: %s\r\ncontent-length: %d\r\n" % (
+        head = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-encoding: %s\r\ncontent-length: %d\r\n" % (
             encoding,
             len(body),
         )
@@ -200,7 +202,7 @@ def test_an_idle_connection_is_closed_and_a_kept_one_serves_again() -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         answer = b""
         for _ in range(2):
-            writer.write(b"GET /a HTTP/1.1\r\n\r\n")
+            writer.write(b"GET /a HTTP/1.1\r\nhost: x\r\n\r\n")
             answer += await reader.readuntil(b"}")
         rest = await asyncio.wait_for(reader.read(), 5)
         writer.close()
@@ -214,7 +216,7 @@ def test_beyond_the_limit_of_connections_there_is_a_429() -> None:
 
     async def exchange(port: int) -> tuple[bytes, bytes]:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.write(b"GET /a HTTP/1.1\r\n\r\n")
+        writer.write(b"GET /a HTTP/1.1\r\nhost: x\r\n\r\n")
         first = await reader.readuntil(b"}")
         other, other_writer = await asyncio.open_connection("127.0.0.1", port)
         second = await asyncio.wait_for(other.read(), 5)
@@ -236,7 +238,7 @@ def test_closing_finishes_what_is_in_flight() -> None:
         listener = await loop.create_server(server.connection, "127.0.0.1", 0)
         port = listener.sockets[0].getsockname()[1]
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.write(b"GET /slow HTTP/1.1\r\n\r\n")
+        writer.write(b"GET /slow HTTP/1.1\r\nhost: x\r\n\r\n")
         while not any(connection.pending for connection in server.connections):  # noqa: ASYNC110
             await asyncio.sleep(0)
         cut = await server.close(5)

@@ -142,8 +142,11 @@ class Receiver(asyncio.Protocol):
         headers = self.message.headers
         declared = headers.get(b"content-length", b"0")
         self.message.declared = int(declared[:20]) if declared.isdigit() else 0
-        if self.parser.get_http_version() == "2.0":
+        version = self.parser.get_http_version()
+        if version == "2.0":
             self.refusal = (505, "this server speaks HTTP/1.1")
+        elif version == "1.1" and b"host" not in headers:  # RFC 9112, 3.2
+            self.refusal = self.refusal or (400, "the header has no host")
         if self.message.declared > self.limits.body_bytes:
             self.refusal = (413, self._too_large())
         expects = headers.get(b"expect", b"").lower() == b"100-continue"

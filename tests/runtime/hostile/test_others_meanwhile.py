@@ -173,7 +173,7 @@ def test_many_small_requests_for_large_answers_wait_until_the_answers_are_read(
     server: Hosted,
 ) -> None:
     """40,000 requests in one burst: only so many are answered as the client takes."""
-    asked = b"GET /openapi.json HTTP/1.1\r\n\r\n"
+    asked = b"GET /openapi.json HTTP/1.1\r\nhost: x\r\n\r\n"
 
     async def burst() -> tuple[float, int]:
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port, limit=1 << 20)
