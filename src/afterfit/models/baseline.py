@@ -11,7 +11,7 @@ from afterfit.core.frame import Frame, Predictions, is_missing, row_count
 from afterfit.core.signature import Signature
 from afterfit.errors import ModelError
 
-MAX_ROWS = 50_000
+MAX_ROWS, MAX_BOOSTED_ROWS = 50_000, 5_000
 MAX_ONE_HOT = 50
 _ITERATIONS = 500
 # Squares of larger numbers, summed over rows, leave the range of float64.
@@ -35,10 +35,10 @@ def linear(
     Raises ModelError where no linear model can be fitted: one class only, no column but text.
     """
     if all(column.kind == "text" for column in signature.columns):
-        raise ModelError("no linear model was fitted", why="every column is free text")
+        raise ModelError("no linear model was fitted: every column is free text")
     keep = np.random.default_rng(seed).permutation(len(target))[:MAX_ROWS]
     if signature.task != "regression" and len(np.unique(target[keep])) < 2:
-        raise ModelError("no linear model was fitted", why="the rows hold only one class")
+        raise ModelError("no linear model was fitted: the rows hold only one class")
     rows = {name: values[keep] for name, values in train.items()}
     try:
         # That the iterations ran out, or a column is constant, is nothing a user should mend.
@@ -46,20 +46,53 @@ def linear(
             warnings.simplefilter("ignore")
             return _fitted(signature, rows, target[keep], test)
     except (ValueError, ArithmeticError, np.linalg.LinAlgError) as error:
-        raise ModelError("no linear model was fitted", why=str(error)[:300]) from None
+        why = f"{type(error).__name__}: {error}"[:300]
+        raise ModelError("no linear model was fitted", why=why) from None
+
+
+def boosted(
+    signature: Signature, train: Frame, target: np.ndarray, test: Frame, *, seed: int
+) -> Predictions:
+    """Return the probabilities of a few boosted trees: another kind of model than `linear`.
+
+    ``target`` holds class codes; at most 5,000 rows are fitted, drawn with ``seed``. Raises
+    ModelError where none can be fitted.
+    """
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
+    keep = np.random.default_rng(seed).permutation(len(target))[:MAX_BOOSTED_ROWS]
+    rows = {name: values[keep] for name, values in train.items()}
+    # Small trees of large leaves: deeper ones learn noise, and are then sure of too much.
+    model = HistGradientBoostingClassifier(
+        max_iter=60, max_leaf_nodes=6, min_samples_leaf=40, early_stopping=False, random_state=seed
+    )
+    try:
+        return _classified(model, signature, rows, target[keep], test)
+    except (ValueError, ArithmeticError) as error:
+        raise ModelError("no boosted model was fitted", why=str(error)[:300]) from None
 
 
 def _fitted(signature: Signature, rows: Frame, target: np.ndarray, test: Frame) -> Predictions:
     from sklearn.linear_model import LogisticRegression, Ridge
 
-    encode = _encoder(signature)
-    design = encode.fit_transform(_table(signature, rows))
-    tested = encode.transform(_table(signature, test))
     if signature.task == "regression":
+        encode = _encoder(signature)
+        design = encode.fit_transform(_table(signature, rows))
+        tested = encode.transform(_table(signature, test))
         return Predictions(values=Ridge().fit(design, target).predict(tested))
-    model = LogisticRegression(max_iter=_ITERATIONS).fit(design, target)
+    model = LogisticRegression(max_iter=_ITERATIONS)
+    return _classified(model, signature, rows, target, test)
+
+
+def _classified(
+    model: Any, signature: Signature, rows: Frame, target: np.ndarray, test: Frame
+) -> Predictions:
+    encode = _encoder(signature)
+    model.fit(encode.fit_transform(_table(signature, rows)), target)
     probabilities = np.zeros((row_count(test), len(signature.classes)))
-    probabilities[:, model.classes_] = model.predict_proba(tested)
+    probabilities[:, model.classes_] = model.predict_proba(
+        encode.transform(_table(signature, test))
+    )
     return Predictions(probabilities=probabilities)
 
 
