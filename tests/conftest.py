@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import sys
 from functools import partial
@@ -12,7 +13,7 @@ import pytest
 from hypothesis import settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 ROOT = Path(__file__).resolve().parent.parent
 # Tests are found by path (--import-mode=importlib); what several share is imported as tests.….
@@ -83,6 +84,17 @@ def inline(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
 
     if request.node.get_closest_marker("processes") is None:
         monkeypatch.setattr(loaded, "Host", host_of)
+
+
+@pytest.fixture(scope="session")
+def short_load_tests() -> Iterator[None]:
+    """At quick effort the load test of a line takes half a second."""
+    from afterfit.workspace import effort
+
+    quick = dataclasses.replace(effort.SHARES["quick"], loadtest=0.5)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(effort.SHARES, "quick", quick)
+        yield
 
 
 @pytest.fixture(scope="session")

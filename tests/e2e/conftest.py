@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from afterfit.workspace import effort
-
-LOADTEST_SECONDS = 0.5
-
 
 @pytest.fixture(scope="session", autouse=True)
-def short_load_tests() -> Iterator[None]:
-    """At quick effort the load test of a line takes half a second: no test here is about it."""
-    quick = dataclasses.replace(effort.SHARES["quick"], loadtest=LOADTEST_SECONDS)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(effort.SHARES, "quick", quick)
-        yield
+def _short(short_load_tests: None) -> None:
+    """No test here is about the load test of a line."""
 
 
 @pytest.fixture(scope="session")

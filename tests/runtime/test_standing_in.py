@@ -248,12 +248,15 @@ def alive(pid: int) -> bool:
         return False
 
 
-@pytest.mark.slow
 def test_a_hung_worker_ends_even_where_its_supervisor_is_gone(
-    tmp_path: Path, moody: ServedBundle
+    tmp_path: Path, moody: ServedBundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nobody looks after it any more: the kernel's timer ends it, and the model's process too."""
     config = ServeConfig(port=0, hang_seconds=0.2, grace_seconds=1)
+    # Python imports this by itself when it starts, so the timer of these processes is short.
+    hurry = "from afterfit.runtime import watchdog\nwatchdog.LAST_SECONDS = 2.0\n"
+    (tmp_path / "sitecustomize.py").write_text(hurry)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     with start_server({"churn": moody}, config, tmp_path / "state") as server:
         (worker,) = server.admin.status().workers
         (model,) = descendants(worker.pid)

@@ -6,5 +6,5 @@ import pytest
 
 
 @pytest.fixture(autouse=True)
-def _inline(inline: None) -> None:
-    """Hold models in this process."""
+def _quick(inline: None, short_load_tests: None) -> None:
+    """Hold models in this process, and ask little of a load test."""
