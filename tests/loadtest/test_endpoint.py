@@ -14,6 +14,7 @@ from afterfit.errors import UsageError
 from afterfit.loadtest.arrivals import Closed
 from afterfit.loadtest.config import LoadConfig
 from afterfit.loadtest.endpoint import About, Endpoint, load_endpoint
+from afterfit.loadtest.histogram import Histogram
 from afterfit.loadtest.slo import Slo
 from afterfit.loadtest.virtual import Service, VirtualServer
 from afterfit.report.load import load
@@ -100,16 +101,20 @@ def test_the_rate_is_found_certified_and_told() -> None:
     assert {f.code: f.outcome for f in record.findings} == {
         "L001": "passed",
         "L002": "passed",
+        "L004": "passed",
+        "L008": "passed",
         "L034": "passed",
     }
     assert record.windows
+    assert record.schedule == "search"
+    assert Histogram.decoded(record.histogram).total == record.requests
     assert load(record)[0].kind == "text"
 
 
 def test_a_rate_that_is_asked_is_certified_without_a_search() -> None:
     """As a gate: a rate beyond the capacity gets no certificate."""
     held, not_held = (
-        load_endpoint(endpoint(), LoadConfig(slo=SLO, at_rps=rate, certify_s=20.0))
+        load_endpoint(endpoint(), LoadConfig(slo=SLO, at_rps=rate, certify_s=40.0))
         for rate in (300.0, 520.0)
     )
     assert held.certificate is not None

@@ -23,13 +23,13 @@ from afterfit.loadtest.scaling import (
     law_is_possible,
     replica_metrics,
 )
-from afterfit.loadtest.search import Search
 from afterfit.loadtest.soak import memory_slope, soak_findings
+from afterfit.loadtest.verdicts import certificate_findings, search_findings
 from afterfit.records.loadtest import Certificate, GridPoint, LoadStep, Scaling
 from afterfit.stats.interval import wilson
 from afterfit.stats.quantile import quantile_metric, quantile_of
 
-__all__ = ["chosen", "findings_of", "law", "metrics_of", "quantiles", "sustained"]
+__all__ = ["chosen", "findings_of", "law", "metrics_of", "quantiles"]
 
 QUANTILES = (0.5, 0.9, 0.95, 0.99)
 PLOTTED = (0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.995, 0.999, 0.9999, 1.0)
@@ -45,20 +45,6 @@ def quantiles(latency: Latencies) -> tuple[tuple[float, float], ...]:
     """Return (quantile, ms) of sorted latencies; those are left out at which nothing was good."""
     pairs = ((q, quantile_of(latency, q)) for q in PLOTTED if len(latency))
     return tuple((q, ms) for q, ms in pairs if math.isfinite(ms))
-
-
-def sustained(search: Search | None) -> Metric | None:
-    """Return the rate that was verified; None where none was."""
-    if search is None or search.rate is None:
-        return None
-    top = "" if search.failed is None else f"; {search.failed:.4g} failed"
-    return Metric(
-        name="sustained_rps",
-        value=search.rate,
-        n=search.n,
-        unit="requests/s",
-        method=f"doubling, halving, verified anew at this rate{top}",
-    )
 
 
 def law(grid: Grid | None, seed: int) -> Scaling | None:
@@ -87,7 +73,7 @@ def metrics_of(config: LoadConfig, found: Found, latency: Latencies) -> tuple[Me
     scope = found.shots[-1].schedule if found.shots else ""
     metrics = [_percentile(latency, quantile, scope) for quantile in QUANTILES]
     metrics += _rates(found, scope)
-    rate = sustained(found.search)
+    rate = found.search.metric if found.search is not None else None
     certificate = found.certified.certificate if found.certified else None
     if rate is not None:
         metrics.append(rate)
@@ -175,6 +161,10 @@ def findings_of(
         text = "closed loop: users wait for their answers, so these are those of a quiet service"
         told.append(findings.ClosedLoopOnly.tip(text))
     by_name = {metric.name: metric for metric in metrics}
+    if found.search is not None:
+        told += search_findings(found.search)
+    if found.certified is not None and config.slo is not None:
+        told += certificate_findings(found.certified, config.slo)
     if config.slo is not None and not config.schedule:
         told.append(_queue(by_name, found))
     if found.grid is not None:

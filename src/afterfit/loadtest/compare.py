@@ -37,6 +37,10 @@ PERCENTILES: dict[str, Callable[[LoadWindow], float | None]] = {
 }
 
 
+SEARCH = "search"
+"""The schedule of a record whose rates were searched."""
+
+
 @dataclass(frozen=True)
 class Comparison:
     """``verdicts`` by name of the metric: ``better``, ``worse`` or ``cannot tell``.
@@ -59,7 +63,9 @@ def compare(baseline: LoadtestRecord, now: LoadtestRecord, *, anyway: bool = Fal
     told = _told_apart(unlike, anyway=anyway)
     if unlike and not anyway:
         return Comparison({}, (), (told,))
-    ratios = [_latency(name, baseline, now) for name in PERCENTILES]
+    # Of searches the rates differ, and with them latencies say nothing beside each other.
+    searched = now.schedule == SEARCH
+    ratios = [] if searched else [_latency(name, baseline, now) for name in PERCENTILES]
     rate, errors = _sustained(baseline, now), _errors(baseline, now)
     verdicts = {metric.name: _verdict(metric, 1.0) for metric in ratios}
     verdicts[rate.name] = _verdict(rate, 1.0, more_is_better=True)

@@ -21,10 +21,12 @@ from afterfit.loadtest import capacity
 from afterfit.loadtest.arrivals import Closed, Poisson
 from afterfit.loadtest.certificate import CertifyConfig, certify
 from afterfit.loadtest.cold_start import cold_start_metrics, measure_cold_starts
+from afterfit.loadtest.compare import SEARCH
 from afterfit.loadtest.config import LoadConfig
 from afterfit.loadtest.found import Found
 from afterfit.loadtest.gathered import Live
 from afterfit.loadtest.grid import GridConfig, best, combinations, try_grid
+from afterfit.loadtest.histogram import Histogram
 from afterfit.loadtest.judge import judged, settled, windows
 from afterfit.loadtest.schedule import arrivals_of
 from afterfit.loadtest.search import SearchConfig, find_rate
@@ -299,7 +301,7 @@ def _record(about: About, config: LoadConfig, found: Found) -> LoadtestRecord:
         status="partial" if found.stopped else "complete",
         findings=capacity.findings_of(config, found, metrics, latency),
         metrics=(*metrics, *found.starts),
-        schedule=shots[-1].schedule if shots else (config.schedule or "none"),
+        schedule=_told(config, shots),
         requests=sent,
         errors=errors,
         duration_s=seconds,
@@ -309,14 +311,22 @@ def _record(about: About, config: LoadConfig, found: Found) -> LoadtestRecord:
         target=about.target,
         slo="" if config.slo is None else str(config.slo),
         steps=tuple(found.steps),
+        histogram=Histogram.of(latency).encoded() if len(latency) else "",
         windows=() if longest is None else windows(longest),
-        sustained_rps=capacity.sustained(found.search),
+        sustained_rps=None if found.search is None else found.search.metric,
         certificate=certificate,
         chosen=capacity.chosen(found),
         grid=() if found.grid is None else found.grid.points,
         scaling=capacity.law(found.grid, config.seed),
         faults=() if found.soaked is None else found.soaked.faults,
     )
+
+
+def _told(config: LoadConfig, shots: list[Shot]) -> str:
+    """Return the schedule of the record: rates that were found differ from run to run."""
+    if config.slo is not None and not config.schedule and not config.at_rps:
+        return SEARCH
+    return shots[-1].schedule if shots else config.schedule or USUAL
 
 
 def _numbers(settings: ServingSettings, workers: int) -> dict[str, int]:

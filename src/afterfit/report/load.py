@@ -99,6 +99,8 @@ def _summary(record: LoadtestRecord) -> Block:
 
 def schedule_text(schedule: str) -> str:
     """Return a schedule in words; one of many numbers stands as it is written."""
+    if schedule == "search":
+        return "open loop at random moments, at rates that were searched"
     kind, _, amount = schedule.partition(":")
     if kind == "closed" and amount.isdigit():
         return f"closed loop, {number.plural(int(amount), 'user')} without think time"
