@@ -51,6 +51,7 @@ COUNTERS = {
     "events_written": "afterfit_events_written_total",
     "events_dropped": "afterfit_events_dropped_total",
     "events_failed": "afterfit_events_failed_total",
+    "tls_handshakes_failed": "afterfit_tls_handshakes_failed_total",
     # Of all the server: the supervisor alone adds to these.
     "worker_restarts": "afterfit_worker_restarts_total",
     "worker_hangs": "afterfit_worker_hangs_total",
@@ -61,6 +62,7 @@ HELP = {
     "afterfit_events_written_total": "Events that reached the sink.",
     "afterfit_events_dropped_total": "Events dropped because the queue was full.",
     "afterfit_events_failed_total": "Events lost because the sink failed, as on a full disk.",
+    "afterfit_tls_handshakes_failed_total": "Handshakes that failed or were too many.",
     "afterfit_worker_restarts_total": "Workers that were started in place of one that ended.",
     "afterfit_worker_hangs_total": "Workers that were ended because a model did not come back.",
     "afterfit_connections": "Open connections.",

@@ -262,7 +262,8 @@ class Worker:
 
     async def _adopt(self, client: socket.socket) -> None:
         if self.tls is not None:
-            await self.tls.adopt(self.server.connection, client)
+            if not await self.tls.adopt(self.server.connection, client):
+                self.metrics.add("tls_handshakes_failed")
         else:
             loop = asyncio.get_running_loop()
             try:

@@ -354,12 +354,15 @@ def test_what_is_no_handshake_is_closed_and_others_are_served(
 
         for answer in asyncio.run(meanwhile()):
             assert b"HTTP/1.1 200" not in answer
-        assert _connections(server, context) == 1
+        assert _metric(server, context, "afterfit_connections", 1) == 1
+        # One for each attack: none of them became a connection.
+        failed = _metric(server, context, "afterfit_tls_handshakes_failed_total", 100)
+        assert failed == 100
         assert {line["event"] for line in server.lines()} <= {"ready", "certificate_loaded"}
 
 
-def _connections(server: Hosted, context: ssl.SSLContext) -> float:
-    """The gauge of connections, when it has come to rest."""
+def _metric(server: Hosted, context: ssl.SSLContext, name: str, expected: float) -> float:
+    """A metric of the server, when it has come to what is expected, or after ten seconds."""
     found = [0.0]
 
     def one() -> bool:
@@ -367,9 +370,9 @@ def _connections(server: Hosted, context: ssl.SSLContext) -> float:
         connection.request("GET", "/metrics")
         text = connection.getresponse().read().decode()
         connection.close()
-        lines = (line for line in text.splitlines() if line.startswith("afterfit_connections"))
+        lines = (line for line in text.splitlines() if line.startswith(name))
         found[0] = float(next(lines).split()[1])
-        return found[0] == 1
+        return found[0] == expected
 
     until(one, 10)
     return found[0]
