@@ -13,7 +13,7 @@ from afterfit.records.autoscale import AutoscaleRecord
 
 SLO = Slo(0.99, 50.0)
 MEASURED = Measured(
-    rate=400, service_ms=2.1, cv=1.0, concurrency=2, queue=200, cold_start_s=30.0
+    rate=400.0, service_ms=2.1, cv=1.0, concurrency=2, queue=200, cold_start_s=30.0
 )  # fmt: skip
 CHURN = Subject(name="Churn Model!", number=7, digest="ab" * 32)
 

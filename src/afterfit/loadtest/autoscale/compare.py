@@ -75,10 +75,10 @@ class Arena:
                 phase_s=phase, holds=plan.holds,
             )  # fmt: skip
         # Means: the chance of single requests is in the formula of the queue already.
+        expected = self.trace.smooth * self.trace.step_s
         return self.means.outcome(
-            self.trace.smooth * self.trace.step_s, plan.make(phase), phase_s=phase, first=plan.first,
-            holds=plan.holds,
-        )  # fmt: skip
+            expected, plan.make(phase), phase_s=phase, first=plan.first, holds=plan.holds
+        )
 
     def judge(self, name: str) -> Judged:
         """Return a policy with the smallest floor that holds, as far as there is one.
