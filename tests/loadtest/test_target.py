@@ -206,6 +206,22 @@ def test_any_json_endpoint_gets_its_example_with_rows_of_the_data(
     assert [json.loads(answer) for answer in alone.expected] == [[1]]
 
 
+def test_expected_answers_of_the_caller_are_held_against_the_quiet_server(
+    server: Callable[..., Any],
+) -> None:
+    """Those of another version are told before any load."""
+    asked: dict[str, Any] = {"data": DATA, "signature": SIGNATURE}
+    with server(serving(predict)) as url:
+        golden = list(target_of(url, **asked).expected)
+        assert target_of(url, golden=golden, **asked).expected
+        other = [golden[0], golden[1].replace(b"3", b"4").replace(b"4", b"5"), golden[2]]
+        with pytest.raises(InputError, match="another answer than the expected one") as caught:
+            target_of(url, golden=other, **asked)
+        assert caught.value.where == "request 2 of 3"
+        with pytest.raises(InputError, match="1 expected answers for 3 requests"):
+            target_of(url, golden=golden[:1], **asked)
+
+
 def test_a_refused_request_shows_what_the_server_says(server: Callable[..., Any]) -> None:
     """422 on the first one ends it; on a few of many it is a note."""
 

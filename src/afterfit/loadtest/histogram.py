@@ -34,6 +34,7 @@ _COOKIE, _COMPRESSED = 0x1C849303 | 0x10, 0x1C849304 | 0x10
 _HEAD = struct.Struct(">iiiiqqd")
 _OUTER = struct.Struct(">ii")
 _MOST_BYTES = 1 << 20
+FIX = "give the `histogram` of a record of loadtest as it was written"
 
 
 @dataclass(frozen=True)
@@ -92,11 +93,11 @@ class Histogram:
             first, length, offset, digits, lowest, highest, _ = _HEAD.unpack_from(inner)
             counts = _read(inner[_HEAD.size : _HEAD.size + length])
         except (ValueError, binascii.Error, struct.error, zlib.error, IndexError) as error:
-            raise InputError("no histogram of latencies", why=str(error)) from None
+            raise InputError("no histogram of latencies", why=str(error), fix=FIX) from None
         known = (cookie, first, offset) == (_COMPRESSED, _COOKIE, 0)
         if not known or (digits, lowest, highest) != (DIGITS, LOWEST, HIGHEST):
             why = f"{digits} digits from {lowest} to {highest}, or of another format"
-            raise InputError("no histogram of latencies", why=why)
+            raise InputError("no histogram of latencies", why=why, fix=FIX)
         return cls(counts)
 
 

@@ -18,7 +18,7 @@ from afterfit.core.wire.documents import HEADER_LENGTH, UnreadableError, answer_
 from afterfit.core.wire.tensors import alike
 from afterfit.errors import InputError, UnavailableError
 
-__all__ = ["Expectation", "Judge", "ask_quietly", "expectation"]
+__all__ = ["Expectation", "Judge", "ask_quietly", "expectation", "must_agree"]
 
 TWICE = 8
 """So many requests are sent again, after all others, so that clocks have moved."""
@@ -105,7 +105,9 @@ def ask_quietly(client: Client, sent: Sequence[Sent], where: str) -> Expectation
     except OutOfBudgetError:
         again = []
         if not answers:
-            raise UnavailableError("the server answered no request in time", where=where) from None
+            raise UnavailableError(
+                "the server answered no request in time", where=where, fix=f"curl -i {where}"
+            ) from None
     except NoAnswerError as error:
         raise UnavailableError(
             "the server does not answer", where=where, why=error.reason, fix=f"curl -i {where}"
@@ -120,6 +122,28 @@ def ask_quietly(client: Client, sent: Sequence[Sent], where: str) -> Expectation
     return Expectation(
         found.sent, found.expected, found.volatile, found.judge, (*found.notes, told)
     )
+
+
+def must_agree(found: Expectation, sent: Sequence[Sent], golden: Sequence[bytes]) -> None:
+    """Do nothing where a quiet server gives the answers that the caller expects, in their order.
+
+    Raises InputError for the first that differs, and for another number of answers.
+    """
+    if len(golden) != len(sent):
+        raise InputError(
+            f"{len(golden)} expected answers for {len(sent)} requests",
+            fix="give one for each distinct request, in their order",
+        )
+    expected = dict(zip(sent, golden, strict=True))
+    for place, (each, answer) in enumerate(zip(found.sent, found.judge.expected, strict=True)):
+        told = found.judge.difference(expected[each], answer)
+        if told:
+            raise InputError(
+                "the quiet server gives another answer than the expected one",
+                where=f"request {place + 1} of {len(found.sent)}",
+                why=told,
+                fix="see that this version serves, or leave the expected answers out",
+            )
 
 
 def expectation(

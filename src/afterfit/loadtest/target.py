@@ -36,7 +36,7 @@ from afterfit.loadtest.bodies import (
     tensor_request,
     tensors_of_rows,
 )
-from afterfit.loadtest.quiet import ask_quietly
+from afterfit.loadtest.quiet import ask_quietly, must_agree
 
 __all__ = ["Ask", "checked_address", "target_of", "target_of_bodies"]
 
@@ -85,13 +85,15 @@ def target_of(
     *,
     data: Dataset | None = None,
     signature: Signature | None = None,
+    golden: Sequence[bytes] = (),
     headers: Iterable[tuple[str, str]] = (),
     allow_remote: Iterable[str] = (),
 ) -> Target:
     """Return a target whose requests the server takes, with its answers while it is quiet.
 
     With a ``signature`` it is our own ``/predict``; with a route, a JSON endpoint; otherwise a
-    server of the Open Inference Protocol. ``headers`` go with every request and are not kept.
+    server of the Open Inference Protocol. ``golden`` has the bodies of the right answers to its
+    distinct requests, where they are known. ``headers`` go with every request and are not kept.
     Raises UsageError for what cannot be asked or a host beyond this machine, UnavailableError
     where nothing answers, InputError for data without rows or a request that is refused,
     NotFoundError for a model that there is not.
@@ -116,6 +118,8 @@ def target_of(
     except OutOfBudgetError as error:
         raise ResourceError(str(error), where=url, fix="give the quiet pass more time") from None
     found = ask_quietly(client, sent, f"{url.rstrip('/')}{sent[0].path}")
+    if golden:
+        must_agree(found, sent, golden)
     return Target(
         address=address,
         route=sent[0].path,
