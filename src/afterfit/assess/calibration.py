@@ -15,6 +15,7 @@ from afterfit.core.effort import Effort
 from afterfit.core.finding import Check, Finding
 from afterfit.core.metric import Metric, in_percent
 from afterfit.records.assess_calibration import (
+    LIKELIEST,
     BrierScore,
     Calibration,
     Reliability,
@@ -33,7 +34,6 @@ from afterfit.stats.recalibration import logit_line
 from afterfit.stats.slope import slope_of_values
 
 SCOPE = "calibration"
-LIKELIEST = "the likeliest class"
 RARE = 0.01
 """The chance of an ``issue`` on a calibrated model, for all classes together."""
 WORTH = 0.02
@@ -226,7 +226,7 @@ def _chance(p: float, found: tuple[Reliability, ...]) -> str:
 
 def _told(one: Reliability) -> str:
     return (
-        f"the probability of {one.of!r} is off by {one.error:.3g} (root mean square in "
+        f"the probability of {one.words} is off by {one.error:.3g} (root mean square in "
         f"{len(one.bins)} bins, chance taken off, n = {one.n})"
     )
 

@@ -17,6 +17,9 @@ class ReliabilityBin(msgspec.Struct, frozen=True, kw_only=True):
     n: int
 
 
+LIKELIEST = "the likeliest class"
+
+
 class Reliability(msgspec.Struct, frozen=True, kw_only=True):
     """Probabilities against what came true, of one class or of the likeliest one.
 
@@ -39,6 +42,11 @@ class Reliability(msgspec.Struct, frozen=True, kw_only=True):
     level: float
     worth: float
     notable: float
+
+    @property
+    def words(self) -> str:
+        """What it is of: a class in quotes, or the likeliest one."""
+        return self.of if self.of == LIKELIEST else repr(self.of)
 
 
 class BrierScore(msgspec.Struct, frozen=True, kw_only=True):

@@ -65,7 +65,7 @@ def _reliability_chart(found: Calibration) -> Chart:
     lines.append(Line("perfectly calibrated", (0.0, 1.0), (0.0, 1.0), reference=True))
     return Chart(
         title="Do probabilities come true?",
-        description=f"Share of rows that came true by the mean probability of {first.of!r}, in "
+        description=f"Share of rows that came true by the mean probability of {first.words}, in "
         f"{number.plural(len(first.bins), 'bin')} of about equally many rows (n = "
         f"{number.count(first.n)}); the band is Wilson's {first.level * 100:g} % interval.",
         drawing=Lines(tuple(lines), "mean probability", "share that came true", unit_square=True),

@@ -93,7 +93,7 @@ def flip_blocks(flips: Flips | None) -> tuple[Block, ...]:
         return ()
     rows = [
         [
-            f"{each.size:g} spreads",
+            f"{each.size:g} spread{'' if each.size == 1 else 's'}",
             f"{number.count(each.flipped)} of {number.count(each.n)}",
             in_percent(each.flipped / each.n, 1),
             f"[{in_percent(each.low, 1)}, {in_percent(each.high, 1)}]",

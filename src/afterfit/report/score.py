@@ -151,7 +151,7 @@ def _answer(item: Item, records: Mapping[str, Stored], rolled_back: int) -> tupl
         return _by_ship(item, ship.body, f"record {short(ship.digest)}")
     if item.rule == "rollback":
         return "not run", "nothing was rolled back yet: afterfit version rollback NAME"
-    return "not run", "" if item.rule else "nothing here can show it; somebody may vouch for it"
+    return "not run", "" if item.rule else "nothing here can show it; vouch for it: version attest"
 
 
 def _by_ship(item: Item, ship: ShipRecord, where: str) -> tuple[Standing, str]:
