@@ -172,10 +172,14 @@ class _Hunt:
         """Return the least rate that was rejected or could not be measured."""
         return min([*self.rejected, self.found.unmeasured or math.inf])
 
+    def seconds(self, rate: float) -> float:
+        """Return how long a run of a rate takes, without its warm-up."""
+        shortest = self.config.step_s
+        return max(shortest, min(LEAST_REQUESTS / rate, MOST_STRETCH * shortest))
+
     def once(self, kind: str, rate: float) -> tuple[LoadStep, Floats]:
         """Return the verdict of a run at a rate and its latencies in ms."""
-        least = min(LEAST_REQUESTS / rate, MOST_STRETCH * self.config.step_s)
-        step, shot = self.runs.run(kind, rate, max(self.config.step_s, least))
+        step, shot = self.runs.run(kind, rate, self.seconds(rate))
         if step.verdict == "invalid":
             self.found.unmeasured = min(rate, self.found.unmeasured or math.inf)
         return step, shot.latency_ms
@@ -210,7 +214,7 @@ class _Hunt:
         passed = self.found.passed or LEAST_RPS
         while passed * (1 + self.config.resolution) < self.top < math.inf:
             rate = math.sqrt(passed * self.top)
-            run_s = self.runs.warmup_s + max(self.config.step_s, LEAST_REQUESTS / rate)
+            run_s = self.runs.warmup_s + self.seconds(rate)
             # A verified rate is worth more than a narrower interval.
             if self.runs.left_s < (self.config.verify + 1) * run_s:
                 return

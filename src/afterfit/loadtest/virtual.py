@@ -167,8 +167,8 @@ def _any_server(
     """Return when each is done and which are refused, with batches and a bounded queue."""
     free = [0.0] * server.workers
     waiting = deque[int]()
-    ended, refused = due.copy(), np.zeros(len(due), np.bool_)
     times, takes = due.tolist(), service.tolist()
+    ended, refused = due.tolist(), np.zeros(len(due), np.bool_)
     most = math.inf if server.queue is None else server.queue
 
     def start(until: float) -> None:
@@ -177,14 +177,19 @@ def _any_server(
             batch = [waiting.popleft() for _ in range(min(server.batch, len(waiting)))]
             end = begin + takes[batch[0]] * (1.0 + server.per_more * (len(batch) - 1))
             heapq.heapreplace(free, end)
-            ended[batch] = end
+            for index in batch:
+                ended[index] = end
 
     for index, at in enumerate(times):
-        start(at)
-        if len(waiting) >= most and free[0] > at:
+        if waiting:
+            start(at)
+        if free[0] <= at:
+            # Whoever waited has been started, so this one is alone.
+            ended[index] = at + takes[index]
+            heapq.heapreplace(free, ended[index])
+        elif len(waiting) >= most:
             refused[index] = True
         else:
             waiting.append(index)
-            start(at)
     start(math.inf)
-    return ended, refused
+    return np.array(ended), refused
