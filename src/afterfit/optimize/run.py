@@ -54,6 +54,8 @@ from afterfit.store.environment import current_environment
 __all__ = ["ONNX_FILE", "Optimized", "optimize"]
 
 NO_MEANS = Means()
+KEPT_FOR_A_MAP = 0.25
+"""The share of the time that a search among lossy forms leaves for a map behind the best of them."""
 
 
 @dataclass(frozen=True)
@@ -137,10 +139,12 @@ def _changed(
     progress: Progress,
 ) -> tuple[Lossy, Remapped]:
     """Return what became of the allowed techniques: lossy forms first, a map behind what ships."""
-    lossy, remapped = NO_LOSSY, NOT_ASKED
+    lossy, remapped, end = NO_LOSSY, NOT_ASKED, deadline
+    if "recalibrate" in config.allow:
+        end -= KEPT_FOR_A_MAP * max(0.0, min(config.seconds, deadline - time.monotonic()))
     if config.lossy:
         lossy = lossy_variants(
-            model, signature, data, means, ahead, config, deadline=deadline, progress=progress
+            model, signature, data, means, ahead, config, deadline=end, progress=progress
         )
     if "recalibrate" in config.allow:
         base = base_of(model, signature, ahead.proven, lossy.chosen)
