@@ -55,7 +55,7 @@ __all__ = ["ONNX_FILE", "Optimized", "optimize"]
 
 NO_MEANS = Means()
 KEPT_FOR_A_MAP = 0.25
-"""The share of the time that a search among lossy forms leaves for a map behind the best of them."""
+"""The share of the time that a search among lossy forms leaves for a map behind the best."""
 
 
 @dataclass(frozen=True)
