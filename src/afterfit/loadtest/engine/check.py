@@ -31,7 +31,7 @@ class Checker:
         found: Callable[[int, int, bytes], None],
     ) -> None:
         self._pattern = re.compile(volatile, re.IGNORECASE) if volatile else None
-        self._ends = [self._outside(answer) for answer in expected]
+        self._fixed = [self._outside(answer) for answer in expected]
         self._cut = [self._without(answer) for answer in expected]
         self._found = found
         self._numbers: dict[tuple[int, bytes], int] = {}
@@ -40,9 +40,13 @@ class Checker:
 
     def number(self, request: int, body: bytes) -> int:
         """Return `RIGHT`, `UNCHECKED`, or the number of an answer that the parent judges."""
-        length, begin, end = self._ends[request]
-        if len(body) == length and body.startswith(begin) and body.endswith(end):
-            return RIGHT
+        length, pieces = self._fixed[request]
+        if len(body) == length:
+            for start, piece in pieces:
+                if not body.startswith(piece, start):
+                    break
+            else:
+                return RIGHT
         cut = self._without(body)
         if cut == self._cut[request]:
             return RIGHT
@@ -57,16 +61,12 @@ class Checker:
         self._found(number, request, body)
         return number
 
-    def _outside(self, answer: bytes) -> tuple[int, bytes, bytes]:
-        """Return the length of an answer, and what stands around its only volatile field.
-
-        With several of them the quick look has to fail: a length below 0 is no answer's.
-        """
+    def _outside(self, answer: bytes) -> tuple[int, list[tuple[int, bytes]]]:
+        """Return the length of an answer, and where what stands beside its volatile fields."""
         spans = [match.span() for match in self._pattern.finditer(answer)] if self._pattern else []
-        if len(spans) > 1:
-            return -1, b"", b""
-        start, stop = spans[0] if spans else (len(answer), len(answer))
-        return len(answer), answer[:start], answer[stop:]
+        starts = [0, *(stop for _, stop in spans)]
+        stops = [*(start for start, _ in spans), len(answer)]
+        return len(answer), [(a, answer[a:b]) for a, b in zip(starts, stops, strict=True)]
 
     def _without(self, answer: bytes) -> bytes:
         return self._pattern.sub(b"", answer) if self._pattern else answer
