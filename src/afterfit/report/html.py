@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from afterfit.errors import UsageError
-from afterfit.report.number import HARD_SPACE
+from afterfit.report.number import HARD_SPACE, needed
 from afterfit.report.page import STATE_TONES, STATE_WORDS, Chart, Page
 from afterfit.report.printable import clipped
 
@@ -59,6 +59,7 @@ def environment() -> Environment:
     )
     found.filters["svg"] = drawing
     found.filters["command"] = is_command
+    found.filters["needed"] = needed
     found.filters["breakable"] = breakable
     found.filters["parts"] = parts
     found.globals.update(
