@@ -21,6 +21,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import ClassVar
 
@@ -42,6 +43,8 @@ __all__ = [
     "UntrustedError",
     "UsageError",
     "error_from",
+    "in_record",
+    "of_others",
 ]
 
 RESTORE = "restore it from a copy of the workspace, or ship the model again"
@@ -194,3 +197,30 @@ def error_from(told: Mapping[str, str], otherwise: type[AfterfitError]) -> After
     parts = {name: told.get(name, "") for name in ("where", "why", "fix", "code")}
     kind = kinds.get(told.get("kind", ""), otherwise)
     return kind(told.get("message") or "unknown error", **parts)
+
+
+_TYPE = re.compile(r"[A-Za-z_]\w{0,79}(?=:|$)")
+_KIND = re.compile(r"\w+(?:Error|Exception|Warning|Interrupt|Exit)\Z")
+
+
+def in_record(error: BaseException) -> str:
+    """Return what a record may hold of an error: what failed, and the type of the exception.
+
+    The words of a model or of a library may quote the values of a row, so they are left out, and
+    with them every ``why``: records, pages and comments go where rows must not. Do not use it for
+    errors whose ``message`` quotes values.
+    """
+    if not isinstance(error, AfterfitError):
+        return f"{type(error).__name__} while predicting"
+    found = _TYPE.match(error.why)
+    # What a model's process tells begins with the type, whatever its author called it; the last
+    # lines of one that died may begin with anything.
+    named = of_others(error) and error.code != "child_died"
+    if found and (named or _KIND.match(found[0])):
+        return f"{error.message}: {found[0]}"
+    return error.message
+
+
+def of_others(error: AfterfitError) -> bool:
+    """Return whether the ``why`` holds the words of a model's process."""
+    return error.code in {"refused", "child_died"} or error.code.endswith("_failed")

@@ -398,6 +398,24 @@ def test_the_users_own_function_fits_the_folds(
     assert "absent" in finding(record, "A006").message
 
 
+def test_the_words_of_a_fit_that_fails_stay_out_of_the_record(
+    tmp_path: Any, logistic: LoadedModel, binary: Signature, rows: dict[str, Any]
+) -> None:
+    """They may quote a row: the record has the type of the exception, the terminal the rest."""
+    (tmp_path / "refit_fails.py").write_text(
+        "def again(table, target):\n    raise ValueError(f'cannot take {table.amount.iloc[0]!r}')\n"
+    )
+    data = Dataset(frame=rows, target=labels(table()))
+    config = AssessConfig(
+        effort="quick", folds=2, jobs=1, refit="refit_fails:again", code=str(tmp_path)
+    )
+    record = assess(logistic, binary, data, data, config, subject="m")
+    for code in ("A006", "A042"):
+        told = finding(record, code)
+        assert (told.outcome, "ValueError" in told.message) == ("skipped", True)
+    assert b"cannot take" not in record.encode()
+
+
 def test_the_same_seed_gives_the_same_record(
     opened: Callable[..., LoadedModel], binary: Signature, rows: dict[str, Any]
 ) -> None:

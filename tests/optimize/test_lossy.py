@@ -204,7 +204,7 @@ def test_a_technique_without_variants_and_one_that_fails_say_so(
     record = optimize(model, signature, table, config, means=CRASHES).record
     found = by_name(record)["crash"]
     assert found.status == "not_available"
-    assert "OverflowError: cannot convert float infinity" in found.why
+    assert "OverflowError" in found.why
     told = [each.message for each in record.findings if each.code == "O011"]
     assert len(told) == 1
     assert told[0].startswith("--allow quantize has nothing to try for this model: ")

@@ -146,11 +146,11 @@ def test_a_variant_that_raises_is_not_exact() -> None:
 
     class Refuses:
         def predict(self, _frame: Frame) -> Predictions:
-            raise InputError("no", why="not today")
+            raise InputError("no", why="ValueError: not 0.2", code="refused")
 
     found = compare(Refuses(), answers_of(Formula(lambda f: f["x"]), rows(0.2)), BINARY, 1e-5)
     assert not found.exact
-    assert "not today" in found.parity.message
+    assert found.parity.message == "the variant raised: no: ValueError"
 
 
 def test_an_answer_that_depends_on_the_batch_size_is_not_exact() -> None:

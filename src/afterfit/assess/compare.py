@@ -16,7 +16,7 @@ from afterfit.core.frame import Predictions
 from afterfit.core.metric import find
 from afterfit.core.quality import main_metric
 from afterfit.core.signature import Signature
-from afterfit.errors import AfterfitError, InputError
+from afterfit.errors import AfterfitError, InputError, in_record
 from afterfit.records.assess_generalization import Comparison
 from afterfit.stats.interval import Interval
 from afterfit.stats.noninferior import Drop, relative
@@ -24,7 +24,6 @@ from afterfit.stats.noninferior import Drop, relative
 __all__ = ["beside_others"]
 
 LIFTS = ("baseline_lift", "linear_lift")
-MOST_TEXT = 400
 
 
 def beside_others(evidence: Evidence) -> Part:
@@ -38,8 +37,8 @@ def beside_others(evidence: Evidence) -> Part:
     try:
         champion = _with_champion(evidence, rival)
     except AfterfitError as error:
-        text = f"{rival.name} could not be asked: {error.message} {error.why}".strip()
-        told = check.skipped(text[:MOST_TEXT], fix=error.fix)
+        text = f"{rival.name} could not be asked: {in_record(error)}"
+        told = check.skipped(text, fix=error.fix)
         return Part((told,), fields={"comparisons": plain})
     lift = msgspec.structs.replace(champion[0].gain, name="champion_lift")
     told = _about_champion(champion[0], same=rival.same)
@@ -51,8 +50,8 @@ def _with_champion(evidence: Evidence, rival: Rival) -> tuple[Comparison, ...]:
     signature, theirs = evidence.signature, rival.signature
     if theirs.task != signature.task or set(theirs.classes) != set(signature.classes):
         raise InputError(
-            f"it answers {theirs.task} with classes {list(theirs.classes)},",
-            why=f"the model here {signature.task} with classes {list(signature.classes)}",
+            f"it answers {theirs.task} with classes {list(theirs.classes)}, the model here "
+            f"{signature.task} with classes {list(signature.classes)}",
             fix="give another --name to a model that answers something else",
         )
     absent = [name for name in theirs.names if name not in evidence.data.frame]

@@ -15,7 +15,7 @@ from afterfit.assess.splits import splits
 from afterfit.assess.threshold import LARGEST, shortest
 from afterfit.core.finding import Finding
 from afterfit.core.metric import Metric, in_percent
-from afterfit.errors import InputError
+from afterfit.errors import InputError, in_record
 from afterfit.records.assess_calibration import CostCurve, Costs, ThresholdCurve
 from afterfit.stats.interval import mean_interval
 from afterfit.stats.paired import mean_difference
@@ -66,7 +66,7 @@ def costs_of_thresholds(evidence: Evidence) -> Part:
     try:
         costs = judged(made, asked, evidence)
     except InputError as error:
-        return Part((check.skipped(f"{error.message} {error.why}".strip()),), fields=fields)
+        return Part((check.skipped(in_record(error)),), fields=fields)
     fields["costs"] = costs
     return Part((_about(costs),), (costs.at_present, costs.saving), fields)
 
@@ -143,8 +143,7 @@ def judged(made: Decider, asked: DecisionCosts, evidence: Evidence) -> Costs:
     rows = np.flatnonzero(np.isfinite(chosen))
     if not len(rows):
         raise InputError(
-            "the rows cannot be split",
-            why="one part chooses, the other judges",
+            "the rows cannot be split: one part chooses, the other judges",
             fix="give rows of more than one group and time",
         )
     thresholds = (made.present, proposed, theoretical)
@@ -232,7 +231,7 @@ def _about(costs: Costs) -> Finding:
         saving, which = costs.saving_theoretical, "what the costs ask of a calibrated model"
         if dearer is not None:
             more = f"; the cheapest of these rows, {costs.proposed:g}, is not surely cheaper still"
-            more += f" ({_brief(dearer)} on rows that did not choose it)"
+            more += f" (by {_brief(dearer)}, on rows that did not choose it)"
     text = (
         f"1,000 rows cost {_brief(costs.at_present)} when decided from {costs.present:g} on, and "
         f"{_brief(cost)} from {named:g} on, {which}: {_brief(saving)} saved "

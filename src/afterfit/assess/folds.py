@@ -26,7 +26,7 @@ from afterfit.core.metric import Metric, find
 from afterfit.core.progress import Progress
 from afterfit.core.quality import encode_truth, labelled_rows
 from afterfit.core.signature import Signature
-from afterfit.errors import AfterfitError, ModelError
+from afterfit.errors import AfterfitError, ModelError, in_record
 from afterfit.models.timebox import ended_after
 from afterfit.records.assess import Fold
 from afterfit.stats.interval import resampled_t_interval
@@ -115,8 +115,9 @@ def fit_folds(
         planned = plan(signature, rows, truth, config)
         folds = cross_validate(model, signature, rows, truth, planned, config, progress)
     except AfterfitError as error:
-        text = f"fitting a clone failed: {error.message} {error.why}".strip()
-        return (), check.skipped(text[:400], fix="give --refit module:function")
+        progress.say(f"  ! fitting a clone failed: {error.message} {error.why}")
+        text = f"fitting a clone failed: {in_record(error)}"
+        return (), check.skipped(text, fix="give --refit module:function")
     return folds, told_of_folds(len(folds), planned, rows, config.effort)
 
 

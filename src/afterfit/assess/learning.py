@@ -21,7 +21,7 @@ from afterfit.core.finding import Finding
 from afterfit.core.frame import Predictions
 from afterfit.core.metric import Metric
 from afterfit.core.quality import encode_truth, labelled_rows, main_metric
-from afterfit.errors import AfterfitError
+from afterfit.errors import AfterfitError, in_record
 from afterfit.records.assess_generalization import Comparison, Learning, LearningPoint
 
 __all__ = ["learning_curve"]
@@ -55,8 +55,9 @@ def learning_curve(evidence: Evidence) -> Part:
     try:
         points = _points(evidence, rows, sizes)
     except AfterfitError as error:
-        text = f"fitting a clone failed: {error.message} {error.why}".strip()
-        return Part((check.skipped(text[:400], fix="give --refit module:function"),))
+        evidence.progress.say(f"  ! fitting a clone failed: {error.message} {error.why}")
+        text = f"fitting a clone failed: {in_record(error)}"
+        return Part((check.skipped(text, fix="give --refit module:function"),))
     if len(points) < 2:
         return Part((_too_late(evidence),))
     return _part(evidence, points, sizes)

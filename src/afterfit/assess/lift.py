@@ -17,7 +17,7 @@ from afterfit.core.frame import Predictions
 from afterfit.core.metric import Metric, find
 from afterfit.core.quality import encode_truth, labelled_rows, main_metric, needed
 from afterfit.core.signature import Signature
-from afterfit.errors import InputError, ModelError
+from afterfit.errors import InputError, ModelError, in_record
 from afterfit.models import baseline
 from afterfit.stats.dependent import dependent_difference
 from afterfit.stats.interval import Interval, undefined
@@ -48,7 +48,7 @@ def beside(
     try:
         linear = _linear(rows, learned, config.seed)
     except ModelError as error:
-        over_linear = _no_lift(rows, config, f"{error.message}: {error.why}")
+        over_linear = _no_lift(rows, config, in_record(error))
     else:
         over_linear = lift(rows, linear, signature, config, name="linear_lift")
         others += measure(

@@ -16,7 +16,7 @@ from afterfit.assess.splits import Split, splits
 from afterfit.core.finding import Finding
 from afterfit.core.formulae import find_formula, row_losses
 from afterfit.core.metric import Metric
-from afterfit.errors import InputError
+from afterfit.errors import InputError, in_record
 from afterfit.records.assess_calibration import LossChange, Recalibration
 from afterfit.stats.paired import mean_difference
 from afterfit.stats.recalibration import Map, fit_isotonic, fit_platt, fit_temperature
@@ -83,7 +83,7 @@ def recalibrated(evidence: Evidence, probabilities: np.ndarray) -> Recalibrated:
     try:
         planned = _planned(evidence, sample)
     except InputError as error:
-        return Recalibrated(why=f"{error.message} {error.why}".strip())
+        return Recalibrated(why=in_record(error))
     if not planned:
         return Recalibrated(why="the rows cannot be split into parts that fit and parts that judge")
     after = _cross_fitted(sample, planned, evidence.config.seed)

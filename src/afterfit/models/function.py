@@ -117,8 +117,8 @@ class FunctionModel:
         if (codes < 0).any():
             strange = to_label(answer[int(np.argmax(codes < 0))])
             raise ModelError(
-                f"the function answered {strange!r}, which is none of the classes",
-                why=f"the classes are {list(self._classes)}",
+                "the function answered what is none of the classes",
+                why=f"it answered {strange!r}, the classes are {list(self._classes)}",
                 fix="set the classes in afterfit.toml, or as an attribute of the function",
             )
         return Predictions(codes=codes)

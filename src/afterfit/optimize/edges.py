@@ -15,7 +15,7 @@ from afterfit.core.frame import Frame, Predictions, take
 from afterfit.core.model import Model
 from afterfit.core.scale import answer_scale
 from afterfit.core.signature import Signature
-from afterfit.errors import InputError, ModelError
+from afterfit.errors import InputError, ModelError, in_record
 from afterfit.models.convert import Converted
 from afterfit.optimize.config import OptimizeConfig
 from afterfit.optimize.parity import Answers, answered_anyway, answers_of, refusing
@@ -99,8 +99,7 @@ class Edges:
                 variant.predict(take(frame, np.flatnonzero(case == index)))
             except (InputError, ModelError) as error:
                 name = self.known.row_set.cases[int(index)]
-                words = error.why or error.message
-                return f"it raises where the model answers: {name} ({words[:150]})"
+                return f"it raises where the model answers: {name} ({in_record(error)})"
         return "it raises on all edge rows at once, which the model answers"
 
     def _others(self, native: Predictions, answers: Predictions) -> np.ndarray:

@@ -16,7 +16,7 @@ from afterfit.core.frame import Predictions, concatenate, row_count, take
 from afterfit.core.model import Model
 from afterfit.core.scale import AnswerScale, answer_scale
 from afterfit.core.signature import Signature
-from afterfit.errors import InputError, ModelError
+from afterfit.errors import InputError, ModelError, in_record
 from afterfit.models.convert import Converted
 from afterfit.optimize.rows import RowSet
 from afterfit.records.optimize import Parity
@@ -94,8 +94,7 @@ def _ask(
         return [(rows, model.predict(take(row_set.frame, rows)))], []
     except (InputError, ModelError) as error:
         if len(cases) == 1:
-            words = (error.why or error.message).splitlines()[0][:200]
-            return [], [(row_set.cases[int(cases[0])], words)]
+            return [], [(row_set.cases[int(cases[0])], in_record(error))]
     half = len(cases) // 2
     left, left_refused = _ask(model, row_set, cases[:half])
     right, right_refused = _ask(model, row_set, cases[half:])
@@ -122,7 +121,7 @@ def compare(
         answers = variant.predict(frame)
         again = _in_batches(variant, frame, count)
     except (InputError, ModelError) as error:
-        message = f"the variant raised: {(error.why or error.message)[:200]}"
+        message = f"the variant raised: {in_record(error)}"
         return Judgement(_parity(name, count, None, count, 0, tolerance, message))
     difference = np.maximum(
         differences(native.predictions, answers, scale),

@@ -14,7 +14,7 @@ from afterfit.core.digest import sha256_bytes
 from afterfit.core.frame import Predictions, batches, concatenate, row_count
 from afterfit.core.progress import SILENT, Progress
 from afterfit.core.signature import Signature
-from afterfit.errors import AfterfitError
+from afterfit.errors import AfterfitError, in_record, of_others
 from afterfit.models.convert import Converted, brief
 from afterfit.models.loaded import LoadedModel
 from afterfit.models.proposal import Proposal
@@ -171,7 +171,12 @@ def _try(
 
 
 def _cause(error: AfterfitError) -> str:
-    """Return an error's message with its reason: that a process failed alone tells nobody why."""
+    """Return an error's message with its reason: that a process failed alone tells nobody why.
+
+    What the process itself said may quote the rows that it was given.
+    """
+    if of_others(error):
+        return in_record(error)
     return f"{brief(error)}: {error.why.splitlines()[0][:200]}" if error.why else brief(error)
 
 

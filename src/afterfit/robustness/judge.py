@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import msgspec
+
 from afterfit.core.effort import Effort, more_time
 from afterfit.core.finding import Check, Finding
 from afterfit.records.robustness import Case, CaseOutcome
+from afterfit.records.robustness_cases import KeptCase
 from afterfit.robustness import findings
 from afterfit.robustness.cases import MISSING, ROUNDED, USUAL, Spoiled
 from afterfit.robustness.probe import AGAIN, BATCHES, COLUMNS_TURNED, ZERO_ROWS
@@ -82,6 +85,24 @@ def not_examined(case: Case) -> tuple[Finding, ...]:
         key=lambda check: check.code,
     )  # fmt: skip
     return (crash, *(check.skipped(text) for check in checks))
+
+
+def in_words(told: Sequence[Finding], kept: Sequence[KeptCase]) -> tuple[Finding, ...]:
+    """Return the findings with the model's own words, where rows of no person made it say them.
+
+    Those of cases that are ``local`` stay with these in the workspace: they may quote a real row.
+    """
+    words: dict[tuple[str, str], str] = {}
+    for case in kept:
+        if case.fails and case.happened == "crashed" and case.message and not case.local:
+            words.setdefault((case.code, case.place), case.message)
+    return tuple(
+        msgspec.structs.replace(each, message=f"{each.message}; of made-up rows it says: {said}")
+        if each.outcome == "issue"
+        and (said := words.get((each.code, str(each.evidence.get("column", "")))))
+        else each
+        for each in told
+    )
 
 
 def _moved(case: Case) -> bool:

@@ -16,7 +16,7 @@ from afterfit.core.formulae import compute
 from afterfit.core.frame import Frame, Predictions
 from afterfit.core.metric import Metric
 from afterfit.core.quality import encode_truth, labelled_rows, main_metric, needed
-from afterfit.errors import InputError
+from afterfit.errors import InputError, in_record
 from afterfit.models.timebox import TimeOverError
 from afterfit.records.robustness import Case, Ladder, Rung
 from afterfit.robustness import findings
@@ -111,7 +111,7 @@ def _clean(evidence: Evidence, calls: int) -> _Clean | Finding:
     try:
         truth = encode_truth(signature, data)
     except InputError as error:
-        return check.skipped(f"{error.message}: {error.why}".strip(": "), fix=error.fix)
+        return check.skipped(in_record(error), fix=error.fix)
     rows = frames.select(data.frame, signature.names)
     started = time.monotonic()
     answers, outcome, message = evidence.ask(rows)

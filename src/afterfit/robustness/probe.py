@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from afterfit.core import frame as frames
@@ -9,7 +11,7 @@ from afterfit.core.frame import Frame, Predictions
 from afterfit.core.model import Model
 from afterfit.core.scale import answer_scale
 from afterfit.core.signature import Signature
-from afterfit.errors import AfterfitError, InputError
+from afterfit.errors import AfterfitError, InputError, in_record
 from afterfit.records.robustness import Case, CaseOutcome
 from afterfit.robustness.cases import MISSING, Spoiled
 
@@ -25,25 +27,39 @@ SAME = 1e-5
 SPREAD_SHARE = 0.01
 # Probabilities of float32 sum to 1 within about 1e-6; a rounded table of them within 1e-3.
 OFF_ONE = 1e-3
+MOST_WORDS = 300
 
 Asked = tuple[Predictions | None, CaseOutcome, str]
 
 
 def ask(model: Model, rows: Frame) -> Asked:
-    """Return the answer, what became of the question, and the model's words.
+    """Return the answer, what became of the question, and what a record may hold of an exception.
 
-    A refusal names the column; an exception without one is the model's own, however it came.
+    A refusal names the column; an exception without one is the model's own, however it came. Its
+    own words may quote the rows: `ask_in_words` has them.
     """
+    return _asked(model, rows, in_record)
+
+
+def ask_in_words(model: Model, rows: Frame) -> Asked:
+    """Return what `ask` does, with the model's own words, which must not leave the workspace."""
+    return _asked(model, rows, _words)
+
+
+def _words(error: Exception) -> str:
+    if isinstance(error, AfterfitError):
+        return f"{error.message}: {error.why}".strip(": ")
+    return f"{type(error).__name__}: {error}"
+
+
+def _asked(model: Model, rows: Frame, told: Callable[[Exception], str]) -> Asked:
     n = frames.row_count(rows)
     try:
         answer = model.predict(rows)
     except InputError as error:
-        told = f"{error.message}: {error.why}".strip(": ")[:300]
-        return None, "refused" if error.where or not n else "crashed", told
-    except AfterfitError as error:
-        return None, "crashed", f"{error.message}: {error.why}".strip(": ")[:300]
+        return None, "refused" if error.where or not n else "crashed", told(error)[:MOST_WORDS]
     except Exception as error:  # noqa: BLE001 - whatever a user's model raises is the finding
-        return None, "crashed", f"{type(error).__name__}: {error}"[:300]
+        return None, "crashed", told(error)[:MOST_WORDS]
     if len(answer) != n:
         return None, "crashed", f"{n} rows gave {len(answer)} answers"
     return answer, *verdict(answer)

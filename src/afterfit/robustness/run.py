@@ -33,7 +33,7 @@ from afterfit.robustness.config import RobustnessConfig, require_fixed, require_
 from afterfit.robustness.evidence import Evidence
 from afterfit.robustness.findings_kept import SmallChangeFlips
 from afterfit.robustness.flips import UNREACHED
-from afterfit.robustness.judge import BAD, judged, not_examined
+from afterfit.robustness.judge import BAD, in_words, judged, not_examined
 from afterfit.robustness.kept import Kept, kept_cases, told_case
 from afterfit.robustness.layout import image_layout
 from afterfit.robustness.parts import PARTS
@@ -42,6 +42,7 @@ from afterfit.robustness.probe import (
     UNHARMED,
     again,
     ask,
+    ask_in_words,
     batches,
     columns_turned,
     decisive,
@@ -104,9 +105,8 @@ def robustness(  # noqa: PLR0913 - what a workspace knows of a model comes by na
     before, outcome, message = ask(model, rows)
     unharmed = Case(case=UNHARMED, column="", n=n, outcome=outcome, message=message)
     if before is None:
-        shrinker = Shrinker(
-            partial(ask, model), signature, fingerprint, rows, config.seed, _kept_until(deadline)
-        )
+        words = partial(ask_in_words, model)
+        shrinker = Shrinker(words, signature, fingerprint, rows, config.seed, _kept_until(deadline))
         return _unanswered(shrinker, unharmed, shared, book, ends)
     started = time.monotonic()
     cases = [unharmed, again(model, rows, before)]
@@ -133,7 +133,11 @@ def _unanswered(
     return RobustnessRecord(
         **shared,
         status="partial",
-        findings=(*told, *kept.findings, SmallChangeFlips.skipped(unharmed.message)),
+        findings=(
+            *in_words(told, kept.cases),
+            *kept.findings,
+            SmallChangeFlips.skipped(unharmed.message),
+        ),
         metrics=(*_metrics([unharmed]), *kept.metrics),
         cases=(unharmed,),
         unreached=kept.unreached,
@@ -169,13 +173,7 @@ def _examined(
         **shared,
         status="partial" if unreached else "complete",
         findings=(
-            *judged(
-                cases,
-                planned,
-                unasked,
-                image=_is_image(evidence),
-                effort=evidence.config.effort,
-            ),
+            *in_words(_judged(evidence, cases, planned, unasked), kept.cases),
             *kept.findings,
             *chain.from_iterable(part.findings for part in parts),
         ),
@@ -192,6 +190,13 @@ def _examined(
     )
 
 
+def _judged(
+    evidence: Evidence, cases: list[Case], planned: list[Spoiled], unasked: list[str]
+) -> tuple[Finding, ...]:
+    effort = evidence.config.effort
+    return judged(cases, planned, unasked, image=_is_image(evidence), effort=effort)
+
+
 def _kept(
     evidence: Evidence,
     told: Sequence[Finding],
@@ -202,7 +207,7 @@ def _kept(
     """Return the cases that stay, found within their share of the time."""
     evidence.progress.step("smallest failures")
     shrinker = Shrinker(
-        partial(ask, evidence.model),
+        partial(ask_in_words, evidence.model),
         evidence.signature,
         evidence.fingerprint,
         evidence.rows,

@@ -24,7 +24,7 @@ from afterfit.errors import IntegrityError, UnavailableError
 from afterfit.models.hosted import HostedVariant
 from afterfit.records.robustness_cases import KeptCase
 from afterfit.registry.version import Version
-from afterfit.robustness.probe import Asked, ask, verdict
+from afterfit.robustness.probe import Asked, ask_in_words, verdict
 from afterfit.robustness.replay import Ask, Seen, replayed, rows_of
 from afterfit.runtime.client import Client, HttpReply
 from afterfit.store.files import os_errors, read_bytes, write_bytes
@@ -131,7 +131,7 @@ def opened_target(exported: ExportedCases) -> Iterator[Target]:
     version = space.registry.resolve(os.environ.get("AFTERFIT_REF", exported.ref))
     bundle = Bundle(space.registry.checkout(version))
     with HostedVariant(bundle.folder, bundle.variant, bundle.signature) as model:
-        yield Target(exported.signature, partial(ask, model))
+        yield Target(exported.signature, partial(ask_in_words, model))
 
 
 def _asked(client: Client, signature: Signature, rows: Frame) -> Asked:

@@ -19,7 +19,7 @@ from afterfit.core.bundle import Bundle
 from afterfit.core.dataset import Dataset
 from afterfit.core.digest import digest_of
 from afterfit.core.signature import Signature
-from afterfit.errors import AfterfitError, UsageError
+from afterfit.errors import AfterfitError, UsageError, in_record
 from afterfit.inspect.run import inspect_model
 from afterfit.loadtest.run import loadtest
 from afterfit.models.code import tree_digest
@@ -306,8 +306,8 @@ class Line:
             except AfterfitError as error:
                 if step not in {"robustness", "loadtest"} or step == self.required:
                     raise
-                self.skipped[step] = f"{error.message} {error.why}".strip()
-                self.space.progress.say(f"  ! {step} was skipped: {self.skipped[step]}")
+                self.skipped[step] = in_record(error)
+                self.space.progress.say(f"  ! {step} was skipped: {error.message} {error.why}")
         return self.records
 
     def _seconds(self, step: str) -> float:

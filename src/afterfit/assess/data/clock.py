@@ -24,7 +24,7 @@ from afterfit.core.finding import Finding
 from afterfit.core.frame import missing_mask
 from afterfit.core.ranking import midranks
 from afterfit.core.signature import Column
-from afterfit.errors import InputError
+from afterfit.errors import InputError, in_record
 from afterfit.stats.rates import newcombe_difference
 
 LEAST_ROWS = 100
@@ -72,7 +72,7 @@ def _with_times(evidence: Evidence) -> tuple[Dataset, np.ndarray] | Finding:
     try:
         times = seconds_of(train.time)
     except InputError as error:
-        return check.skipped(f"{error.message}: {error.why}", fix=error.fix)
+        return check.skipped(in_record(error), fix=error.fix)
     known = np.flatnonzero(~np.isnan(times))
     rows = known[sample(len(known), evidence.config.seed, MOST_ROWS)]
     if len(rows) < LEAST_ROWS:

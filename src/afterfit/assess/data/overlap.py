@@ -21,7 +21,7 @@ from afterfit.assess.splits import seconds_of
 from afterfit.core.finding import Finding, Severity
 from afterfit.core.frame import missing_mask
 from afterfit.core.metric import in_percent
-from afterfit.errors import InputError
+from afterfit.errors import InputError, in_record
 from afterfit.stats.interval import wilson
 
 LEAST_ROWS = 10
@@ -112,7 +112,7 @@ def earlier_than_training(evidence: Evidence) -> Part:
     try:
         ours, theirs = seconds_of(evidence.data.time), seconds_of(train.time)
     except InputError as error:
-        return told(check.skipped(f"{error.message}: {error.why}", fix=error.fix))
+        return told(check.skipped(in_record(error), fix=error.fix))
     known = ~np.isnan(ours)
     theirs = theirs[~np.isnan(theirs)]
     n = min(int(known.sum()), len(theirs))
