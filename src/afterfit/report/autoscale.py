@@ -5,10 +5,11 @@ from __future__ import annotations
 from afterfit.core.metric import Metric, find
 from afterfit.records.autoscale import AutoscaleRecord, Floor, PolicyOutcome
 from afterfit.report import number
-from afterfit.report.page import Block, Cell, Chart, Details, KeyValue, Line, Lines, Table
+from afterfit.report.page import Block, Cell, Chart, Details, KeyValue, Line, Lines, Table, Text
 from afterfit.report.parts import cell, key_values, note, table
 
 MOST_LINES = 4
+PLANNED = ("static", "scheduled", "hpa-as-is")
 SETTINGS = {
     "min": ("replicas at the least", ""),
     "max": ("replicas at the most", ""),
@@ -17,7 +18,7 @@ SETTINGS = {
     "cpu_percent": ("CPU", " %"),
     "concurrency": ("requests inside a replica", ""),
     "ongoing": ("ongoing requests a replica", ""),
-    "lead_s": ("started before", " s"),
+    "lead_s": ("started ahead by", " s"),
 }
 """What each setting is called, and its unit."""
 QUEUES = (
@@ -27,14 +28,12 @@ QUEUES = (
 
 def autoscaled(record: AutoscaleRecord) -> tuple[Block, ...]:
     """Return what shows how many replicas the traffic needs, by each policy."""
-    blocks: list[Block] = [_comparison(record)]
     chosen = record.policy(record.chosen)
+    blocks: list[Block] = [_recommended(record, chosen), _comparison(record), _reasons(record)]
     if chosen is not None:
         blocks.append(_settings(chosen))
         if chosen.floors:
             blocks.append(_floors(chosen.floors))
-    else:
-        blocks.append(note("No policy holds the objective: see what would, above.", "bad"))
     blocks += [_traffic(record), _replicas(record)]
     if any(any(policy.timeline.missed) for policy in record.policies):
         blocks.append(_missed(record))
@@ -47,6 +46,30 @@ def autoscaled(record: AutoscaleRecord) -> tuple[Block, ...]:
         if policy is not chosen
     ]
     return tuple(blocks)
+
+
+def _recommended(record: AutoscaleRecord, chosen: PolicyOutcome | None) -> Text:
+    if chosen is None:
+        return note("No policy holds the objective: see what would, above.", "bad")
+    told = ", ".join(
+        f"{SETTINGS[name][0]} {value:g}{SETTINGS[name][1]}"
+        for name, value in chosen.settings.items()
+    )
+    cost = f" and {_shown(chosen, 'cost_usd').text}" if record.usd_h is not None else ""
+    return note(
+        f"Recommended{_version(record)}: {chosen.title} ({told}). It holds {record.slo} with "
+        f"{_shown(chosen, 'replica_hours').text} replica-hours{cost} in {_hours(record)} h.",
+        "good",
+    )
+
+
+def _version(record: AutoscaleRecord) -> str:
+    return f" for {record.name}@{record.number}" if record.name else ""
+
+
+def _reasons(record: AutoscaleRecord) -> Table:
+    rows = [[policy.title, policy.why] for policy in record.policies]
+    return table(("Policy", "Why it wins or loses"), rows)
 
 
 def _only(policy: PolicyOutcome) -> tuple[Table, ...]:
@@ -68,20 +91,20 @@ def _comparison(record: AutoscaleRecord) -> Table:
                 _shown(policy, "replica_hours"),
                 *([_shown(policy, "cost_usd")] if priced else []),
                 _shown(policy, "most_replicas"),
-                policy.why,
             ]
         )
     quantile = record.slo.partition(" ")[0]
     columns = ("Objective", "Policy", "Minutes that break it", "Requests that miss it",
                f"{quantile} latency", "Replica-hours", *(["Cost"] if priced else []),
-               "Most replicas", "Why")  # fmt: skip
+               "Most replicas")  # fmt: skip
     price = f" A replica-hour costs {record.usd_h:g} USD." if priced else ""
     remark = (
-        f"Means of {record.runs} runs with 95 % intervals (Student's t), of {_hours(record)} h. "
+        f"Means of {record.runs} runs with 95 % intervals (Student's t; none where all runs "
+        f"are alike), of {_hours(record)} h. "
         f"Simulated {_engine(record)}.{price}"
     )
     caption = f"Policies that are to hold {record.slo}"
-    return table(columns, rows, caption=caption, numeric=range(2, len(columns) - 1), note=remark)
+    return table(columns, rows, caption=caption, numeric=range(2, len(columns)), note=remark)
 
 
 def _engine(record: AutoscaleRecord) -> str:
@@ -100,7 +123,12 @@ def _shown(policy: PolicyOutcome, name: str) -> Cell:
     metric = _metric(policy, name)
     if metric is None or metric.value is None:
         return Cell("none: too many lost" if metric else number.NOTHING, "warn")
-    spread = number.interval_text(metric) if metric.low != metric.high else ""
+    spread = number.interval_text(metric)
+    # All runs alike, to the digits that are shown.
+    if metric.unit == "replicas" and metric.value == round(metric.value):
+        return Cell(number.count(round(metric.value)))
+    same = number.plain(metric.value)
+    spread = "" if spread == f"[{same}, {same}]" else spread
     unit = {"replicas": "", "h": "", "min": ""}.get(metric.unit, metric.unit)
     return Cell(f"{number.number(metric.value, unit)} {spread}".rstrip())
 
@@ -111,7 +139,8 @@ def _share(policy: PolicyOutcome) -> Cell:
         return Cell(number.NOTHING, "muted")
     text = f"{metric.value * 100:.2g} %"
     if metric.low is not None and metric.high is not None:
-        text += f" [{metric.low * 100:.2g}, {metric.high * 100:.2g}]"
+        low, high = f"{metric.low * 100:.2g}", f"{metric.high * 100:.2g}"
+        text += "" if text == f"{low} %" == f"{high} %" else f" [{low}, {high}]"
     return Cell(text)
 
 
@@ -153,7 +182,9 @@ def _traffic(record: AutoscaleRecord) -> Chart:
 
 
 def _replicas(record: AutoscaleRecord) -> Chart:
-    shown = record.policies[:MOST_LINES]
+    reacts = next((p.name for p in record.policies if p.name not in PLANNED), "")
+    wanted = (record.chosen, reacts, "static", "hpa-as-is")
+    shown = [p for p in record.policies if p.name in wanted] or list(record.policies[:MOST_LINES])
     lines = tuple(
         Line(p.title, p.timeline.hours, p.timeline.ready, reference=p.name == "static")
         for p in shown

@@ -141,7 +141,8 @@ def _body(record: Record) -> tuple[Block, ...]:
 
 
 def _of(stored: Stored) -> str:
-    parts = [f"of {short(stored.body.subject)}", when(stored.envelope.created)]
+    subject = f"of {short(stored.body.subject)}" if stored.body.subject else ""
+    parts = [subject, when(stored.envelope.created)]
     return " · ".join(part for part in parts if part)
 
 

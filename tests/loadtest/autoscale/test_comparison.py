@@ -130,7 +130,7 @@ def test_the_record_is_read_back_and_its_page_shows_it() -> None:
     page = record_page(stored)
     shown, markup = text.render(page), html.render(page)
     for words in ("Policies that are to hold p99 <= 50 ms", "Schedule", "Replicas that answer",
-                  "HPA as often set", "What a shorter cold start would be worth"):  # fmt: skip
+                  "What a shorter cold start would be worth"):  # fmt: skip
         assert escape(words) in markup
         assert words in shown
     assert markup.count("<svg") == 3

@@ -110,6 +110,18 @@ def test_the_numbers_are_those_of_the_record() -> None:
     assert ray["max_ongoing_requests"] == 202
 
 
+def test_ray_takes_what_is_written() -> None:
+    """By Ray's own models, where Ray is installed; it is no part of the test environment."""
+    schema = pytest.importorskip("ray.serve.schema", reason="Ray is not installed: not checked")
+    config = pytest.importorskip("ray.serve.config").AutoscalingConfig
+    told = documents(files(of_every_day())["ray.yaml"])[0]["deployments"][0]
+    schema.DeploymentSchema.model_validate(told)
+    found = config.model_validate(told["autoscaling_config"])
+    assert set(told["autoscaling_config"]) <= set(config.model_fields)
+    assert found.get_target_ongoing_requests() == told["autoscaling_config"][
+        "target_ongoing_requests"]  # fmt: skip
+
+
 def test_an_hpa_on_cpu_states_a_share_of_the_request() -> None:
     """Where that one was simulated alone."""
     record = compared(trace(), policies=("hpa-cpu",))

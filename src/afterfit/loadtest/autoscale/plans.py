@@ -22,7 +22,7 @@ TITLES = {
     "knative": "Knative (KPA)",
     "ray": "Ray Serve",
     "scheduled": "HPA with a schedule",
-    "hpa-as-is": "HPA as often set: 80 % CPU, from 1",
+    "hpa-as-is": "HPA as often set",
 }
 REACTIONS = {
     "static": 0.0,
