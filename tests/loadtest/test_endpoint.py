@@ -89,7 +89,7 @@ def test_the_rate_is_found_certified_and_told() -> None:
     assert record.sustained_rps is not None
     assert 440 < (record.sustained_rps.value or 0.0) < 500
     assert record.certificate is not None
-    assert 0.84 < record.certificate.rate / (record.sustained_rps.value or 1.0) < 0.96
+    assert 0.64 < record.certificate.rate / (record.sustained_rps.value or 1.0) < 0.91
     assert record.certificate.confidence == 0.99
     assert value(record, "latency_p99_ms") < 50
     assert value(record, "queue_model_rps") == pytest.approx(

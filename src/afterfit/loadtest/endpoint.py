@@ -39,7 +39,7 @@ from afterfit.records.record import Environment
 
 __all__ = ["About", "Endpoint", "Server", "load_endpoint"]
 
-RUNGS = (0.95, 0.85, 0.7, 0.5)
+RUNGS = (0.9, 0.8, 0.65, 0.5)
 """Shares of the found rate that a certificate is tried at, in this order.
 
 Just at its limit a server misses as much as it may, which no number of requests tells from more.
@@ -115,12 +115,20 @@ def load_endpoint(
 ) -> LoadtestRecord:
     """Return what an endpoint did under the load that was asked; see `LoadConfig`.
 
-    Raises what bringing the server up raises, UnavailableError where nobody answers, and UsageError
-    for what does not go together.
+    Ctrl-C ends it with what was found until then. Raises what bringing the server up raises,
+    UnavailableError where nobody answers, and UsageError for what does not go together.
     """
     _require_schedule(config.checked())
-    about = endpoint.about
-    found = Found(about.settings or ServingSettings())
+    found = Found(endpoint.about.settings or ServingSettings())
+    try:
+        _measure(endpoint, config, found, progress)
+    except KeyboardInterrupt:
+        found.stopped = found.stopped or "ctrl-C"
+    return _record(endpoint.about, config, found)
+
+
+def _measure(endpoint: Endpoint, config: LoadConfig, found: Found, progress: Progress) -> None:
+    """Try settings, fire at the server, and time its starts, as far as each is asked."""
     if config.grid:
         _try_settings(endpoint, config, found, progress)
     if not found.stopped:
@@ -132,7 +140,6 @@ def load_endpoint(
             lambda: endpoint.stand(found.settings), lambda s: s.ask(), config.cold_starts, progress
         )
         found.starts = cold_start_metrics(starts)
-    return _record(about, config, found)
 
 
 def _schedule(config: LoadConfig) -> Arrivals | Closed:
@@ -179,8 +186,10 @@ def _fire(server: Server, config: LoadConfig, found: Found, progress: Progress) 
             steps=found.steps,
             progress=progress,
         )
-        _capacity(runs, config, found)
-        found.shots = kept.of_last_rate
+        try:
+            _capacity(runs, config, found)
+        finally:
+            found.shots = kept.of_last_rate
     else:
         _follow(server, config, found, progress)
     if config.soak_s and not found.stopped:
