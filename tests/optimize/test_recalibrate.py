@@ -14,6 +14,7 @@ from afterfit.core.dataset import Dataset
 from afterfit.core.frame import Predictions
 from afterfit.core.signature import Signature
 from afterfit.models.convert import Attempt, to_onnx
+from afterfit.models.timebox import TimeOverError
 from afterfit.optimize.certify import Judge
 from afterfit.optimize.config import OptimizeConfig
 from afterfit.optimize.maps import chosen_map, mapped, moved_threshold, need_of
@@ -53,14 +54,13 @@ def here(
     train: Dataset | None = None,
     *,
     lossy: Certificate | None = None,
-    deadline: float = math.inf,
 ) -> Remapped:
     """Return what a map does for a model of this process, behind its exact graph."""
     graph = to_onnx(model.native, signature, Attempt(name="exact"))
     assert not graph.error
     model.pid = None
     base = Base("exact", graph, lossy)
-    return recalibrate(model, signature, data, train, base, ASKED, deadline=deadline)
+    return recalibrate(model, signature, data, train, base, ASKED, deadline=math.inf)
 
 
 def answers_of(done: Remapped, signature: Signature, data: Dataset) -> Predictions:
@@ -171,7 +171,19 @@ def test_who_cannot_have_a_map_is_told_why(
     found = recalibrate(nothing, signature, data, None, None, ASKED, deadline=0.0)
     assert found.findings[0].outcome == "skipped"
     assert "a graph that answers as the model does, and there is none" in found.findings[0].message
-    late = here(model, signed, rows(2000, 1), deadline=0.0)
+
+
+def test_time_that_is_over_is_told(
+    fitted: Callable[..., tuple[Any, Signature]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The step is then partial, so the next run tries it again."""
+
+    def over(*_: object, **__: object) -> None:
+        raise TimeOverError
+
+    model, signature = too_sure(fitted, rows(1500, 1))
+    monkeypatch.setattr(model, "call", over)
+    late = here(model, signature, rows(2000, 2))
     assert late.findings[0].outcome == "skipped"
     assert late.cut
 

@@ -103,8 +103,8 @@ class _Work:
 
     @property
     def left(self) -> float:
-        """The time that is left, seconds."""
-        return self.deadline - time.monotonic()
+        """The time that is left, seconds: enough to judge one map, as for the times of a form."""
+        return max(self.deadline - time.monotonic(), 2 * self.config.measuring_seconds)
 
 
 class _Why(Exception):  # noqa: N818 - no error: an end with a finding
@@ -297,7 +297,7 @@ def _moved(signature: Signature, found: Map) -> Signature:
 
 
 def _appended(work: _Work, found: Map) -> Converted:
-    with within(work.model, max(0.0, work.left)) as timed:
+    with within(work.model, work.left) as timed:
         made: Converted = timed.call(
             f"{MODULE}:appended",
             signature=work.signature,
@@ -347,7 +347,7 @@ def _held(
     """Return how the graph compares with model and map in numpy, and how many labels are others."""
     variant = _opened(made, work.signature)
     known: Sequence[Answers]
-    with within(work.model, max(0.0, work.left)) as timed:
+    with within(work.model, work.left) as timed:
         reference: Model = timed
         if work.base.certified is not None:
             reference = _opened(work.base.graph, work.signature)
