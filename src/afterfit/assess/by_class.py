@@ -78,7 +78,7 @@ def _told(found: tuple[ClassQuality, ...]) -> Finding:
         return check.tip(text + more, where=labels[0], fix=fix, classes=labels)
     least = min(there, key=lambda each: each.recall.value or 0.0)
     text = f"the least recall is that of {str(least.label)!r}: {least.recall.text()}"
-    text = f"each of {len(there)} classes is; {text}"
+    text = f"each of {len(there)} classes is decided for; {text}"
     return check.passed(text, n=sum(each.n for each in there))
 
 

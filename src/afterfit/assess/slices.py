@@ -131,7 +131,7 @@ def _findings(told: SliceSearch, losses: Losses, longer: str) -> Iterator[Findin
     weak = [part for part in told.slices if part.verdict == "weak"]
     hard = [part for part in told.slices if part.verdict == "hard"]
     tested = sum(part.verdict != "few" for part in told.slices)
-    words = "1 candidate" if tested == 1 else f"{tested} candidates"
+    words = "1 candidate slice" if tested == 1 else f"{tested} candidate slices"
     text = f"{words} of {told.columns} columns, tested on {told.n_confirmation} rows"
     for part in weak:
         yield WeakSlice.issue(
