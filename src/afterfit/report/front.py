@@ -39,8 +39,9 @@ def another_ships(record: OptimizeRecord) -> str:
     if proof is None:
         return ""
     found = record.recalibrated
-    mapped = found is not None and found.variant == record.chosen
-    labels = " A map moved the probabilities and the threshold: the labels stay." if mapped else ""
+    labels = ""
+    if found is not None and found.variant == record.chosen:
+        labels = f" A map moved the probabilities: the labels stay those of {found.base}."
     return (
         f"Measured on the model as it was given, not on {record.chosen}, which ships and answers "
         f"otherwise: its {proof.metric} is {number.plain(proof.value)} where the model's is "
