@@ -1,6 +1,6 @@
 """A server of one process for tests of load: it answers a row's ``x`` doubled, and counts.
 
-    python echo_server.py PORT [mix]
+    python echo_server.py PORT [mix | tls CERT KEY]
 
 With ``mix`` every 20th answer is the one to the request before it, as a batch mixed up would have.
 ``GET /count`` tells how many predictions were asked for.
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 import sys
 import uuid
 from typing import Any
@@ -61,7 +62,12 @@ def http(status: int, document: Any) -> bytes:
 async def main() -> None:
     """Serve until the process ends."""
     Echo.mix = "mix" in sys.argv
-    server = await asyncio.get_running_loop().create_server(Echo, "127.0.0.1", int(sys.argv[1]))
+    context = None
+    if "tls" in sys.argv:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(*sys.argv[3:5])
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(Echo, "127.0.0.1", int(sys.argv[1]), ssl=context)
     print(server.sockets[0].getsockname()[1], flush=True)  # noqa: T201 - the test reads it
     await server.serve_forever()
 

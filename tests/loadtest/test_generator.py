@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from tests.runtime.certificates import issue, make_authority
 
 from afterfit.core.dataset import Dataset
 from afterfit.core.signature import Column, Signature
@@ -59,17 +60,17 @@ def counted(url: str) -> int:
 
 
 def test_every_request_of_a_schedule_is_sent_once_and_told(server: tuple[str, int]) -> None:
-    """Two processes share 600 requests; the server counts as many, and each has its clocks."""
+    """Two processes share some 440 requests; the server counts as many, and each has its clocks."""
     url, pid = server
     seen: list[Live] = []
     before = counted(url)
     target = target_of_bodies(url, "/predict", BODIES)
     means = Means(processes=2, timeout_s=5.0)
     with Generator(target, means, pid=pid, on_second=seen.append) as generator:
-        shot = generator.fire(Poisson(400), 1.5, 3)
+        shot = generator.fire(Poisson(400), 1.1, 3)
         again = generator.fire(Constant(200), 0.5, 3)
-    assert np.array_equal(shot.due, Poisson(400).times(1.5, 3))
-    assert (shot.schedule, shot.rate, shot.seconds, shot.cut) == ("poisson:400", 400.0, 1.5, False)
+    assert np.array_equal(shot.due, Poisson(400).times(1.1, 3))
+    assert (shot.schedule, shot.rate, shot.seconds, shot.cut) == ("poisson:400", 400.0, 1.1, False)
     assert shot.good.all(), shot.first_error
     assert again.good.all(), again.first_error
     assert counted(url) - before == len(shot) + len(again)
@@ -90,17 +91,18 @@ def test_a_frozen_server_is_seen_by_the_open_loop_and_hidden_by_the_closed() -> 
         target = target_of_bodies(url, "/predict", BODIES)
 
         def freeze() -> None:
-            time.sleep(0.4)
+            time.sleep(0.2)
             os.kill(pid, signal.SIGSTOP)
             time.sleep(1.0)
             os.kill(pid, signal.SIGCONT)
 
         found = {}
         with Generator(target, Means(timeout_s=5.0)) as generator:
+            generator.fire(Constant(100), 0.05, 0)
             for arrivals in (Poisson(200), Closed(2, think_ms=1.0)):
                 freezing = threading.Thread(target=freeze)
                 freezing.start()
-                shot = generator.fire(arrivals, 2.2, 1)
+                shot = generator.fire(arrivals, 1.8, 1)
                 freezing.join()
                 assert shot.good.all(), shot.first_error
                 found[arrivals.name] = np.quantile(shot.latency_ms, 0.99)
@@ -126,10 +128,33 @@ def test_mixed_up_answers_are_found_and_right_ones_are_not_blamed() -> None:
                     wrong=target.wrong,
                 )
             with Generator(target) as generator:
-                shot = generator.fire(Constant(400), 1.0, 1)
+                shot = generator.fire(Constant(400), 0.5, 1)
             assert shot.seen["unchecked"] == 0
             assert np.mean(shot.wrong) == pytest.approx(expected, abs=0.01)
             assert shot.good.sum() == len(shot) - shot.wrong.sum()
+
+
+def test_a_server_with_tls_is_asked_if_its_certificate_is_good(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its authority is trusted as everywhere, by SSL_CERT_FILE; without that nothing is sent."""
+    authority = make_authority(tmp_path, "authority")
+    pair = issue(authority, tmp_path, "server")
+    with echo("tls", str(pair.cert), str(pair.key)) as (url, _):
+        secure = url.replace("http:", "https:")
+        with pytest.raises(UnavailableError, match="does not answer") as caught:
+            target_of(secure, Ask(distinct=5), data=DATA, signature=SIGNATURE)
+        assert "certificate" in caught.value.why.lower()
+        monkeypatch.setenv("SSL_CERT_FILE", str(authority.cert))
+        target = target_of(secure, Ask(distinct=5), data=DATA, signature=SIGNATURE)
+        with Generator(target) as generator:
+            shot = generator.fire(Poisson(200), 0.5, 1)
+        # Its processes know the authority by the variable as well: without it none is opened.
+        monkeypatch.delenv("SSL_CERT_FILE")
+        with Generator(target) as generator, pytest.raises(UnavailableError) as refused:
+            generator.fire(Poisson(200), 0.5, 1)
+    assert shot.good.all(), shot.first_error
+    assert "certificate" in refused.value.why.lower()
 
 
 def test_where_nothing_listens_is_told_before_any_load() -> None:

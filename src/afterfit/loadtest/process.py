@@ -75,4 +75,7 @@ class EngineProcess:
         with self._process.stdout as stream:
             while (message := read_frame(stream)) is not None:
                 self._inbox.put((self, message))
+        # Its end of the pipe is closed a moment before its code is known.
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(ENDS_S)
         self._inbox.put((self, None))
