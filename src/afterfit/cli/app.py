@@ -14,7 +14,13 @@ from typing import Any
 from cyclopts import App, CycloptsError
 
 from afterfit.cli import interrupt
-from afterfit.cli.output import Answer, as_afterfit_error, print_answer, print_error
+from afterfit.cli.output import (
+    EXIT_INTERRUPTED,
+    Answer,
+    as_afterfit_error,
+    print_answer,
+    print_error,
+)
 from afterfit.errors import AfterfitError, UsageError
 
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -80,6 +86,7 @@ GROUPS: dict[str, tuple[str, dict[str, tuple[str, str]]]] = {
                 "One version: digest, aliases, evidence, history.",
             ),
             "diff": ("afterfit.cli.version:diff", "Compare two versions."),
+            "attach": ("afterfit.cli.version:attach", "Give a version a record as evidence."),
             "promote": ("afterfit.cli.version:promote", "Move an alias, if every gate passes."),
             "rollback": ("afterfit.cli.version:rollback", "Go back to the version before."),
             "verify": (
@@ -219,7 +226,8 @@ def _call(arguments: Sequence[str]) -> Answer:
             _first_line(str(error)), where=f"afterfit {name}".strip(), fix=f"afterfit {name} --help"
         ) from None
     answer: Any = command(*bound.args, **bound.kwargs)
-    interrupt.check()
+    if not isinstance(answer, Answer) or answer.exit != EXIT_INTERRUPTED:
+        interrupt.check()
     return answer if isinstance(answer, Answer) else Answer(silent=True)
 
 

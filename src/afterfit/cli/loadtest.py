@@ -9,8 +9,10 @@ from typing import Annotated, Any, Literal
 import msgspec
 from cyclopts import Parameter
 
+from afterfit.cli import interrupt
 from afterfit.cli.common import Common, opened
-from afterfit.cli.output import EXIT_GATE_FAILED, Answer
+from afterfit.cli.load_results import Results, demands_of, kept_for_ci
+from afterfit.cli.output import EXIT_GATE_FAILED, EXIT_INTERRUPTED, Answer
 from afterfit.cli.requests import header_of, json_file
 from afterfit.cli.sources import Tables
 from afterfit.errors import UsageError
@@ -18,13 +20,13 @@ from afterfit.loadtest.config import LoadConfig
 from afterfit.loadtest.generator import Means
 from afterfit.loadtest.slo import slo_of
 from afterfit.loadtest.target import Ask
-from afterfit.records.loadtest import LoadtestRecord
+from afterfit.records.codec import Stored
 from afterfit.report import html
 from afterfit.report.build import record_page
 from afterfit.report.text import render
 from afterfit.store.files import write_bytes
 from afterfit.store.tables import read_dataset
-from afterfit.workspace.loading import Elsewhere, loadtest_endpoint
+from afterfit.workspace.loading import Against, Elsewhere, loadtest_endpoint
 
 __all__ = ["Load", "is_endpoint", "loaded"]
 
@@ -65,7 +67,7 @@ class Load:
     soak_share: Annotated[float | None, Parameter(help="Of the rate that was found; 0.6.")] = None
     faults: Annotated[
         list[Literal["kill", "swap", "slow"]] | None,
-        Parameter(consume_multiple=True, help="What goes wrong in the soak."),
+        Parameter(negative="", consume_multiple=True, help="What goes wrong in the soak."),
     ] = None
     cold_starts: Annotated[int | None, Parameter(help="Time so many starts.")] = None
     expect: Annotated[
@@ -114,16 +116,16 @@ def is_endpoint(text: str) -> bool:
     return not Path(text).exists() and ":" not in text and not Path(text).suffix
 
 
-def loaded(endpoint: str, load: Load, tables: Tables, common: Common) -> Answer:
-    """Return what an endpoint did under load; exit 1 where a rate that was asked is not certain."""
+def loaded(endpoint: str, load: Load, results: Results, tables: Tables, common: Common) -> Answer:
+    """Return what an endpoint did under load; exit 1 where something that is demanded is not met.
+
+    Ctrl-C leaves a record that is marked as partial, and exit 130.
+    """
+    results.checked()
     with opened(common, tables.overrides(), create="://" in endpoint) as space:
         seed = space.config.line.seed
         config, ask = _config(load, seed), _ask(load, seed)
         data = read_dataset(Path(tables.data), target=tables.target) if tables.data else None
-        elsewhere = Elsewhere(
-            headers=tuple(header_of(text) for text in load.header or ()),
-            allow_remote=tuple(load.allow_remote or ()),
-        )
         stored = loadtest_endpoint(
             space,
             endpoint,
@@ -131,20 +133,42 @@ def loaded(endpoint: str, load: Load, tables: Tables, common: Common) -> Answer:
             ask=ask,
             means=_means(load),
             data=data,
-            elsewhere=elsewhere,
+            elsewhere=_elsewhere(load),
+            against=_against(results),
         )
+        if interrupt.seen():
+            interrupt.finish()
         path = space.reports / f"loadtest-{stored.digest[:12]}.html"
         warnings = space.warnings
+    return _answer(stored, load, results, path, warnings)
+
+
+def _answer(
+    stored: Stored, load: Load, results: Results, path: Path, warnings: list[str]
+) -> Answer:
     page = record_page(stored)
     write_bytes(path, html.render(page).encode())
-    record = stored.body
-    missed = load.at is not None and isinstance(record, LoadtestRecord) and not record.certificate
+    demands = demands_of(stored, load.at, results)
+    lines = [render(page), *(f"Not met: {d.name}: {d.told}" for d in demands if not d.met)]
+    lines += [*kept_for_ci(stored, demands, results), f"Page: {path}"]
+    code = 0 if all(demand.met for demand in demands) else EXIT_GATE_FAILED
+    if interrupt.seen():
+        code = EXIT_INTERRUPTED
+        lines.append(f"It was interrupted; what was measured until then is record {stored.digest}")
     result = {**msgspec.to_builtins(stored), "report": str(path)}
-    return Answer(
-        result,
-        f"{render(page)}\nPage: {path}",
-        exit=EXIT_GATE_FAILED if missed else 0,
-        warnings=warnings,
+    return Answer(result, "\n".join(lines), exit=code, warnings=warnings)
+
+
+def _against(results: Results) -> Against | None:
+    if results.baseline is None:
+        return None
+    return Against(baseline=results.baseline, anyway=bool(results.anyway))
+
+
+def _elsewhere(load: Load) -> Elsewhere:
+    return Elsewhere(
+        headers=tuple(header_of(text) for text in load.header or ()),
+        allow_remote=tuple(load.allow_remote or ()),
     )
 
 

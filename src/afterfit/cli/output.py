@@ -24,6 +24,7 @@ from afterfit.errors import AfterfitError, InternalError, InterruptedRun, Resour
 
 JSON_SCHEMA = 1
 EXIT_GATE_FAILED = 1
+EXIT_INTERRUPTED = 130
 
 
 @dataclass

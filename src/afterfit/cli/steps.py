@@ -8,6 +8,7 @@ import msgspec
 
 from afterfit.cli.attack import Attack, attacked
 from afterfit.cli.common import Common, opened
+from afterfit.cli.load_results import Results
 from afterfit.cli.loadtest import Load, is_endpoint, loaded
 from afterfit.cli.lossy import Lossy
 from afterfit.cli.output import Answer
@@ -110,6 +111,7 @@ def robustness(
 
 
 NO_LOAD = Load()
+NO_RESULTS = Results()
 
 
 def loadtest(
@@ -118,13 +120,15 @@ def loadtest(
     *,
     tables: Tables = NO_TABLES,
     load: Load = NO_LOAD,
+    results: Results = NO_RESULTS,
     common: Common = NONE,
 ) -> Answer:
     """Find out what a server carries, and how sure that is.
 
     With --slo the greatest rate is searched that holds the objective, and certified; with --at
-    one rate is certified, as a gate. A version or a bundle is served on loopback for it. Of a
-    model file the bundle that would ship is measured, as `ship` does.
+    one rate is certified, as a gate: exit 1 where it does not hold. A version or a bundle is
+    served on loopback for it. Of a model file the bundle that would ship is measured, as `ship`
+    does. With --baseline it says what got faster or slower.
 
     Parameters
     ----------
@@ -133,10 +137,10 @@ def loadtest(
 
     """
     if is_endpoint(endpoint):
-        return loaded(endpoint, load, tables, common)
-    if load.given():
+        return loaded(endpoint, load, results, tables, common)
+    if given := [*load.given(), *results.given()]:
         raise UsageError(
-            f"{', '.join(load.given())}: not for a model file, only for what serves",
+            f"{', '.join(given)}: not for a model file, only for what serves",
             where=endpoint,
             fix="afterfit loadtest NAME@champion   # after: afterfit ship MODEL",
         )

@@ -45,12 +45,14 @@ SEARCH = "search"
 class Comparison:
     """``verdicts`` by name of the metric: ``better``, ``worse`` or ``cannot tell``.
 
-    All are empty where the two were not measured alike; ``findings`` then say in what they differ.
+    All are empty where the two were not measured ``alike``; ``findings`` then say in what they
+    differ.
     """
 
     verdicts: dict[str, str]
     metrics: tuple[Metric, ...]
     findings: tuple[Finding, ...]
+    alike: bool = True
 
 
 def compare(baseline: LoadtestRecord, now: LoadtestRecord, *, anyway: bool = False) -> Comparison:
@@ -62,7 +64,7 @@ def compare(baseline: LoadtestRecord, now: LoadtestRecord, *, anyway: bool = Fal
     unlike = _unlike(baseline, now)
     told = _told_apart(unlike, anyway=anyway)
     if unlike and not anyway:
-        return Comparison({}, (), (told,))
+        return Comparison({}, (), (told,), alike=False)
     # Of searches the rates differ, and with them latencies say nothing beside each other.
     searched = now.schedule == SEARCH
     ratios = [] if searched else [_latency(name, baseline, now) for name in PERCENTILES]
@@ -72,7 +74,7 @@ def compare(baseline: LoadtestRecord, now: LoadtestRecord, *, anyway: bool = Fal
     verdicts[errors.name] = _verdict(errors, 0.0)
     metrics = (*ratios, rate, errors)
     found = tuple(_finding(metric, verdicts[metric.name]) for metric in metrics)
-    return Comparison(verdicts, metrics, (told, *found))
+    return Comparison(verdicts, metrics, (told, *found), alike=not unlike)
 
 
 def _unlike(baseline: LoadtestRecord, now: LoadtestRecord) -> list[str]:
@@ -82,6 +84,7 @@ def _unlike(baseline: LoadtestRecord, now: LoadtestRecord) -> list[str]:
             "target": _place(record.target),
             "objective": record.slo or "none",
             "schedule": record.schedule,
+            "rows in a request": record.resolved.get("rows", 1),
             "cpu": record.env.cpu,
             "cores": record.env.cores,
         }
@@ -91,7 +94,12 @@ def _unlike(baseline: LoadtestRecord, now: LoadtestRecord) -> list[str]:
 
 
 def _place(target: str) -> str:
-    """Return the target without a host of this machine, whose ports change."""
+    """Return the target without a host of this machine, whose ports change.
+
+    A version or a bundle is served here for the test: which one is what a comparison is about.
+    """
+    if "://" not in target:
+        return "served here"
     parts = urlsplit(target)
     return parts.path if parts.hostname in LOOPBACK else target
 

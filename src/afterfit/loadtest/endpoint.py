@@ -16,7 +16,7 @@ import numpy as np
 
 from afterfit.core.progress import SILENT, Progress
 from afterfit.core.serving_settings import ServingSettings
-from afterfit.errors import AfterfitError, UsageError
+from afterfit.errors import UsageError
 from afterfit.loadtest import capacity
 from afterfit.loadtest.arrivals import Closed, Poisson
 from afterfit.loadtest.certificate import CertifyConfig, certify
@@ -272,7 +272,10 @@ def _soak_arrivals(config: LoadConfig, found: Found) -> Arrivals | None:
 
 
 def _cannot() -> None:
-    raise AfterfitError("this fault cannot be made to happen to a server that runs elsewhere")
+    raise UsageError(
+        "this fault cannot be made to happen to a server that runs elsewhere",
+        fix="--faults slow, or test a version: afterfit loadtest NAME@champion",
+    )
 
 
 class _Keeping:

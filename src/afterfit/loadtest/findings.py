@@ -119,7 +119,7 @@ class CertificateLapsed(Check):
 
     What it does: compares what was measured with what is asked about, and its age.
     Why it matters: another CPU, version of a package or number of workers is another server.
-    Fix: measure again: `afterfit loadtest --fresh`.
+    Fix: measure again: `afterfit loadtest NAME@champion --slo "p99<50ms"`.
     """
 
     code = "L020"

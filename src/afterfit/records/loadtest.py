@@ -145,6 +145,8 @@ class LoadtestRecord(Record, frozen=True, kw_only=True, tag="loadtest"):
     latency from when a request was due in HdrHistogram's compressed form (base64, µs).
     ``chosen`` are the settings that a grid found best, which `serve` then uses; ``grid`` is what
     it tried, and ``scaling`` the law through it; ``faults`` is what went wrong on purpose.
+    ``baseline`` is the digest of the record that it was compared with, ``verdicts`` what each of
+    those metrics says: ``better``, ``worse`` or ``cannot tell``.
     """
 
     schedule: str
@@ -165,3 +167,5 @@ class LoadtestRecord(Record, frozen=True, kw_only=True, tag="loadtest"):
     grid: tuple[GridPoint, ...] = ()
     scaling: Scaling | None = None
     faults: tuple[FaultOutcome, ...] = ()
+    baseline: str = ""
+    verdicts: dict[str, str] = {}

@@ -34,12 +34,25 @@ SHAPES = {
 }
 
 
+BESIDE = {
+    "latency_p50_ratio": ("Median latency", "slower", "faster"),
+    "latency_p95_ratio": ("95th percentile", "slower", "faster"),
+    "latency_p99_ratio": ("99th percentile", "slower", "faster"),
+    "sustained_rps_ratio": ("Sustained rate", "carries less", "carries more"),
+    "error_rate_difference": ("Share that failed", "fails more", "fails less"),
+}
+"""What is compared with a baseline, and how it is worse and better."""
+
+
 def load(record: LoadtestRecord) -> tuple[Block, ...]:
     """Return what the served model did under requests."""
     blocks: list[Block] = [*_promise(record), _summary(record)]
-    if record.metrics:
-        scoped = any(m.scope for m in record.metrics)
-        blocks.append(metrics_table(record.metrics, caption="Measured", scope=scoped))
+    if record.baseline:
+        blocks.append(beside(record))
+    measured = [metric for metric in record.metrics if metric.name not in record.verdicts]
+    if measured:
+        scoped = any(m.scope for m in measured)
+        blocks.append(metrics_table(measured, caption="Measured", scope=scoped))
     blocks += [chart for chart in (_by_rate(record.steps), _quantiles(record)) if chart]
     blocks += _over_time(record.windows)
     if record.grid:
@@ -76,6 +89,30 @@ def _promise(record: LoadtestRecord) -> list[Block]:
     if record.slo and record.steps:
         return [note(f"No rate was found that holds {record.slo}.", "bad")]
     return []
+
+
+def beside(record: LoadtestRecord) -> Table:
+    """Return what is faster, slower, or not to be told from the baseline."""
+    rows = []
+    for metric in (m for m in record.metrics if m.name in record.verdicts):
+        title, worse, better = BESIDE[metric.name]
+        verdict = record.verdicts[metric.name]
+        words = {"worse": Cell(worse, "bad"), "better": Cell(better, "good")}
+        told = metric.scope if metric.value is not None else metric.method
+        rows.append(
+            [
+                title,
+                words.get(verdict, Cell("cannot tell", "muted")),
+                number.plain(metric.value),
+                number.interval_text(metric) or None,
+                number.count(metric.n) if metric.n else None,
+                told,
+            ]
+        )
+    columns = ("", "Verdict", "Now to baseline", "99 % interval", "n", "Of")
+    remark = "" if rows else "They were not measured alike, so nothing is compared: see L022."
+    caption = f"Beside the baseline {record.baseline[:12]}"
+    return table(columns, rows, caption=caption, numeric=(2, 3, 4), note=remark)
 
 
 def _summary(record: LoadtestRecord) -> Block:

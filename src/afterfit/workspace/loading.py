@@ -39,16 +39,27 @@ from afterfit.serve.config import ServeConfig
 from afterfit.serve.division import division_of
 from afterfit.serve.run import ServedBundle, ServerHandle, start_server
 from afterfit.store.environment import current_environment, usable_cores
+from afterfit.workspace.baseline import baselines_of, beside
 from afterfit.workspace.tuned import tuned_settings
 
 if TYPE_CHECKING:
     from afterfit.workspace.space import Workspace
 
-__all__ = ["Elsewhere", "loadtest_endpoint"]
+__all__ = ["Against", "Elsewhere", "loadtest_endpoint"]
 
 SLOW_CLIENTS = 64
 SLOW_S = 10.0
 NAME = "model"
+
+
+class Against(msgspec.Struct, frozen=True, kw_only=True):
+    """An earlier load test to compare with, told as `baselines_of` says.
+
+    ``anyway`` compares what was measured otherwise, too.
+    """
+
+    baseline: str
+    anyway: bool = False
 
 
 class Elsewhere(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,6 +78,7 @@ def loadtest_endpoint(
     means: Means | None = None,
     data: Dataset | None = None,
     elsewhere: Elsewhere | None = None,
+    against: Against | None = None,
 ) -> Stored:
     """Return the record of an endpoint under load: a version, a bundle's folder, or a URL.
 
@@ -75,6 +87,7 @@ def loadtest_endpoint(
     the settings that `serve` would take, for as long as the test runs.
     """
     started = time.monotonic()
+    baselines = baselines_of(space, against.baseline, endpoint) if against else ()
     ask = ask or Ask(seed=config.seed)
     aim = _Aim(config, means or Means(), ask, data, space.progress)
     if "://" in endpoint:
@@ -82,7 +95,11 @@ def loadtest_endpoint(
     else:
         tested = _of_bundle(space, endpoint, aim)
     record = load_endpoint(tested, config, space.progress)
-    return space.keep(record, started=started)
+    resolved = {**record.resolved, "rows": ask.rows, "binary": ask.binary}
+    record = msgspec.structs.replace(record, resolved=resolved)
+    if against is not None:
+        record = beside(record, baselines, anyway=against.anyway)
+    return space.attach_where_due(space.keep(record, started=started))
 
 
 @dataclass(frozen=True)
