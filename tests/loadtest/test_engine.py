@@ -277,3 +277,24 @@ def test_what_is_stopped_gives_up_what_waits_and_keeps_what_was_answered(
         )
     assert seen.cut == "stopped"
     assert seen.statuses == [200, *[GIVEN_UP] * 5]
+
+
+def test_no_more_connections_are_open_than_are_allowed(server: Callable[..., Any]) -> None:
+    """Sixty requests at once, a server that closes after each answer, and three connections."""
+    now, most = [0], [0]
+
+    async def once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        now[0] += 1
+        most[0] = max(most[0], now[0])
+        try:
+            await reader.readuntil(b"{}")
+            writer.write(OK.replace(b"OK\r\n", b"OK\r\nConnection: close\r\n"))
+            await writer.drain()
+        finally:
+            now[0] -= 1
+
+    with server(once) as url:
+        seen = load(url, users=0, due=[0.0] * 60, connections=3, timeout_s=3.0)
+    assert seen.statuses == [200] * 60, seen.first_error
+    # One that the client has closed may still be ending here.
+    assert most[0] <= 6

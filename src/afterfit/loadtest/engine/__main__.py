@@ -63,7 +63,7 @@ class Process:
             volatile = told["volatile"]
             checker = Checker(expected, volatile.encode() if volatile else None, self._found)
         plan = Plan(**told["plan"])
-        if told["core"] is not None:
+        if told["core"] is not None and hasattr(os, "sched_setaffinity"):
             os.sched_setaffinity(0, {told["core"]})
         self.pool = Pool(plan, message.parts[:count], checker, self._ended)
 

@@ -102,9 +102,7 @@ class Pool:
             self.idle.popleft().ask(index, number, due, lag)
             return
         self.waiting.append((index, due, lag))
-        open_or_soon = len(self.all) + len(self.opening)
-        if len(self.opening) < len(self.waiting) and open_or_soon < self.plan.connections:
-            self._open()
+        self._open_if_wanted()
 
     def answered(self, on: Connection, status: int, body: bytes, *, keep: bool) -> None:
         """Take an answer, and give the connection to a request that waits."""
@@ -181,7 +179,12 @@ class Pool:
         self.all.discard(connection)
         if connection in self.idle:
             self.idle.remove(connection)
-        if len(self.waiting) > len(self.opening):
+        self._open_if_wanted()
+
+    def _open_if_wanted(self) -> None:
+        """Open a connection where more requests wait than will get one, and it is allowed."""
+        open_or_soon = len(self.all) + len(self.opening)
+        if len(self.opening) < len(self.waiting) and open_or_soon < self.plan.connections:
             self._open()
 
     def _open(self) -> None:
