@@ -31,17 +31,27 @@ LINEAR = frozenset(
 """Names of estimators that are linear in what they are given."""
 
 
-def about_quality(rows: Rows, lifts: Sequence[Metric], estimator: str = "") -> list[Finding]:
+def about_quality(
+    rows: Rows, lifts: Sequence[Metric], estimator: str = "", margin: float = 0.0
+) -> list[Finding]:
     """Return what the lifts, the rows by class and the threshold say; ``lifts`` as ``beside``.
 
-    ``estimator`` is the name of the model's class, empty where nobody knows it.
+    ``estimator`` is the name of the model's class, empty where nobody knows it; ``margin`` is the
+    loss that would not matter, of a regression as a share of its mean absolute error.
     """
     return [
         _over_constant(lifts[0]),
-        _over_linear(lifts[1], estimator),
+        _over_linear(lifts[1], estimator, margin * _size(rows)),
         _few_rows(rows.signature, rows.truth),
         about_threshold(rows),
     ]
+
+
+def _size(rows: Rows) -> float:
+    """Return what a margin is a share of: the mean absolute error of a regression, else 1."""
+    if rows.signature.task != "regression":
+        return 1.0
+    return float(np.abs(rows.predictions.main - rows.truth).mean())
 
 
 def _over_constant(metric: Metric) -> Finding:
@@ -54,13 +64,17 @@ def _over_constant(metric: Metric) -> Finding:
     return check.issue(text)
 
 
-def _over_linear(metric: Metric, estimator: str) -> Finding:
-    """Return what the lift over a linear model says; that a linear one is as good is no news."""
+def _over_linear(metric: Metric, estimator: str, worth: float) -> Finding:
+    """Return what the lift over a linear model says; that a linear one is as good is no news.
+
+    A loss below ``worth`` is no issue, however sure.
+    """
     check = findings.LinearIsAsGood
     if done := _surely_better(check, metric):
         return done
     text = _not_better("a linear model", metric)
-    if metric.high is not None and metric.high < 0:
+    # Two lines that differ in their penalty alone differ surely, and by nothing.
+    if metric.high is not None and metric.high < 0 and (metric.value or 0.0) < -worth:
         return check.issue(text, fix="ship a linear model, or find out what this one has missed")
     if estimator in LINEAR:
         return check.not_applicable(f"the model is a linear one itself, {estimator}: {text}")

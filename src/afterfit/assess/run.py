@@ -26,6 +26,7 @@ from afterfit.assess.nested import asked_for_search
 from afterfit.assess.parts import AFTER_FOLDS, PARTS
 from afterfit.assess.structure import about_structure
 from afterfit.core.dataset import Dataset
+from afterfit.core.effort import cut_short
 from afterfit.core.finding import Finding
 from afterfit.core.metric import find
 from afterfit.core.progress import SILENT, Progress
@@ -33,6 +34,7 @@ from afterfit.core.quality import encode_truth, labelled_rows, main_metric
 from afterfit.core.signature import Signature
 from afterfit.errors import AfterfitError
 from afterfit.records.assess import AssessRecord
+from afterfit.records.record import Status
 from afterfit.store.environment import current_environment
 
 
@@ -86,15 +88,24 @@ def assess(  # noqa: PLR0913 - all there is to judge by, from the workspace
     parts |= {part: part(evidence) for part in PARTS if part in AFTER_FOLDS}
     found = (
         findings.NoLabels.passed(f"{len(labelled)} of {len(data)} rows have a label"),
-        *about_quality(rows, others, estimator),
+        *about_quality(rows, others, estimator, config.margin),
         told,
         *about_agreement(main, held_out, folds, config.margin),
         about_structure(rows.units, find(held_out, main)),
     )
     fields = _of_parts(evidence, [parts[part] for part in PARTS], found)
-    cut = config.folds > 1 and told.outcome == "skipped"
-    fields |= {"folds": folds, "baseline": baseline, "status": "partial" if cut else "complete"}
+    fields |= {"folds": folds, "baseline": baseline, "status": _status(fields, told, config)}
     return AssessRecord(**shared, **_of_rows(rows), **fields)
+
+
+def _status(fields: Mapping[str, Any], folds: Finding, config: AssessConfig) -> Status:
+    """Return ``partial`` where the time cut something, or the folds that were asked are not there.
+
+    More time then gives more: a partial record is not reused where there is more of it.
+    """
+    missed = config.folds > 1 and folds.outcome == "skipped"
+    cut = missed or cut_short(fields["findings"], config.effort)
+    return "partial" if cut else "complete"
 
 
 def _search(evidence: Evidence) -> Mapping[str, Any] | None:
