@@ -14,6 +14,7 @@ from afterfit.cli.output import EXIT_GATE_FAILED, Answer
 from afterfit.errors import UsageError
 from afterfit.loadtest.autoscale.config import AutoscaleConfig
 from afterfit.loadtest.autoscale.emit.write import TARGETS, Names, written
+from afterfit.records.autoscale import AutoscaleRecord
 from afterfit.report import html, text
 from afterfit.report.build import record_page
 from afterfit.store.files import write_bytes
@@ -85,34 +86,64 @@ class Fleet:
             ) from None  # fmt: skip
 
 
-def autoscale(
-    ref: str = "",
-    *,
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Demand:
+    """The traffic, and what it may ask for."""
+
     trace: Annotated[
         str,
         Parameter(
             help="CSV or Parquet file, or diurnal, weekly, black-friday, flash-crowd, growth."
         ),
-    ] = "diurnal",
-    peak: Annotated[float | None, Parameter(help="Requests/s of the trace's peak.")] = None,
-    scale: Annotated[float, Parameter(help="Multiplies every rate of the trace.")] = 1.0,
+    ] = "diurnal"
+    peak: Annotated[float | None, Parameter(help="Requests/s of the trace's peak.")] = None
+    scale: Annotated[float, Parameter(help="Multiplies every rate of the trace.")] = 1.0
     event: Annotated[
         list[str] | None,
         Parameter(negative="", help='A known event: "2026-11-27T08:00 x10 2h", in UTC.'),
-    ] = None,
-    slo: Annotated[str, Parameter(help='The objective: "p99<50ms".')] = "",
-    replica: Replica = Replica(),
-    fleet: Fleet = Fleet(),
+    ] = None
+    slo: Annotated[str, Parameter(help='The objective: "p99<50ms".')] = ""
+
+    def traffic(self) -> Traffic:
+        """Return the traffic as the step takes it."""
+        events = tuple(self.event or ())
+        return Traffic(trace=self.trace, peak=self.peak, scale=self.scale, events=events)
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Files:
+    """What is written, and what it calls things."""
+
     destination: Annotated[
         str, Parameter(name=["--for"], help=f"Settings to write: {','.join(TARGETS)}.")
-    ] = "",
+    ] = ""
     output: Annotated[
         Path | None, Parameter(name=["--output", "-o"], help="Folder to write them to.")
-    ] = None,
-    namespace: Annotated[str, Parameter(help="Namespace of what is written.")] = "default",
-    prometheus: Annotated[
-        str, Parameter(help="Where KEDA finds Prometheus.")
-    ] = "http://prometheus.monitoring:9090",
+    ] = None
+    namespace: Annotated[str, Parameter(help="Namespace of what is written.")] = "default"
+    prometheus: Annotated[str, Parameter(help="Where KEDA finds Prometheus.")] = (
+        "http://prometheus.monitoring:9090"
+    )
+
+    def write(self, record: AutoscaleRecord) -> list[str]:
+        """Return the paths of the files that were written."""
+        names = Names.of(record, namespace=self.namespace, prometheus=self.prometheus)
+        folder = self.output or Path(f"{names.name}-autoscale")
+        made = written(record, _targets(self.destination), names)
+        for name, content in made.items():
+            write_bytes(folder / name, content.encode())
+        return [str(folder / name) for name in made]
+
+
+def autoscale(
+    ref: str = "",
+    *,
+    demand: Demand = Demand(),
+    replica: Replica = Replica(),
+    fleet: Fleet = Fleet(),
+    files: Files = Files(),
     common: Common = Common(),  # noqa: B008 - frozen
 ) -> Answer:
     """Simulate autoscalers over your traffic, and write the settings of the one you use.
@@ -131,27 +162,20 @@ def autoscale(
         rate=replica.replica_rps, service_ms=replica.service_ms, cv=replica.service_cv,
         concurrency=replica.concurrency, queue=replica.queue, cold_start_s=replica.cold_start,
     )  # fmt: skip
-    traffic = Traffic(trace=trace, peak=peak, scale=scale, events=tuple(event or ()))
-    targets = _targets(destination)
+    _targets(files.destination)
     with opened(common, create=not ref) as space:
-        stored, record = autoscale_version(space, ref, slo, traffic, told, fleet.config())
+        stored, record = autoscale_version(
+            space, ref, demand.slo, demand.traffic(), told, fleet.config()
+        )
         page = record_page(stored)
         path = space.reports / f"autoscale-{stored.digest[:12]}.html"
         write_bytes(path, html.render(page).encode())
-        names = Names.of(record, namespace=namespace, prometheus=prometheus)
-        files = written(record, targets, names)
-        folder = output or Path(f"{names.name}-autoscale")
-        for name, content in files.items():
-            write_bytes(folder / name, content.encode())
+        paths = files.write(record)
         warnings = space.warnings
-    told_files = "".join(f"\nWritten: {folder / name}" for name in files)
+    lines = "".join(f"\nWritten: {each}" for each in paths)
     return Answer(
-        {
-            **msgspec.to_builtins(stored),
-            "report": str(path),
-            "files": [str(folder / name) for name in files],
-        },
-        f"{text.render(page)}{told_files}\nPage: {path}",
+        {**msgspec.to_builtins(stored), "report": str(path), "files": paths},
+        f"{text.render(page)}{lines}\nPage: {path}",
         exit=0 if record.chosen else EXIT_GATE_FAILED,
         warnings=warnings,
     )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from afterfit.core.digest import sha256_file
+from afterfit.core.metric import find
 from afterfit.errors import NotFoundError, UsageError
 from afterfit.loadtest.autoscale.config import AutoscaleConfig, Measured
 from afterfit.loadtest.autoscale.read_trace import read_trace
@@ -123,6 +124,11 @@ def autoscale_version(
         of = Subject(
             name=version.name, number=version.number, digest=version.digest, inputs=digests
         )
+    if told.cold_start_s is None:
+        space.warnings.append(
+            f"the cold start of {measured.cold_start_s:.3g} s that its load test timed is that of "
+            "the process: add what pod and image take, with --cold-start"
+        )
     record = autoscale(measured, objective, trace, config, of=of, progress=space.progress)
     args = {"traffic": msgspec.to_builtins(traffic), "told": msgspec.to_builtins(told)}
     record = msgspec.structs.replace(record, args=args)
@@ -165,7 +171,7 @@ def _measured(told: Told, test: LoadtestRecord | None, slo: Slo) -> Measured:
             "it is not known how much one replica holds",
             where=f"{slo}",
             why="no load test of this version searched for the greatest rate with this objective",
-            fix="--replica-rps RATE --service-ms MS, or measure it: afterfit loadtest with --slo",
+            fix=f'afterfit loadtest NAME@champion --slo "{slo}"   # or --replica-rps RATE',
         )
     service, cv = _service(told, test)
     settings = {} if test is None else test.settings
@@ -174,7 +180,8 @@ def _measured(told: Told, test: LoadtestRecord | None, slo: Slo) -> Measured:
     queue = told.queue if told.queue is not None else settings.get("queue_rows", 0) * workers
     if not queue and told.queue is None:
         queue = max(LEAST_QUEUE, round(rate * WAIT))
-    if told.cold_start_s is None:
+    start = _cold_start(told, test)
+    if start is None:
         raise UsageError(
             "it is not known how long a replica takes to start",
             why="the time from the decision to the first answer decides most of it",
@@ -185,9 +192,15 @@ def _measured(told: Told, test: LoadtestRecord | None, slo: Slo) -> Measured:
     high = found.high if measured and found else None
     return Measured(
         rate=rate, low=low or None, high=high if low else None, service_ms=service,
-        cv=cv, concurrency=at_once, queue=queue, cold_start_s=told.cold_start_s,
+        cv=cv, concurrency=at_once, queue=queue, cold_start_s=start,
         source="its load test" if measured else "told, not measured",
     )  # fmt: skip
+
+
+def _cold_start(told: Told, test: LoadtestRecord | None) -> float | None:
+    """Return what was told, or what the load test timed: the process without node and image."""
+    timed = None if test is None else find(test.metrics, "cold_start_s")
+    return timed.value if timed and told.cold_start_s is None else told.cold_start_s
 
 
 def _service(told: Told, test: LoadtestRecord | None) -> tuple[float, float]:

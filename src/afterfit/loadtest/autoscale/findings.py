@@ -83,7 +83,8 @@ class ToldNotMeasured(Check):
 
     What it does: looks where the rate of one replica is from.
     Why it matters: every size here is proportional to it.
-    Fix: measure the greatest rate that holds the objective: afterfit loadtest with --slo.
+    Fix: measure the greatest rate that holds the objective:
+    afterfit loadtest NAME@champion --slo "p99<50ms"
     """
 
     code = "L045"
