@@ -39,6 +39,8 @@ from afterfit.robustness.endpoint.target import Target
 from afterfit.store.environment import current_environment
 
 MOST_REQUESTS = 2000
+WHAT = "strange requests go"
+HARM = "they could harm somebody else's server"
 
 
 def robustness_endpoint(
@@ -58,13 +60,7 @@ def robustness_endpoint(
     """
     _checked(config)
     address = address_of(url)
-    permit(
-        address,
-        allow_remote,
-        what="strange requests go",
-        why="they could harm somebody else's server",
-        command=f"afterfit robustness {url}",
-    )
+    permit(address, allow_remote, what=WHAT, why=HARM, command=f"afterfit robustness {url}")
     begun = time.monotonic()
     client = Client(
         address,
