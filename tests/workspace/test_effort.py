@@ -15,6 +15,7 @@ from tests.e2e.helpers import quick_space
 from afterfit.cli.app import run
 from afterfit.cli.sources import Tables
 from afterfit.config import load_config
+from afterfit.errors import ResourceError
 from afterfit.workspace import effort as efforts
 from afterfit.workspace.effort import assess_config
 from afterfit.workspace.line import opened_line
@@ -47,6 +48,30 @@ def test_the_goal_of_the_command_line_reaches_optimize(tmp_path: Path) -> None:
         asked = Tables(goal=given).overrides()  # type: ignore[arg-type]
         config = load_config(tmp_path, overrides=asked, environ={}).config
         assert efforts.optimize_config(config, 1.0).goal == goal
+
+
+def test_the_time_of_the_last_steps_is_kept_free_and_they_run_where_it_is_over() -> None:
+    """On a busy machine the steps before get less, and the line ends later, not without gates."""
+    now = [0.0]
+    budget = efforts.Budget("quick", clock=lambda: now[0])
+    assert [budget.share(step) for step in ("assess", "optimize", "robustness")] == [15, 20, 8]
+    load = efforts.most_seconds("quick", "loadtest")
+    now[0] = 45.0
+    assert budget.share("optimize") == pytest.approx(15.0 - 8.0 - load)
+    now[0] = 60.0 - load
+    assert budget.share("optimize") == 0.0
+    now[0] = 75.0
+    assert [budget.share(step) for step in ("optimize", "robustness", "loadtest")] == [
+        0,
+        8,
+        load,
+    ]
+    budget.require("robustness")
+    budget.require("loadtest")
+    with pytest.raises(ResourceError, match="the time of the line was over: 60 s at quick"):
+        budget.require("optimize")
+    full = efforts.Budget("full", clock=lambda: now[0])
+    assert full.share("assess") == float("inf")
 
 
 @pytest.fixture

@@ -16,16 +16,22 @@ from tests.e2e.helpers import quick_space
 from tests.runtime.bundles import people_bundle
 
 from afterfit.core.metric import Metric
+from afterfit.errors import UsageError
+from afterfit.loadtest.config import LoadConfig
+from afterfit.records.assess import AssessRecord
 from afterfit.records.loadtest import LoadtestRecord
 from afterfit.records.record import Record, reuse_key
+from afterfit.records.robustness_endpoint import RobustnessEndpointRecord
 from afterfit.registry.version import GateRefusal, Promotion
 from afterfit.store.environment import current_environment
 from afterfit.store.records import in_envelope
 from afterfit.workspace.line import opened_line
+from afterfit.workspace.loading import loadtest_endpoint
 from afterfit.workspace.sources import Sources
 
 if TYPE_CHECKING:
     from afterfit.records.codec import Stored
+    from afterfit.records.record import Status
     from afterfit.workspace import Workspace
 
 RANDOM = np.random.default_rng(0)
@@ -125,3 +131,72 @@ def test_an_old_load_test_passes_no_gate(tmp_path: Path, days: float, *, passes:
     if isinstance(moved, GateRefusal):
         assert [gate.outcome for gate in moved.gates] == ["missing"]
         assert "counts for 30 days" in moved.why
+        assert "afterfit loadtest NAME@NUMBER" in moved.why
+
+
+def test_a_load_test_of_a_version_takes_the_place_of_one_that_is_too_old(tmp_path: Path) -> None:
+    """``afterfit loadtest churn@1`` is enough to promote; another does not replace what counts."""
+    space = quick_space(tmp_path, gates=["latency_p99_ms <= 1000"])
+    people_bundle(tmp_path / "draft")
+    version = space.registry.register("churn", tmp_path / "draft", who="ana")
+    old = load_test(space, version.digest, days=31)
+    space.attach("churn@1", old.digest[:16])
+    assert isinstance(space.promote("churn", 1), GateRefusal)
+    config = LoadConfig(schedule="closed:1", seconds=0.5)
+    fresh = loadtest_endpoint(space, "churn@1", config)
+    assert space.registry.resolve("churn@1").evidence == {"loadtest": fresh.digest}
+    line = space.registry.log("churn")[-1]
+    assert (line.action, line.who) == ("evidence", space.who)
+    assert line.details["evidence"] == {"loadtest": fresh.digest}
+    moved = space.promote("churn", 1)
+    assert isinstance(moved, Promotion)
+    again = loadtest_endpoint(space, "churn@1", config)
+    assert again.digest != fresh.digest
+    assert space.registry.resolve("churn@1").evidence == {"loadtest": fresh.digest}
+    assert space.attach("churn@1", again.digest).evidence == {"loadtest": again.digest}
+
+
+def test_a_record_of_something_else_is_no_evidence(tmp_path: Path) -> None:
+    """Neither one about another bundle, nor one of a step that no gate is judged on."""
+    space = quick_space(tmp_path)
+    people_bundle(tmp_path / "draft")
+    space.registry.register("churn", tmp_path / "draft", who="ana")
+    other = load_test(space, "d" * 64, days=1)
+    with pytest.raises(UsageError, match="the record is not about churn@1"):
+        space.attach("churn@1", other.digest)
+    endpoint = RobustnessEndpointRecord(
+        subject="d" * 64, env=current_environment(), url="", protocol="", route="", requests=0,
+        seconds=0.0, ending="finished",
+    )  # fmt: skip
+    stored = space.records.put(endpoint)
+    with pytest.raises(UsageError, match="a record of robustness_endpoint is no evidence"):
+        space.attach("churn@1", stored.digest)
+    assert space.registry.resolve("churn@1").evidence == {}
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "again"),
+    [(3.0, 15.0, True), (15.0, 15.0, False), (15.0, 3.0, False), (3.0, None, True),
+     (None, 15.0, False)],
+)  # fmt: skip
+def test_a_partial_record_is_made_anew_where_there_is_more_time(
+    tmp_path: Path, before: float | None, now: float | None, *, again: bool
+) -> None:
+    """What the line's budget cut short does not stand for what a step does in its whole time."""
+    space = quick_space(tmp_path)
+    env = current_environment()
+    made: list[float | None] = []
+
+    def run(seconds: float | None, status: Status) -> Stored:
+        def make() -> Record:
+            made.append(seconds)
+            return AssessRecord(subject="m", env=env, status=status, n_labelled=len(made))
+
+        return space.run_step("assess", make, subject="m", inputs={}, resolved={}, seconds=seconds)
+
+    first = run(before, "partial")
+    found = run(now, "complete")
+    assert (found.digest != first.digest) is again
+    assert made == ([before, now] if again else [before])
+    # A whole one stands for any time, and is not shadowed by what was cut short.
+    assert (run(1.0, "partial").digest == found.digest) is True

@@ -136,11 +136,13 @@ def told_of_folds(done: int, planned: list[Split], rows: Dataset, effort: Effort
     if done < once:
         text = f"{done} of {once} folds were fitted before the time was over{way}"
         return check.skipped(text, fix=more_time(effort))
-    if done == once:
+    if done == once == len(planned):
         return check.passed(f"{done} folds of {len(rows)} training rows{way}")
     text = f"{done} fits in repetitions of {once} folds of {len(rows)} training rows{way}"
-    short = f"; {len(planned) - done} more were cut by the time" if done < len(planned) else ""
-    return check.passed(text + short)
+    if done == len(planned):
+        return check.passed(text)
+    missed = len(planned) - done
+    return check.passed(f"{text}; {missed} more were cut by the time", unfitted=missed)
 
 
 def cross_validate(

@@ -109,6 +109,27 @@ def promote(
     return Answer(_moved(moved), _told(moved))
 
 
+def attach(ref: str, record: str, *, common: Common = NONE) -> Answer:
+    """Attach a record to a version as its evidence of that step; its digest stays.
+
+    The gates of `version promote` are judged on it from then on. `afterfit loadtest NAME@3`
+    attaches its record by itself where the version has none that counts.
+
+    Parameters
+    ----------
+    ref
+        A version, such as churn@3.
+    record
+        The digest of the record, or its first digits, as `afterfit record list` shows it.
+
+    """
+    with opened(common) as space:
+        version = space.attach(ref, record)
+        stored = space.records.get(record)
+    text = f"{version.name}@{version.number} has record {short(stored.digest)} as its evidence"
+    return Answer(msgspec.to_builtins(version), f"{text} of {stored.body.step}")
+
+
 def rollback(
     name: str,
     *,

@@ -73,8 +73,9 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, tag_field="step"):
 class Envelope(msgspec.Struct, frozen=True, kw_only=True):
     """What is known of a record beside its body; never hashed.
 
-    ``created`` is ISO 8601 in UTC; ``duration_s`` is seconds of wall time; ``key`` is the reuse
-    key: equal keys mean that the step would do the same again.
+    ``created`` is ISO 8601 in UTC; ``duration_s`` is seconds of wall time, ``allowed_s`` those that
+    the step might take, None where nothing limited it; ``key`` is the reuse key: equal keys mean
+    that the step would do the same again, as far as its time allows.
     """
 
     digest: str
@@ -83,6 +84,7 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
     host: str = ""
     user: str = ""
     duration_s: float = 0.0
+    allowed_s: float | None = None
 
 
 def given(config: msgspec.Struct) -> dict[str, Any]:

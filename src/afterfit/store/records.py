@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import math
 import re
 import socket
 import time
@@ -25,6 +26,8 @@ _NAME = re.compile(r"([0-9a-f]{64})\.json")
 _PREFIX = re.compile(r"[0-9a-f]{4,64}")
 _REUSABLE = ("complete", "partial")
 _UNREADABLE = "unreadable"
+_MORE = 1.1
+"""How much more time a step must have for a partial record of it to be made anew."""
 
 
 class RecordStore:
@@ -34,15 +37,23 @@ class RecordStore:
         self.folder = folder / "records"
         self.index = Index(folder / "index.sqlite")
 
-    def put(self, record: AnyRecord, *, key: str = "", started: float | None = None) -> Stored:
+    def put(
+        self,
+        record: AnyRecord,
+        *,
+        key: str = "",
+        started: float | None = None,
+        seconds: float | None = None,
+    ) -> Stored:
         """Return the record as it is kept, on the disk when this returns.
 
-        ``key`` is its reuse key, ``started`` the ``time.monotonic()`` at which the step began.
+        ``key`` is its reuse key, ``started`` the ``time.monotonic()`` at which the step began,
+        ``seconds`` what it might take.
         Use the result's digest: numbers are kept as JSON has them (an int in a float field
         becomes a float). A record that is there already keeps its first envelope.
         Raises ForbiddenError or ResourceError, with nothing half-written left.
         """
-        return self.add(in_envelope(record, key, started))
+        return self.add(in_envelope(record, key, started, seconds))
 
     def add(self, stored: Stored) -> Stored:
         """Return a record made elsewhere, with its envelope, as it is kept here."""
@@ -93,17 +104,20 @@ class RecordStore:
         *,
         statuses: tuple[str, ...] = _REUSABLE,
         max_age: timedelta | None = None,
+        seconds: float | None = None,
     ) -> Stored | None:
         """Return the most recent record of that reuse key, or None.
 
-        A failed one is not reused, and none that is older than ``max_age``.
+        A failed one is not reused, and none that is older than ``max_age``; a partial one only
+        where the step had as much time as the ``seconds`` that it has now, None for no limit.
         """
         if not key:
             return None
         oldest = "" if max_age is None else _moment(datetime.now(UTC) - max_age)
         for row in self._rows(key=key):
             fits = row.status in statuses and row.created >= oldest
-            if fits and (stored := self._readable(row.digest)):
+            stored = self._readable(row.digest) if fits else None
+            if stored and (row.status != "partial" or not _sooner(stored.envelope, seconds)):
                 return stored
         return None
 
@@ -163,16 +177,34 @@ class RecordStore:
         return stored
 
 
-def in_envelope(record: AnyRecord, key: str = "", started: float | None = None) -> Stored:
+def in_envelope(
+    record: AnyRecord,
+    key: str = "",
+    started: float | None = None,
+    seconds: float | None = None,
+) -> Stored:
     """Return the record as ``RecordStore.put`` would keep it, on no disk."""
     body = _as_kept(record)
-    return Stored(envelope=make_envelope(body, key, started), body=body)
+    return Stored(envelope=make_envelope(body, key, started, seconds), body=body)
 
 
-def make_envelope(record: AnyRecord, key: str = "", started: float | None = None) -> Envelope:
+def _sooner(envelope: Envelope, seconds: float | None) -> bool:
+    """Return whether a record was made in clearly less time than there is now."""
+    if envelope.allowed_s is None:
+        return False
+    return seconds is None or seconds > _MORE * envelope.allowed_s
+
+
+def make_envelope(
+    record: AnyRecord,
+    key: str = "",
+    started: float | None = None,
+    seconds: float | None = None,
+) -> Envelope:
     """Return the envelope of a record made now, on this host, by this user.
 
     ``started`` is the ``time.monotonic()`` at which the step began; without it the duration is 0.
+    ``seconds`` is what it might take, None or infinite where nothing limited it.
     """
     return Envelope(
         digest=record.digest,
@@ -181,6 +213,7 @@ def make_envelope(record: AnyRecord, key: str = "", started: float | None = None
         host=socket.gethostname(),
         user=_user(),
         duration_s=0.0 if started is None else round(time.monotonic() - started, 6),
+        allowed_s=None if seconds is None or math.isinf(seconds) else round(seconds, 3),
     )
 
 

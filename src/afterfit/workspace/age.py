@@ -15,6 +15,9 @@ MOST_DAYS = {"loadtest": 30.0, "platforms": 7.0}
 inputs, the packages and the CPU are in their reuse keys. Kernels, neighbours and prices are not."""
 
 
+_AGAIN = {"loadtest": "ship the model again or run afterfit loadtest NAME@NUMBER"}
+
+
 def max_age(step: str) -> timedelta | None:
     """Return how old a record of the step may be; None where it does not age."""
     days = MOST_DAYS.get(step)
@@ -30,7 +33,7 @@ def expired(records: Mapping[str, Stored], now: datetime | None = None) -> dict[
         if most is not None and (now or datetime.now(UTC)) - created > most:
             told[step] = (
                 f"the record of {step} is of {created:%Y-%m-%d} and counts for {most.days} days: "
-                "ship the model again to measure anew"
+                f"to measure anew, {_AGAIN.get(step, 'ship the model again')}"
             )
     return told
 

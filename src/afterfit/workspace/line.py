@@ -175,7 +175,7 @@ class Line:
                     progress=self.space.progress,
                 )
 
-        return self._step("assess", make, resolved=resolved)
+        return self._step("assess", make, resolved=resolved, seconds=seconds)
 
     def optimize(self) -> Stored:
         """Run ``optimize``; the files of the chosen variant go to the blobs."""
@@ -198,7 +198,9 @@ class Line:
         # A search that was cut short goes on where it ended, so only a whole one is reused.
         last = self.space.records.latest("optimize", self.model.digest) if asked.allow else None
         again = last is not None and last.body.status == "partial"
-        return self._step("optimize", make, resolved=resolved, measured=True, again=again)
+        return self._step(
+            "optimize", make, resolved=resolved, measured=True, again=again, seconds=asked.seconds
+        )
 
     def package(self) -> Stored:
         """Draft the bundle; the same inputs give the same digest."""
@@ -241,6 +243,7 @@ class Line:
             # What earlier versions failed at is asked again, so it decides what the record says.
             resolved=[resolved, book.digest] if book.digest else resolved,
             subject=self.bundle.digest,
+            seconds=asked.seconds,
         )
 
     def loadtest(self) -> Stored:
@@ -318,7 +321,7 @@ class Line:
 
     def _require_time(self, step: str) -> None:
         if step != self.required:
-            self.budget.require()
+            self.budget.require(step)
 
     def _step(
         self,
@@ -329,6 +332,7 @@ class Line:
         measured: bool = False,
         subject: str = "",
         again: bool = False,
+        seconds: float | None = None,
     ) -> Stored:
         return self.space.run_step(
             step,
@@ -339,6 +343,7 @@ class Line:
             measured=measured,
             fresh=self.fresh or again,
             args=asked_of(step, self.sources, self.space.given),
+            seconds=seconds,
         )
 
 
@@ -363,4 +368,4 @@ def alone(space: Workspace, step: str, sources: Sources, *, fresh: bool = False)
     space.reused = []
     name = space.config.model.name or name_of(sources.model)
     with opened_line(space, sources, name, fresh=fresh, required=step) as line:
-        return line.walk((*NEEDS[step], step))[step]
+        return space.attach_where_due(line.walk((*NEEDS[step], step))[step])

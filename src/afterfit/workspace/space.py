@@ -40,6 +40,7 @@ from afterfit.store.environment import current_environment
 from afterfit.store.files import file_lock, os_errors
 from afterfit.store.records import RecordStore, in_envelope
 from afterfit.workspace.age import expired, explained, max_age
+from afterfit.workspace.evidence import attached, refreshed
 from afterfit.workspace.proven import proven_of
 from afterfit.workspace.sources import Told, sources_of
 
@@ -156,7 +157,7 @@ class Workspace:
             workdir.mkdir(parents=True, exist_ok=True)
         return open_model(source, allow=allowed, code=code, hints=hints or Hints(), workdir=workdir)
 
-    def run_step(
+    def run_step(  # noqa: PLR0913 - all that a record depends on
         self,
         step: str,
         make: Callable[[], Record],
@@ -167,20 +168,22 @@ class Workspace:
         measured: bool = False,
         fresh: bool = False,
         args: dict[str, Any] | None = None,
+        seconds: float | None = None,
     ) -> Stored:
         """Return the step's record: one that was made of the same inputs, or a new one.
 
-        ``args`` is what was asked for, which a new record keeps beside what it came to.
+        ``args`` is what was asked for, which a new record keeps beside what it came to. ``seconds``
+        is what the step may take: a partial record that was made in less is made anew.
         """
         key = reuse_key(step, subject, inputs, resolved, current_environment(), measured=measured)
-        found = None if fresh else self.records.find(key, max_age=max_age(step))
+        found = None if fresh else self.records.find(key, max_age=max_age(step), seconds=seconds)
         if found is not None:
             self.reused.append(step)
             self.progress.say(f"  = {step}: nothing changed, its record is reused")
             return found
         started = time.monotonic()
         record: AnyRecord = msgspec.structs.replace(make(), args=args or {})  # type: ignore[assignment]
-        return self.records.put(record, key=key, started=started)
+        return self.records.put(record, key=key, started=started, seconds=seconds)
 
     def keep(self, record: AnyRecord, *, started: float) -> Stored:
         """Return the record of something that is done, kept where the workspace can be written.
@@ -198,6 +201,15 @@ class Workspace:
     def evidence(self, version: Version) -> dict[str, Stored]:
         """Return the records attached to a version by step; raises IntegrityError for a bad one."""
         return {step: self.records.get(digest) for step, digest in version.evidence.items()}
+
+    def attach(self, ref: str, record: str) -> Version:
+        """Return a version with a record, told by its digest, as its evidence of that step."""
+        return attached(self, ref, self.records.get(record))
+
+    def attach_where_due(self, stored: Stored) -> Stored:
+        """Return the record, attached to versions of its bundle without evidence that counts."""
+        refreshed(self, stored)
+        return stored
 
     def judge(self, records: dict[str, Stored]) -> tuple[GateResult, ...]:
         """Return what each gate of the configuration says of these records, alarms left out.
