@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from afterfit.loadtest.engine import runs
 from afterfit.loadtest.engine.frames import GIVEN_UP, RECORD
 from afterfit.loadtest.engine.pool import Plan, Pool
 from afterfit.loadtest.engine.runs import Scheduled, Users
@@ -262,9 +263,10 @@ def test_requests_leave_when_they_are_due_whatever_became_of_others(
 
 
 def test_what_is_stopped_gives_up_what_waits_and_keeps_what_was_answered(
-    server: Callable[..., Any],
+    server: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One of six is answered; the others are marked as given up, and the end comes at once."""
+    monkeypatch.setattr(runs, "GRACE_S", 0.1)
 
     async def once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"{}")
