@@ -7,13 +7,13 @@ know nothing of where a log comes from, and memory does not grow with its length
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from afterfit.core.frame import Frame
+from afterfit.core.frame import Frame, take
 from afterfit.records.signals import Scope
 
 __all__ = ["Batch", "Cursor", "Labels", "Source"]
@@ -35,7 +35,9 @@ class Batch:
     ``flags`` int64 of [n], the bits of docs/reference/events.md, -1 where a log cannot have them.
     ``errors`` object of [n], empty where there was none. ``truth`` object of [n] where the log
     carries the label beside the prediction (None: not yet known), or None.
-    ``frame`` has the known inputs, all of n rows; no columns where none were captured.
+    ``frame`` has the known inputs, all of n rows; no columns where none were captured. ``marks``
+    uint64 of [n] is a number of each row, its own and the same whenever the log is read, for
+    samples that do not depend on how a log is cut; None where a log has none.
     """
 
     scope: Scope
@@ -53,10 +55,22 @@ class Batch:
     errors: npt.NDArray[np.object_]
     frame: Frame
     truth: npt.NDArray[np.object_] | None = None
+    marks: npt.NDArray[np.uint64] | None = None
 
     def __len__(self) -> int:
         """Return the number of predictions."""
         return len(self.ts)
+
+    def take(self, rows: np.ndarray | slice) -> Batch:
+        """Return some of the predictions: by their places, a mask, or a slice."""
+        parts = {name: getattr(self, name) for name in _ROW_FIELDS}
+        taken: dict[str, Any] = {n: None if p is None else p[rows] for n, p in parts.items()}
+        return replace(self, **taken, frame=take(self.frame, rows))
+
+
+_ROW_FIELDS = tuple(
+    field.name for field in fields(Batch) if field.name not in ("scope", "role", "frame")
+)
 
 
 @dataclass(frozen=True)
