@@ -398,6 +398,21 @@ def test_the_users_own_function_fits_the_folds(
     assert "absent" in finding(record, "A006").message
 
 
+def test_a_record_whose_slices_and_importances_the_time_cut_is_partial(
+    logistic: LoadedModel, binary: Signature, rows: dict[str, Any]
+) -> None:
+    """No folds were asked for, and yet it is not the whole: with more time there is more."""
+    data = Dataset(frame=rows, target=labels(table()))
+    found = {}
+    for seconds in (0.0, 60.0):
+        config = AssessConfig(effort="quick", folds=0, jobs=1, seconds=seconds)
+        record = assess(logistic, binary, data, None, config, subject="m")
+        found[seconds] = record.status
+        late = [f for f in record.findings if f.fix == "--effort standard"]
+        assert bool(late) is (seconds == 0.0)
+    assert found == {0.0: "partial", 60.0: "complete"}
+
+
 def test_the_words_of_a_fit_that_fails_stay_out_of_the_record(
     tmp_path: Any, logistic: LoadedModel, binary: Signature, rows: dict[str, Any]
 ) -> None:
