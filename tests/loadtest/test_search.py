@@ -6,6 +6,7 @@ import dataclasses
 import math
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 
 from afterfit.errors import UnavailableError, UsageError
@@ -229,3 +230,36 @@ def test_settings_that_find_nothing_are_refused(bad: dict[str, Any]) -> None:
     with pytest.raises(UsageError) as caught:
         searched(SERVER, **bad)
     assert caught.value.fix
+
+
+class Spoilt:
+    """A server whose first runs of each kind are spoilt by a neighbour, who then goes away."""
+
+    def __init__(self, server: VirtualServer, spoilt: dict[int, tuple[str, ...]]) -> None:
+        self.server, self.spoilt, self.runs = server, spoilt, 0
+
+    def fire(self, arrivals: Arrivals, seconds: float, seed: int) -> Shot:
+        """Fire; a spoilt run is invalid, or fails wholly."""
+        self.runs += 1
+        shot = self.server.fire(arrivals, seconds, seed)
+        if self.runs not in self.spoilt:
+            return shot
+        why = self.spoilt[self.runs]
+        if why:
+            return dataclasses.replace(shot, invalid=why)
+        return dataclasses.replace(shot, status=np.zeros_like(shot.status))
+
+
+def test_a_candidate_that_was_spoilt_is_left_behind_by_growing_steps() -> None:
+    """The second run failed by chance, so the candidate is below 100 of 908 requests/s."""
+    found = searched(Spoilt(SERVER, {2: ()}))
+    assert found.rate == pytest.approx(LIMIT, rel=0.05)
+    assert len({step.rate for step in found.steps if step.kind == "verify"}) < 20
+
+
+def test_a_verification_that_cannot_be_measured_is_no_failure_of_the_server() -> None:
+    """Every later run is invalid three times: nothing is said of what the server holds."""
+    found = searched(Spoilt(SERVER, dict.fromkeys(range(3, 500), ("late",))))
+    assert found.ended == "unmeasurable"
+    assert found.rate is None
+    assert [code for code, outcome in codes(found).items() if outcome == "issue"] == ["L006"]

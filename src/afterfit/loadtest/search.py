@@ -1,10 +1,11 @@
 """The greatest rate at which a server holds an objective: doubling, halving, verification.
 
 The rate is doubled until the objective is missed and the interval halved until it is narrow; the
-candidate must then pass five runs together, and is lowered until it does, or raised while it does.
-MLPerf (inference rules v0.5, "find the peak performance") lowers it where any one of five runs
-fails. Runs of seconds fail by chance at rates that a server can hold, so that rule, here
-``every_run``, finds too little: docs/explanation/load-testing.md has how much.
+candidate must then pass five runs together, and is lowered until it does, or raised while it does,
+by steps that grow; what lies between the last two is halved. MLPerf (inference rules v0.5, "find
+the peak performance") lowers it where any one of five runs fails. Runs of seconds fail by chance at
+rates that a server can hold, so that rule, here ``every_run``, finds too little:
+docs/explanation/load-testing.md has how much.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ LEAST_REQUESTS = 200
 MOST_STRETCH = 4.0
 CLEAR = 0.95
 """A candidate is given up early where its misses are too many with this confidence."""
+ROUNDING = 1e-9
 NEAR = 1.5
 """How misses grow with the rate is read from runs within this factor of it."""
 
@@ -41,9 +43,9 @@ class SearchConfig(msgspec.Struct, frozen=True, kw_only=True):
     """How a rate is searched: from ``start_rps`` up to ``most_rps``, in runs of ``step_s``.
 
     Halving ends where the bounds are ``resolution`` (a share) apart. The candidate is verified by
-    ``verify`` runs, together or, with ``every_run``, each by itself, and lowered or raised by
-    ``step_down`` (a share). Runs at low rates are stretched, fourfold at most, so that they have
-    200 requests.
+    ``verify`` runs, together or, with ``every_run``, each by itself, and lowered or raised, by
+    ``step_down`` (a share) at first. Runs at low rates are stretched, fourfold at most, so that
+    they have 200 requests.
     """
 
     start_rps: float = 50.0
@@ -222,21 +224,51 @@ class _Hunt:
                 passed = rate
 
     def settle(self) -> None:
-        """Lower the candidate until it is verified, or raise it while it is."""
-        found, up = self.found, 1 + self.config.step_down
-        rate = found.passed or LEAST_RPS
+        """Step from the candidate until verified rates and others meet, then halve what is between.
+
+        Each step is twice the one before: where a machine's neighbours have spoilt the candidate,
+        it may be far from the limit, and steps of one size would take longer than anybody waits.
+        """
+        rate = self.found.passed or LEAST_RPS
         self.runs.progress.step("search: verifying")
         if self.verified(rate):
-            while rate * up <= self.config.most_rps and rate * up < (found.unmeasured or math.inf):
-                rate *= up
-                if not self.verified(rate):
-                    break
-            return
+            self.climb(rate)
+        else:
+            self.descend(rate)
+
+    def climb(self, rate: float) -> None:
+        """Raise a rate that was verified while it is, as far as rates can be measured."""
+        step, up = self.config.step_down, 1 + self.config.step_down
+        while rate * up <= self.config.most_rps and rate * up < (self.found.unmeasured or math.inf):
+            most = min(self.config.most_rps, self.found.unmeasured or math.inf)
+            higher = max(rate * up, min(rate * (1 + step), most / up))
+            if not self.verified(higher):
+                return self.halve(rate, higher)
+            rate, step = higher, 2 * step
+        return None
+
+    def descend(self, rate: float) -> None:
+        """Lower a rate until it is verified."""
+        step = self.config.step_down
         while rate > LEAST_RPS:
-            rate = max(LEAST_RPS, rate / up)
-            if self.verified(rate):
-                return
-        found.ended, found.why = "unreachable", f"{rate:g} requests/s did not pass its verification"
+            lower = max(LEAST_RPS, rate / (1 + step))
+            if self.verified(lower):
+                return self.halve(lower, rate)
+            rate, step = lower, 2 * step
+        last = self.runs.steps[-1]
+        # What could not be measured says nothing of the server.
+        self.found.ended = "unmeasurable" if last.verdict == "invalid" else "unreachable"
+        self.found.why = f"{rate:g} requests/s did not pass its verification: {last.why}"
+        return None
+
+    def halve(self, low: float, high: float) -> None:
+        """Verify between a rate that was verified and one that was not, until a step is left."""
+        while high > low * (1 + self.config.step_down) * (1 + ROUNDING):
+            middle = math.sqrt(low * high)
+            if self.verified(middle):
+                low = middle
+            else:
+                high = middle
 
     def verified(self, rate: float) -> bool:
         """Return whether a rate passes its runs, and note it where it does."""
