@@ -31,7 +31,7 @@ __all__ = ["LEAST_ROWS", "Losses", "confirm", "losses_of"]
 
 LEAST_ROWS = 30
 FEWEST_TESTED = LEAST_ROWS // 2
-RATE = 0.05
+RATE = 0.02
 """The share of false findings among those that are told, at most."""
 TAIL = 0.99
 """Absolute errors above this quantile count as it: a few rows make no slice."""

@@ -9,7 +9,7 @@ class WeakSlice(Check):
     """In some part of the rows the model fails markedly more often than it should.
 
     What it does: searches all parts that one or two columns describe, on one half of the rows,
-    and tests the worst ten on the other half (Benjamini and Hochberg, 5 %). Of a classifier with
+    and tests the worst ten on the other half (Benjamini and Hochberg, 2 %). Of a classifier with
     probabilities, only errors count that its own probabilities did not foresee.
     What it looks for: errors 2 to 10 points more frequent than elsewhere (half of the rate
     elsewhere, within these limits), or an absolute error half as large again.
