@@ -6,6 +6,8 @@ from typing import Any, ClassVar, Literal
 
 import msgspec
 
+from afterfit.core.docstring import docstring
+
 Outcome = Literal["issue", "tip", "passed", "not_applicable", "skipped", "ignored"]
 Severity = Literal["info", "low", "medium", "high"]
 
@@ -51,7 +53,7 @@ class Check:
     def page(cls) -> dict[str, str]:
         """Return the docstring's texts by their labels, the sentence at its head by ``""``."""
         found, label = {"": ""}, ""
-        for line in _docstring(cls).splitlines():
+        for line in docstring(cls).splitlines():
             head, colon, rest = line.strip().partition(": ")
             begins = colon and head in LABELS
             label = head if begins else label
@@ -103,15 +105,3 @@ class Check:
             fix=fix,
             evidence=evidence,
         )
-
-
-def _docstring(check: type[Check]) -> str:
-    """Return the docstring of a check; ``python -OO`` leaves it out, so there it is read anew."""
-    if check.__doc__ is not None:
-        return check.__doc__
-    import ast
-    import inspect
-    import textwrap
-
-    written = ast.parse(textwrap.dedent(inspect.getsource(check))).body[0]
-    return (ast.get_docstring(written) if isinstance(written, ast.ClassDef) else None) or ""

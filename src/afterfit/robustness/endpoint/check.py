@@ -11,6 +11,7 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import TYPE_CHECKING, NamedTuple
 
+from afterfit.core.docstring import sentence
 from afterfit.core.finding import Check as Kind
 from afterfit.core.wire.client import Exchange, Sent
 from afterfit.records.robustness_endpoint import Level
@@ -70,8 +71,7 @@ def clause(
     """Return a decorator that makes a check of a function; its docstring is the clause."""
 
     def decorate(function: Callable[[Target], None]) -> EndpointCheck:
-        sense = " ".join((function.__doc__ or "").split()).removesuffix(".")
-        return EndpointCheck(id_, level, kind, sense, function, abusive)
+        return EndpointCheck(id_, level, kind, sentence(function), function, abusive)
 
     return decorate
 

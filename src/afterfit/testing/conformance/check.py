@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import msgspec
 
+from afterfit.core.docstring import sentence
 from afterfit.core.wire.client import Exchange, NoAnswerError, OutOfBudgetError
 from afterfit.core.wire.documents import UnreadableError
 from afterfit.core.wire.shown import show_came, show_sent
@@ -117,8 +118,7 @@ def clause(id_: str, level: Level, section: str) -> Callable[[Callable[[Target],
     """Return a decorator that makes a check of a function; its docstring is the clause's sense."""
 
     def decorate(function: Callable[[Target], None]) -> Check:
-        sense = " ".join((function.__doc__ or "").split()).removesuffix(".")
-        return Check(id_, level, section, sense, function)
+        return Check(id_, level, section, sentence(function), function)
 
     return decorate
 
