@@ -95,7 +95,6 @@ def attacked() -> RobustnessEndpointRecord:
         protocol="JSON",
         route="/predict",
         requests=1234,
-        seconds=2.5,
         ending="finished",
         growth_bytes=3 << 20,
     )

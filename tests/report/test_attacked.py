@@ -10,8 +10,10 @@ from afterfit.records.codec import Stored
 from afterfit.records.record import Envelope, Environment
 from afterfit.records.robustness_endpoint import EndpointCase, RobustnessEndpointRecord
 from afterfit.report.build import record_page
+from afterfit.report.ci import summary
 from afterfit.report.html import render as html
 from afterfit.report.text import render as text
+from afterfit.robustness.endpoint.judge import judged
 
 HOSTILE = "<script>alert(1)</script>"
 FAILED: dict[str, Any] = {
@@ -32,7 +34,6 @@ def stored(*cases: EndpointCase, **fields: Any) -> Stored:
         "protocol": "JSON",
         "route": "/predict",
         "requests": 1234,
-        "seconds": 2.5,
         "ending": "finished",
         "growth_bytes": 3 << 20,
     }
@@ -48,11 +49,24 @@ def test_the_page_has_groups_failures_and_commands() -> None:
     failed = EndpointCase(check="null.declared", level="must", **FAILED)
     page = text(record_page(stored(passed, failed)))
     assert "POST /predict" in page
-    assert "1,234 in 2.5 s" in page
+    assert "1,234" in page
     assert "Same rows, other company  passed " in page
     assert "Null                      failed " in page
     assert "null.declared: null got 200\n  curl -X POST http://h/p\n" in page
     assert "Every check (2)" in html(record_page(stored(passed, failed)))
+
+
+def test_a_comment_has_no_request_and_no_answer() -> None:
+    """Both hold the user's example row, which stays in the workspace."""
+    row = {"command": "curl --data-binary '{\"income\": 51.2573}'", "came": "422 income 51.2573"}
+    failed = EndpointCase(check="null.declared", level="must", **{**FAILED, **row})
+    told = judged([failed], "finished", memory_known=True)
+    kept = stored(failed, findings=told)
+    assert any("null got 200" in each.message for each in told)
+    comment = summary(record_page(kept), 1)
+    assert "null got 200" in comment
+    assert "51.2573" not in comment
+    assert all("51.2573" not in f"{each}" for each in told)
 
 
 def test_what_a_server_says_is_no_markup() -> None:

@@ -166,7 +166,7 @@ def test_a_record_of_something_else_is_no_evidence(tmp_path: Path) -> None:
         space.attach("churn@1", other.digest)
     endpoint = RobustnessEndpointRecord(
         subject="d" * 64, env=current_environment(), url="", protocol="", route="", requests=0,
-        seconds=0.0, ending="finished",
+        ending="finished",
     )  # fmt: skip
     stored = space.records.put(endpoint)
     with pytest.raises(UsageError, match="a record of robustness_endpoint is no evidence"):

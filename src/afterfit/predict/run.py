@@ -128,8 +128,8 @@ def _record(
         inputs=inputs,
         args=given(config),
         resolved={"keep": kept, "only_scores": config.only_scores},
-        source=str(source),
-        output=str(output),
+        source=source.name,
+        output=output.name,
         rows=rows,
         flagged={flag: count for flag, count in flagged.items() if count},
     )

@@ -42,7 +42,6 @@ class RobustnessEndpointRecord(Record, frozen=True, kw_only=True, tag="robustnes
     protocol: str
     route: str
     requests: int
-    seconds: float
     ending: Ending
     ended_by: str = ""
     growth_bytes: int | None = None

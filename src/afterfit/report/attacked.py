@@ -53,7 +53,7 @@ def attacked(record: RobustnessEndpointRecord) -> tuple[Block, ...]:
             ("Server", code(record.url)),
             ("Route", code(f"POST {record.route}")),
             ("Protocol", record.protocol),
-            ("Requests", f"{number.count(record.requests)} in {number.seconds(record.seconds)}"),
+            ("Requests", number.count(record.requests)),
             ("Memory", _memory(record.growth_bytes)),
             ("End of the run", Cell(ended, tone)),
         ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -79,6 +80,7 @@ def case_of(record: RobustnessEndpointRecord, check: str) -> EndpointCase:
 
 def test_nothing_is_wrong_with_a_right_server() -> None:
     """Every check passes; the run is short, and its findings say how much was looked at."""
+    begun = time.monotonic()
     with Server() as server:
         record = examined(server)
         assert server.requests >= record.requests > 100
@@ -86,7 +88,7 @@ def test_nothing_is_wrong_with_a_right_server() -> None:
     assert [c.check for c in record.cases] == [check.id for check in CHECKS]
     assert (record.ending, record.status, record.route) == ("finished", "complete", "/predict")
     assert {f.outcome for f in record.findings} == {"passed", "not_applicable"}
-    assert record.seconds < 30
+    assert time.monotonic() - begun < 30
 
 
 def test_every_check_has_a_fault_that_it_finds() -> None:
@@ -150,9 +152,10 @@ def test_the_time_of_the_run_is_kept() -> None:
     with Server() as server:
         # One check alone takes that long, so that the time is over on any machine.
         config = EndpointConfig(seconds=1.0)
+        begun = time.monotonic()
         record = robustness_endpoint(server.url, config)
     assert (record.ending, record.status) == ("out_of_time", "partial")
-    assert record.seconds < 10
+    assert time.monotonic() - begun < 10
     assert "skipped" in {case.status for case in record.cases}
 
 

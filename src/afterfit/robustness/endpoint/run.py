@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable
 from typing import Any
 
@@ -61,7 +60,6 @@ def robustness_endpoint(
     _checked(config)
     address = address_of(url)
     permit(address, allow_remote, what=WHAT, why=HARM, command=f"afterfit robustness {url}")
-    begun = time.monotonic()
     client = Client(
         address,
         headers=headers,
@@ -93,7 +91,6 @@ def robustness_endpoint(
         protocol=dialect.protocol,
         route=dialect.route,
         requests=client.count,
-        seconds=round(time.monotonic() - begun, 2),
         ending=ending,
         ended_by=ended_by,
         growth_bytes=target.growth,
