@@ -27,6 +27,7 @@ from afterfit.core.sections import (
     FairnessSection,
     LineSection,
     ModelSection,
+    MonitorSection,
     OodSection,
     OptimizeSection,
     RobustnessSection,
@@ -55,6 +56,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     ood: OodSection = OodSection()
     robustness: RobustnessSection = RobustnessSection()
     serve: ServeSection = ServeSection()
+    monitor: MonitorSection = MonitorSection()
 
     def parsed_gates(self) -> tuple[Gate, ...]:
         """Return the gates; raises ConfigError for one that is not a gate on a known metric."""
@@ -385,4 +387,10 @@ gates = [
 # deadline_ms = 0               # drop requests that waited for longer; 0 keeps them
 # admission_rps = 0             # turn away beyond so many requests/s; 0: only a full queue
 # capture = "none"              # inputs kept beside every prediction: "all", or ["age", "job"]
+
+[monitor]
+# window = "1h"                 # or "5000 rows"
+# false_alarms_per_month = 1
+# slices = ["country"]          # each value is watched apart
+# slo = ["p99 < 50 ms", "available 99.9"]
 """

@@ -19,6 +19,7 @@ __all__ = [
     "FairnessSection",
     "LineSection",
     "ModelSection",
+    "MonitorSection",
     "OodSection",
     "OptimizeSection",
     "RobustnessSection",
@@ -190,3 +191,25 @@ class ServeSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     hang_seconds: Annotated[float, msgspec.Meta(ge=0)] = 30.0
     repository_control: bool = False
     capture: Literal["none", "all"] | tuple[str, ...] = "none"
+
+
+class MonitorSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[monitor]``: how served versions are watched.
+
+    ``window`` is a time (``1h``) or a number of predictions (``5000 rows``); it closes ``grace``
+    after its end, for what comes late. ``slices`` are columns whose values are watched apart (the
+    columns of ``[fairness]`` are too). ``slo`` are objectives: ``p99 < 50 ms``, ``available 99.9``
+    (percent). ``store`` is empty for a folder of the workspace, or ``postgresql://…``.
+    """
+
+    window: str = "1h"
+    grace: str = "10m"
+    false_alarms_per_month: Annotated[float, msgspec.Meta(gt=0)] = 1.0
+    min_rows: Annotated[int, msgspec.Meta(ge=2)] = 200
+    slices: tuple[str, ...] = ()
+    slo: tuple[str, ...] = ()
+    usd_per_hour: Annotated[float, msgspec.Meta(ge=0)] = 0.0
+    metrics_url: str = ""
+    poll_seconds: Annotated[float, msgspec.Meta(gt=0)] = 10.0
+    retention_days: Annotated[int, msgspec.Meta(ge=1)] = 400
+    store: str = ""
