@@ -20,8 +20,9 @@ def docstring(owner: type[Any] | Callable[..., Any]) -> str:
     import textwrap
 
     written = ast.parse(textwrap.dedent(inspect.getsource(owner))).body[0]
-    documented = isinstance(written, ast.ClassDef | ast.FunctionDef)
-    return (ast.get_docstring(written) if documented else None) or ""
+    if isinstance(written, ast.ClassDef | ast.FunctionDef):
+        return ast.get_docstring(written) or ""
+    return ""
 
 
 def sentence(function: Callable[..., Any]) -> str:
