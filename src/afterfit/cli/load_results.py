@@ -14,6 +14,7 @@ from afterfit.records.loadtest import LoadtestRecord
 from afterfit.report import number
 from afterfit.report.junit import Demand, junit
 from afterfit.store.files import write_bytes
+from afterfit.workspace.load_export import Tool
 
 __all__ = ["Results", "demands_of", "kept_for_ci"]
 
@@ -34,9 +35,24 @@ class Results:
         bool | None, Parameter(negative="", help="Exit 1 where anything is worse.")
     ] = None
     junit: Annotated[Path | None, Parameter(help="Write a JUnit file for CI.")] = None
+    export: Annotated[
+        Tool | None, Parameter(help="Fire nothing, and write the same as a script of that tool.")
+    ] = None
+    output: Annotated[
+        Path | None, Parameter(name=["--output", "-o"], help="Folder of the script.")
+    ] = None
 
     def checked(self) -> Results:
-        """Return them; raises UsageError for one that says nothing without a baseline."""
+        """Return them; raises UsageError for one that says nothing without another."""
+        if self.output is not None and self.export is None:
+            raise UsageError("--output says nothing without --export", fix="--export k6")
+        beside = ("baseline", "anyway", "fail_on_slower", "junit")
+        if self.export and (other := [n for n in beside if getattr(self, n) is not None]):
+            raise UsageError(
+                f"--export measures nothing, so --{other[0].replace('_', '-')} has nothing to say",
+                where="--export",
+                fix="leave one of both out",
+            )
         for name, value in (("--anyway", self.anyway), ("--fail-on-slower", self.fail_on_slower)):
             if value and not self.baseline:
                 raise UsageError(

@@ -15,17 +15,21 @@ from afterfit.cli.load_results import Results, demands_of, kept_for_ci
 from afterfit.cli.output import EXIT_GATE_FAILED, EXIT_INTERRUPTED, Answer
 from afterfit.cli.requests import header_of, json_file
 from afterfit.cli.sources import Tables
+from afterfit.core.dataset import Dataset
 from afterfit.errors import UsageError
 from afterfit.loadtest.config import LoadConfig
 from afterfit.loadtest.generator import Means
 from afterfit.loadtest.slo import slo_of
 from afterfit.loadtest.target import Ask
+from afterfit.loadtest.trace import read_trace
 from afterfit.records.codec import Stored
 from afterfit.report import html
 from afterfit.report.build import record_page
 from afterfit.report.text import render
 from afterfit.store.files import write_bytes
 from afterfit.store.tables import read_dataset
+from afterfit.workspace import Workspace
+from afterfit.workspace.load_export import Script, export_loadtest
 from afterfit.workspace.loading import Against, Elsewhere, loadtest_endpoint
 
 __all__ = ["Load", "is_endpoint", "loaded"]
@@ -126,6 +130,8 @@ def loaded(endpoint: str, load: Load, results: Results, tables: Tables, common: 
         seed = space.config.line.seed
         config, ask = _config(load, seed), _ask(load, seed)
         data = read_dataset(Path(tables.data), target=tables.target) if tables.data else None
+        if results.export is not None:
+            return _exported(space, endpoint, load, results, data)
         stored = loadtest_endpoint(
             space,
             endpoint,
@@ -141,6 +147,28 @@ def loaded(endpoint: str, load: Load, results: Results, tables: Tables, common: 
         path = space.reports / f"loadtest-{stored.digest[:12]}.html"
         warnings = space.warnings
     return _answer(stored, load, results, path, warnings)
+
+
+def _exported(
+    space: Workspace, endpoint: str, load: Load, results: Results, data: Dataset | None
+) -> Answer:
+    tool = results.export or "k6"
+    seed = space.config.line.seed
+    paths = export_loadtest(
+        space,
+        endpoint,
+        Script(tool, results.output or Path(f"loadtest-{tool}")),
+        _config(load, seed),
+        ask=_ask(load, seed),
+        means=_means(load),
+        data=data,
+        elsewhere=_elsewhere(load),
+    )
+    run = {"k6": "k6 run", "locust": "locust --headless -f"}[tool]
+    lines = [*(f"Written: {path}" for path in paths), f"Run it: {run} {paths[0]}"]
+    rows = "made-up rows" if data is None else "rows of the data"
+    lines.append(f"{paths[1].name} has {rows}; keys are in neither file")
+    return Answer({"files": [str(path) for path in paths]}, "\n".join(lines))
 
 
 def _answer(
@@ -177,7 +205,7 @@ def _config(load: Load, seed: int) -> LoadConfig:
         "slo": None if load.slo is None else slo_of(load.slo),
         "schedule": _schedule(load),
         "at_rps": load.at,
-        "seconds": load.seconds,
+        "seconds": load.seconds or _length(load.traffic),
         "budget_s": _seconds(load.budget, "--budget"),
         "certify_s": _seconds(load.certify, "--certify"),
         "confidence": load.confidence,
@@ -209,6 +237,11 @@ def _schedule(load: Load) -> str | None:
             other, example = ("--traffic", "FILE") if name == "--times" else ("--users", "8")
             raise UsageError(f"{name} says nothing without {other}", fix=f"add {other} {example}")
     return next(iter(told.values()), None)
+
+
+def _length(traffic: Path | None) -> float | None:
+    """Return how long a trace is (s): without --seconds all of it is followed."""
+    return None if traffic is None else read_trace(traffic).seconds
 
 
 def _think_ms(load: Load) -> float:

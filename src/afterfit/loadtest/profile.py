@@ -40,6 +40,16 @@ class Profile:
         """
         return self.moments(unit_times(self.expected, random))
 
+    def integral(self, until: Floats) -> Floats:
+        """Return how many requests are due on average before each moment, for ascending ones."""
+        at = np.clip(until, self.at[0], self.at[-1])
+        piece = np.clip(np.searchsorted(self.at, at, side="right") - 1, 0, len(self.at) - 2)
+        passed, width = at - self.at[piece], self.at[piece + 1] - self.at[piece]
+        rise = self.rates[piece + 1] - self.rates[piece]
+        slope = np.divide(rise, width, out=np.zeros_like(rise), where=width > 0)
+        part = passed * (self.rates[piece] + slope * passed / 2)
+        return np.asarray(self.counts[piece] + part, dtype=np.float64)
+
     def moments(self, counts: Floats) -> Floats:
         """Return when so many requests have been due, for ascending counts within the profile."""
         piece = np.searchsorted(self.counts, counts, side="right") - 1

@@ -45,7 +45,7 @@ from afterfit.workspace.tuned import tuned_settings
 if TYPE_CHECKING:
     from afterfit.workspace.space import Workspace
 
-__all__ = ["Against", "Elsewhere", "loadtest_endpoint"]
+__all__ = ["Against", "Elsewhere", "bundle_of", "loadtest_endpoint", "rows_of"]
 
 SLOW_CLIENTS = 64
 SLOW_S = 10.0
@@ -206,9 +206,9 @@ def _of_url(url: str, aim: _Aim, elsewhere: Elsewhere) -> Endpoint:
 
 
 def _of_bundle(space: Workspace, ref: str, aim: _Aim) -> Endpoint:
-    name, served, other = _bundle_of(space, ref)
+    name, served, other = bundle_of(space, ref)
     bundle = Bundle(served.folder)
-    data = aim.data if aim.data is not None else _rows_of(bundle, aim.config.seed)
+    data = aim.data if aim.data is not None else rows_of(bundle, aim.config.seed)
     if aim.data is None:
         space.progress.say("  no --data: rows drawn from the version's fingerprint are sent")
     asked = space.config.serve
@@ -255,7 +255,7 @@ def _of_bundle(space: Workspace, ref: str, aim: _Aim) -> Endpoint:
     return Endpoint(about, stand)
 
 
-def _bundle_of(space: Workspace, ref: str) -> tuple[str, ServedBundle, ServedBundle | None]:
+def bundle_of(space: Workspace, ref: str) -> tuple[str, ServedBundle, ServedBundle | None]:
     """Return the name, the bundle to serve, and another version of it to swap to, if there is."""
     folder = Path(ref)
     if (folder / "manifest.json").is_file():
@@ -267,7 +267,7 @@ def _bundle_of(space: Workspace, ref: str) -> tuple[str, ServedBundle, ServedBun
     return found.name, served, other
 
 
-def _rows_of(bundle: Bundle, seed: int) -> Dataset:
+def rows_of(bundle: Bundle, seed: int) -> Dataset:
     frame = golden_rows(bundle.fingerprint, bundle.signature, n=MAX_ROWS, seed=seed)
     return Dataset(frame, source="the version's fingerprint")
 

@@ -1,0 +1,1 @@
+"""Load tests as scripts of other tools."""
