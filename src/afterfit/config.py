@@ -10,16 +10,18 @@ import difflib
 import os
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
 import msgspec
 
+from afterfit.core.config_template import TEMPLATE
 from afterfit.core.gate import Gate, parse_gate
 from afterfit.core.metric_names import require_known
 from afterfit.core.sections import (
+    AlarmsSection,
     CardSection,
     CompareSection,
     CostSection,
@@ -37,7 +39,7 @@ from afterfit.errors import ConfigError, NotFoundError
 
 FILE_NAME = "afterfit.toml"
 DEFAULT_GATES = ("baseline_lift > 0",)
-TABLES = frozenset({"robustness.monotone"})
+TABLES = frozenset({"alarms.channels", "alarms.figures", "robustness.monotone"})
 """The settings whose value is a table of the user's own names, and so one value."""
 
 
@@ -57,10 +59,19 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     robustness: RobustnessSection = RobustnessSection()
     serve: ServeSection = ServeSection()
     monitor: MonitorSection = MonitorSection()
+    alarms: AlarmsSection = AlarmsSection()
 
     def parsed_gates(self) -> tuple[Gate, ...]:
         """Return the gates; raises ConfigError for one that is not a gate on a known metric."""
         return tuple(_known_gate(text, f"$.gates[{i}]") for i, text in enumerate(self.gates))
+
+    def alarm_gates(self) -> tuple[Gate, ...]:
+        """Return the gates and those of ``[alarms]``, for live rows; errors as ``parsed_gates``."""
+        own = (
+            _known_gate(text, f"$.alarms.gates[{i}]", self.alarms.figures)
+            for i, text in enumerate(self.alarms.gates)
+        )
+        return tuple(dict.fromkeys((*self.parsed_gates(), *own)))
 
 
 @dataclass(frozen=True)
@@ -133,7 +144,12 @@ def read_config(
             origins[name] = "command line"
     problems: list[tuple[str, str]] = []
     config = _convert(tree, Config, "$", problems)
-    problems += _gate_problems(tree.get("gates"))
+    problems += _gate_problems(tree.get("gates"), "$.gates")
+    alarms = tree.get("alarms")
+    if isinstance(alarms, dict):
+        figures = alarms.get("figures")
+        names = figures if isinstance(figures, dict) else ()
+        problems += _gate_problems(alarms.get("gates"), "$.alarms.gates", names)
     values = dict(flatten(msgspec.to_builtins(Config()))) | dict(flatten(tree))
     return Reading(values, origins, path, config, problems)
 
@@ -211,7 +227,7 @@ def changed(config: Config) -> dict[str, Any]:
 
 def template() -> str:
     """Return a commented ``afterfit.toml`` for ``afterfit init``."""
-    return _TEMPLATE
+    return TEMPLATE
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
@@ -291,106 +307,24 @@ def _choices(kind: Any) -> tuple[Any, ...]:
 
 def _of_section(section: Any, path: str) -> list[tuple[str, str]]:
     """Return what is wrong with settings that are right one by one, and not together."""
-    found = section.problem() if isinstance(section, CostSection) else None
+    found = section.problem() if isinstance(section, AlarmsSection | CostSection) else None
     return [] if found is None else [(f"{path}.{found[0]}", found[1])]
 
 
-def _gate_problems(gates: Any) -> list[tuple[str, str]]:
+def _gate_problems(gates: Any, path: str, figures: Iterable[str] = ()) -> list[tuple[str, str]]:
     """Return what is wrong with the gates; a list of something else is told by the conversion."""
     problems = []
     texts = gates if isinstance(gates, list | tuple) else ()
     for index, text in enumerate(text for text in texts if isinstance(text, str)):
         try:
-            _known_gate(text, f"$.gates[{index}]")
+            _known_gate(text, f"{path}[{index}]", figures)
         except ConfigError as error:
             problems.append((error.where, f"{error.message}; {error.why}"))
     return problems
 
 
-def _known_gate(text: str, where: str) -> Gate:
+def _known_gate(text: str, where: str, figures: Iterable[str] = ()) -> Gate:
     gate = parse_gate(text, where=where)
-    require_known(gate, where=where)
+    if gate.step or gate.metric not in figures:
+        require_known(gate, where=where)
     return gate
-
-
-_TEMPLATE = """\
-# Afterfit reads this file from the folder you work in, or the nearest one above it.
-# Every setting may also be given as an environment variable (AFTERFIT_SERVE_PORT=9000) or, where
-# a command has such an option, on the command line, which wins. See: afterfit config show
-
-# A gate is [step.]metric[.low|.high] and >=, <=, >, < or == and a number. A version is promoted
-# only if every gate passes; the same gates serve as alarms later. `.low` and `.high` mean the
-# bounds of the 95 % interval: "f1.low >= 0.80" asks that you can be sure of it.
-gates = [
-    "baseline_lift > 0",        # better than the trivial baseline
-    # "f1 >= 0.80",
-    # "latency_p99_ms <= 20",
-]
-
-[model]
-# name = "churn"
-# positive = "yes"              # the class whose probability the threshold is compared with
-# threshold = 0.5
-# classes = ["no", "yes"]       # only where the file holds no names (a booster)
-# code = "src/"                 # your own code that the model cannot be loaded without
-
-[data]
-# target = "churned"
-# time = "date"                 # rows are in the order of this column
-# group = "household"           # rows of one group stay together in cross-validation
-# entity = "customer_id"        # identifies a row's subject; labels can be joined by it
-
-[line]
-# effort = "standard"           # quick (about 60 s), standard (5 min) or full
-# seed = 0
-# folds = 5                   # by default 3, 5 or 10, by effort; 0 for no cross-validation
-# goal = "latency"              # what counts of two forms: "latency", "throughput" or "size"
-# refit = "train:fit"           # module:function(frame, target) -> model, for cross-validation
-
-[cost]
-# false_negative = 50           # what a miss costs, and what a false alarm does, in any one unit:
-# false_positive = 1            # the cheapest threshold is then looked for
-# true_positive = 0             # what a hit gains
-# true_negative = 0
-
-[fairness]
-# columns = ["sex"]             # groups are compared; the model need not take such a column
-
-[compare]
-# margin = 0.005                # a loss beside the champion that would not matter
-
-[optimize]
-# allow = ["prune", "distil"]   # may change answers: quantize, prune, distil, recalibrate
-# max_drop = 0.005              # the largest loss of the metric that may be certified
-# metric = "accuracy"           # by default accuracy, for a regression mae
-# batch = 256                   # rows a call that are measured beside single ones
-# budget = 180                  # seconds for the step; 0 is by effort
-
-[ood]
-# scorer = "auto"               # "mahalanobis", "distance", "forest", "softmax", or "none"
-# rate = 0.01                   # the share of usual rows that may be flagged as unlike it
-
-[robustness]
-# monotone = {income = "up"}    # the answer may only rise ("up") or fall ("down") with a column
-# fixed = ["age"]               # columns that nobody can move to get another decision
-
-[card]
-# owner = "Risk team, risk@example.com"
-# license = "apache-2.0"        # and intended_use, out_of_scope, training_data, limits, dataset
-
-[serve]
-# host = "127.0.0.1"
-# port = 8080
-# workers = 2                   # one for each processor, unless you say otherwise
-# keys = "keys.json"            # API keys: afterfit key create NAME --role predict
-# tls_cert = "server.pem"       # and tls_key, and client_ca for certificates of clients
-# deadline_ms = 0               # drop requests that waited for longer; 0 keeps them
-# admission_rps = 0             # turn away beyond so many requests/s; 0: only a full queue
-# capture = "none"              # inputs kept beside every prediction: "all", or ["age", "job"]
-
-[monitor]
-# window = "1h"                 # or "5000 rows"
-# false_alarms_per_month = 1
-# slices = ["country"]          # each value is watched apart
-# slo = ["p99 < 50 ms", "available 99.9"]
-"""

@@ -11,6 +11,7 @@ from afterfit.core.effort import Effort
 from afterfit.core.signature import Label, Task
 
 __all__ = [
+    "AlarmsSection",
     "CardSection",
     "CompareSection",
     "CostSection",
@@ -213,3 +214,43 @@ class MonitorSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     poll_seconds: Annotated[float, msgspec.Meta(gt=0)] = 10.0
     retention_days: Annotated[int, msgspec.Meta(ge=1)] = 400
     store: str = ""
+
+
+class AlarmsSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[alarms]``: when somebody is told, where, and what is done.
+
+    An alarm fires with ``windows`` alarmed windows of the last ``of``, and ends after
+    ``good_windows`` in a row whose value came back by ``hysteresis`` of the way from the threshold
+    to what is usual. ``gates`` are further gates, also on ``figures``: ``column:NAME`` or a query
+    in SQL that is asked of ``database``. A gate is judged from ``min_rows`` on; ``confirm`` says
+    whether its whole interval must be beyond, or the value alone. ``channels`` name addresses,
+    those with secrets as ``env:NAME`` or ``file:PATH``. ``actions`` are tried with ``dry_run``
+    first; after one there is none of its kind for ``cool_down_hours``.
+    """
+
+    windows: Annotated[int, msgspec.Meta(ge=1, le=100)] = 1
+    of: Annotated[int, msgspec.Meta(ge=1, le=100)] = 1
+    good_windows: Annotated[int, msgspec.Meta(ge=1, le=100)] = 3
+    hysteresis: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.1
+    gates: tuple[str, ...] = ()
+    figures: dict[str, str] = {}
+    database: str = ""
+    min_rows: Annotated[int, msgspec.Meta(ge=1)] = 200
+    confirm: Literal["interval", "value"] = "interval"
+    channels: dict[str, str] = {}
+    severity: Literal["info", "low", "medium", "high"] = "low"
+    maintenance: tuple[str, ...] = ()
+    actions: tuple[Literal["rollback", "pause_canary", "retrain"], ...] = ()
+    dry_run: bool = True
+    confirm_windows: Annotated[int, msgspec.Meta(ge=1, le=100)] = 2
+    cool_down_hours: Annotated[float, msgspec.Meta(gt=0)] = 24.0
+    retrain: tuple[str, ...] = ()
+    retrain_seconds: Annotated[float, msgspec.Meta(gt=0)] = 3600.0
+
+    def problem(self) -> tuple[str, str] | None:
+        """Return the name of a setting and what is wrong with it; None where all fit together."""
+        if self.windows > self.of:
+            return "windows", f"{self.windows} windows of the last {self.of} can never alarm"
+        if "retrain" in self.actions and not self.retrain:
+            return "retrain", 'the action needs a command, such as ["python", "train.py"]'
+        return None
