@@ -18,6 +18,7 @@ from afterfit.assess.cost import (
     row_costs,
     theoretical_threshold,
 )
+from afterfit.assess.threshold import LARGEST
 from afterfit.core.frame import Predictions
 from afterfit.records.assess_calibration import Costs, ThresholdCurve
 from afterfit.stats.recalibration import logit
@@ -44,7 +45,8 @@ def test_no_threshold_is_cheaper_than_the_cheapest(
         true_positive=told[2],
         true_negative=told[3],
     )
-    best = cheapest(hits, scores, costs)
+    order = np.argsort(-scores, kind="stable")
+    best = cheapest(hits[order], np.minimum(scores[order], LARGEST), costs)
     assert 0 < best < 1
     least = row_costs(hits, scores >= best, costs).sum()
     assert least <= row_costs(hits, scores >= other, costs).sum() + 1e-9

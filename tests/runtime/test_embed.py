@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 import pytest
-from tests.runtime.bundles import people, people_bundle
+from tests.runtime.bundles import people_bundle
 
 from afterfit.runtime.columns import FieldError
 from afterfit.runtime.embed import EmbeddedModel
@@ -52,14 +51,6 @@ def test_flags_and_wrong_fields_are_told_as_the_server_tells_them(folder: Path) 
     with pytest.raises(FieldError) as caught:
         model.predict([{"age": "x", "hours": 1, "job": "a"}])
     assert caught.value.problems[0].path == "$.rows[0].age"
-
-
-def test_a_frame_goes_straight_in(folder: Path) -> None:
-    """Without conversions; an absent column is named."""
-    model = EmbeddedModel(folder)
-    assert model.predict_frame(people(5)).main.shape == (5, 2)
-    with pytest.raises(FieldError, match=r"\$\.job"):
-        model.predict_frame({"age": np.zeros(1), "hours": np.zeros(1)})
 
 
 def test_events_are_written_where_a_folder_is_given(folder: Path, tmp_path: Path) -> None:

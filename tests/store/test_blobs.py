@@ -30,6 +30,11 @@ def bundle(tmp_path: Path) -> Path:
     return folder
 
 
+def kept_in(store: BlobStore) -> list[str]:
+    """The names of all blobs."""
+    return [path.name for path in store.folder.rglob("*") if path.is_file()]
+
+
 def spoil(path: Path) -> None:
     """Change a read-only file's first byte, as a failing disk would."""
     path.chmod(0o644)
@@ -49,7 +54,6 @@ def test_a_blob_is_found_by_the_digest_of_its_bytes(store: BlobStore, tmp_path: 
     assert store.read(digest) == data
     with store.open(digest) as stream:
         assert stream.read(3) == b"xxx"
-    assert list(store.digests()) == [digest]
     assert len(list(store.folder.rglob("*"))) == 2
 
 
@@ -60,7 +64,7 @@ def test_a_file_with_another_digest_than_expected_is_not_kept(
     (tmp_path / "a").write_bytes(b"a")
     with pytest.raises(IntegrityError, match="a is not what its digest says"):
         store.put_file(tmp_path / "a", "0" * 64)
-    assert list(store.digests()) == []
+    assert kept_in(store) == []
 
 
 @pytest.mark.parametrize("name", ["../../etc/passwd", "0" * 63, "g" * 64, "", "A" * 64])
@@ -197,7 +201,7 @@ def test_a_bundle_that_changed_since_its_manifest_is_not_put(
     (bundle / "signature.json").write_bytes(b"[]")
     with pytest.raises(IntegrityError):
         store.put_bundle(bundle)
-    assert list(store.digests()) == []
+    assert kept_in(store) == []
 
 
 def test_a_blob_that_is_no_manifest_is_refused(store: BlobStore) -> None:

@@ -103,17 +103,12 @@ def theoretical_threshold(costs: DecisionCosts) -> float:
     return wrong_alarm / (wrong_alarm + miss)
 
 
-def cheapest(hits: np.ndarray, scores: np.ndarray, costs: DecisionCosts) -> float:
+def cheapest(hits: np.ndarray, falling: np.ndarray, costs: DecisionCosts) -> float:
     """Return the threshold in (0, 1) of least cost, in as few digits as decide alike.
 
-    Of thresholds that cost the same the highest is taken. ``hits`` is bool of [n].
+    ``falling`` are scores below 1 in falling order, ``hits`` bool of [n] in that order. Of
+    thresholds that cost the same the highest is taken.
     """
-    order = np.argsort(-scores, kind="stable")
-    return _cheapest(hits[order], np.minimum(scores[order], LARGEST), costs)
-
-
-def _cheapest(hits: np.ndarray, falling: np.ndarray, costs: DecisionCosts) -> float:
-    """As `cheapest`, for rows in order of falling scores below 1."""
     gain = -(costs.false_negative + costs.true_positive)
     more = np.where(hits, gain, costs.false_positive + costs.true_negative)
     ends = np.flatnonzero(np.append(falling[1:] != falling[:-1], True))
@@ -138,7 +133,7 @@ def judged(made: Decider, asked: DecisionCosts, evidence: Evidence) -> Costs:
     in_theory = row_costs(made.hits, made.scores >= theoretical, asked)
     order = np.argsort(-made.scores, kind="stable")
     falling = np.minimum(made.scores[order], LARGEST)
-    proposed = _cheapest(made.hits[order], falling, asked)
+    proposed = cheapest(made.hits[order], falling, asked)
     chosen = _cross_fitted(made, asked, evidence, order)
     rows = np.flatnonzero(np.isfinite(chosen))
     if not len(rows):
@@ -185,7 +180,7 @@ def _cross_fitted(
         chooses[split.train] = True
         falling = order[chooses[order]]
         scores = np.minimum(made.scores[falling], LARGEST)
-        threshold = _cheapest(made.hits[falling], scores, asked)
+        threshold = cheapest(made.hits[falling], scores, asked)
         decided = made.scores[split.test] >= threshold
         found[split.test] = row_costs(made.hits[split.test], decided, asked)
     return found

@@ -32,7 +32,6 @@ from afterfit.report.svg import COLOURS, SERIES, clean
 WIDTH = 450
 ROW_HEIGHT = 18
 SMALL_SQUARE = 240
-MAX_HEAT_LABELS = 25
 TICKS = 5  # more labels than this would run into one another on a short axis
 _QUANTILE_LABELS = {0.5: "50 %", 0.9: "90 %", 0.99: "99 %", 0.999: "99.9 %", 0.9999: "99.99 %"}
 

@@ -21,7 +21,6 @@ OUTCOME_WORDS: dict[CaseOutcome, tuple[str, Tone]] = {
     "not_applicable": ("does not apply", "muted"),
 }
 _BAD = ("crashed", "not_finite", "no_probability")
-_PAIRS = "missing together"
 
 
 def robustness(record: RobustnessRecord) -> tuple[Block, ...]:

@@ -7,7 +7,6 @@ has a file an hour, ``counts-WORKER-START-NUMBER.json``, that is replaced until 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
@@ -18,7 +17,7 @@ from afterfit.core.frame import Frame
 from afterfit.errors import IntegrityError
 from afterfit.runtime.endpoint import write_atomic
 
-__all__ = ["CountsFile", "LiveCounts", "Window", "merge_counts", "read_counts"]
+__all__ = ["CountsFile", "LiveCounts", "Window", "read_counts"]
 
 WINDOW_SECONDS = 3600
 MOST_HOURS = 168
@@ -126,14 +125,3 @@ def read_counts(folder: Path) -> list[Window]:
                 fix="put the file elsewhere; its counts are lost",
             ) from None
     return windows
-
-
-def merge_counts(windows: Iterable[Window]) -> dict[tuple[str, int, str], Fingerprint]:
-    """Return the sums by (model, version, digest); raises ValueError where bins differ."""
-    total: dict[tuple[str, int, str], Fingerprint] = {}
-    for window in windows:
-        key = (window.model, window.version, window.digest)
-        if key not in total:
-            total[key] = window.fingerprint.blank()
-        total[key].merge(window.fingerprint)
-    return total

@@ -10,11 +10,10 @@ from typing import Any, Self
 import numpy as np
 
 from afterfit.core.event import new_id
-from afterfit.core.frame import Frame, Predictions, is_missing, row_count
+from afterfit.core.frame import Predictions, is_missing, row_count
 from afterfit.core.signature import Signature
 from afterfit.errors import InputError
 from afterfit.runtime.answers import Answer
-from afterfit.runtime.columns import FieldError, Problem
 from afterfit.runtime.decode import Limits, Rows
 from afterfit.runtime.events import SegmentWriter
 from afterfit.runtime.journal import Capture, Journal
@@ -83,15 +82,6 @@ class EmbeddedModel:
         if isinstance(rows, list | tuple) and not rows:
             return []
         return self._answer(self._frame(rows)).rows()
-
-    def predict_frame(self, frame: Frame) -> Predictions:
-        """Return the predictions of a frame that has the signature's kinds of columns."""
-        missing = [name for name in self.signature.names if name not in frame]
-        if missing:
-            raise FieldError([Problem(f"$.{name}", "missing column") for name in missing])
-        if row_count(frame) == 0:
-            return self._live.predictor.predict(frame)
-        return self._answer({name: frame[name] for name in self.signature.names}).predictions
 
     def flags(self, rows: Any) -> list[tuple[str, ...]]:
         """Return what is unusual about each row: ``range``, ``new_category``, ``missing``, ``ood``.

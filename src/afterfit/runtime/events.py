@@ -28,7 +28,6 @@ __all__ = [
     "StdoutSink",
     "batches_of",
     "read_columns",
-    "read_segment",
     "read_segments",
     "segments",
 ]
@@ -38,12 +37,6 @@ def read_segments(folder: Path) -> Iterator[Event]:
     """Yield every event in ``folder`` and below, segment by segment, each up to its last batch."""
     for columns in read_columns(folder):
         yield from columns.events()
-
-
-def read_segment(path: Path) -> Iterator[Event]:
-    """Yield the events of one segment up to its last whole batch; none for another kind of file."""
-    for batch in Scan(path.read_bytes()):
-        yield from batch.events()
 
 
 def read_columns(folder: Path) -> Iterator[EventColumns]:

@@ -98,12 +98,6 @@ class BlobStore:
             raise _differs(path, digest, found)
         return data
 
-    def digests(self) -> Iterator[str]:
-        """Yield the digest of every blob, sorted."""
-        for path in self._files():
-            if _DIGEST.fullmatch(path.name):
-                yield path.name
-
     def verify(self) -> Iterator[tuple[Path, IntegrityError]]:
         """Yield each file that is not what its name says; every byte of every blob is hashed."""
         for path in self._files():

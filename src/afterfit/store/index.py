@@ -51,11 +51,6 @@ class Index:
         self._memory: sqlite3.Connection | None = None
         self._memory_lock = threading.Lock()
 
-    @property
-    def in_memory(self) -> bool:
-        """Whether the index could not be kept in its file."""
-        return self._memory is not None
-
     def add(self, row: Row) -> None:
         """Add a row; one with its digest that is there already stays."""
 
