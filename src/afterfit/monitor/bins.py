@@ -1,0 +1,192 @@
+"""A fingerprint's columns as arrays: what drift is measured on.
+
+Each column has its bins (of a category also one for values that are rare or new), and behind them
+one for infinite and one for missing values, all in a flat line of counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from afterfit.core.fingerprint import OUTPUT, ColumnCounts, Fingerprint
+from afterfit.core.frame import Frame, missing_mask
+from afterfit.stats import surprise
+
+__all__ = [
+    "Column",
+    "Group",
+    "Surprises",
+    "codes_of",
+    "columns_of",
+    "families",
+    "groups_of",
+    "line_of",
+]
+
+FloatArray = npt.NDArray[np.float64]
+LEAST_PRESENT = 20
+"""Of a column with fewer values in a window only the missing ones are judged."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: its place in the flat line, its number of bins, and whether they are in order."""
+
+    name: str
+    start: int
+    bins: int
+    ordered: bool
+    text: bool
+
+    @property
+    def stop(self) -> int:
+        """Where its bins end; infinite and missing values come next."""
+        return self.start + self.bins
+
+
+@dataclass(frozen=True)
+class Surprises:
+    """How surprising some windows are, float64 of (windows, columns of a group), in nats.
+
+    ``shape`` is of the ordered or Pearson distance and has its ``statistic``; ``spike`` of the bin
+    ``place`` alone; ``rare`` of more rare or new categories (0 for numbers).
+    """
+
+    statistic: FloatArray
+    shape: FloatArray
+    spike: FloatArray
+    place: npt.NDArray[np.intp]
+    missing: FloatArray
+    rare: FloatArray
+
+    def greatest(self) -> FloatArray:
+        """Return the greatest over columns and kinds, float64 of (windows,)."""
+        kinds = (self.shape, self.spike, self.missing, self.rare)
+        return np.asarray(np.maximum.reduce([kind.max(axis=-1) for kind in kinds]))
+
+
+class Group:
+    """Columns of one kind with padded bins, (columns, bins), and the reference's counts in them."""
+
+    def __init__(self, columns: Sequence[Column], reference: FloatArray) -> None:
+        self.columns = list(columns)
+        self.ordered = columns[0].ordered
+        self.bins = np.array([column.bins for column in columns])
+        width = int(self.bins.max())
+        # Padding points at a place behind the line that always counts 0.
+        self._places = np.full((len(columns), width), len(reference))
+        for row, column in enumerate(columns):
+            self._places[row, : column.bins] = np.arange(column.start, column.stop)
+        self._missing = np.array([column.stop + 1 for column in columns])
+        self._rare = np.array([column.stop - 1 for column in columns])
+        self.reference = self.counts(reference)
+
+    def counts(self, line: FloatArray) -> FloatArray:
+        """Return counts of (..., columns, bins) from flat lines (..., length)."""
+        padded = np.concatenate([line, np.zeros((*line.shape[:-1], 1))], axis=-1)
+        return np.asarray(padded[..., self._places], np.float64)
+
+    @cached_property
+    def _gaps(self) -> surprise.Law:
+        return surprise.law_of_gaps(self.reference)
+
+    def law(self, n: float) -> surprise.Law:
+        """Return the distribution of the distance for windows of ``n`` rows."""
+        return self._gaps if self.ordered else surprise.law_of_pearson(self.reference, n)
+
+    def surprises(self, before: FloatArray, after: FloatArray, n: float) -> Surprises:
+        """Return how surprising windows of ``n`` rows are; flat lines (..., length) of counts."""
+        first, second = self.counts(before), self.counts(after)
+        if self.ordered:
+            statistic = surprise.ordered(self.reference, first, second)
+        else:
+            statistic = surprise.pearson(self.reference, first, second, n)
+        enough = (second.sum(axis=-1) >= LEAST_PRESENT) & (first.sum(axis=-1) >= LEAST_PRESENT)
+        place, spike = surprise.spike(first, second, self.bins)
+        rows_before, rows_after = self._rows(before, first), self._rows(after, second)
+        missing = surprise.share(
+            before[..., self._missing], rows_before, after[..., self._missing], rows_after
+        )
+        rare = np.zeros_like(missing)
+        if not self.ordered:
+            rare = surprise.share(
+                before[..., self._rare], rows_before, after[..., self._rare], rows_after,
+                more_only=True,
+            )  # fmt: skip
+        shape = np.where(enough, self.law(n).surprise(statistic), 0.0)
+        return Surprises(statistic, shape, np.where(enough, spike, 0.0), place, missing, rare)
+
+    def _rows(self, line: FloatArray, counts: FloatArray) -> FloatArray:
+        gone = line[..., self._missing] + line[..., self._missing - 1]
+        return np.asarray(counts.sum(axis=-1) + gone)
+
+
+def columns_of(counts: Sequence[ColumnCounts]) -> list[Column]:
+    """Return the places of columns in a flat line, one after the other."""
+    found: list[Column] = []
+    start = 0
+    for each in counts:
+        words = each.kind in ("category", "text")
+        bins = len(each.categories) + 1 if words else max(1, len(each.counts))
+        found.append(Column(each.name, start, bins, not words, each.kind == "text"))
+        start += bins + 2
+    return found
+
+
+def groups_of(reference: Sequence[ColumnCounts]) -> list[Group]:
+    """Return the columns by kind, none of them empty."""
+    columns, line = columns_of(reference), line_of(reference)
+    kinds = ([c for c in columns if c.ordered], [c for c in columns if not c.ordered])
+    return [Group(kind, line) for kind in kinds if kind]
+
+
+def line_of(counts: Sequence[ColumnCounts]) -> FloatArray:
+    """Return the counts of all columns as one flat line."""
+    parts: list[int] = []
+    for each in counts:
+        if each.kind in ("category", "text"):
+            parts += [*each.categories.values(), each.other + each.new]
+        else:
+            parts += each.counts or [0]
+        parts += [each.pinf + each.ninf, each.missing + each.nan]
+    return np.array(parts, np.float64)
+
+
+def codes_of(
+    reference: Sequence[ColumnCounts], frame: Frame, scores: npt.NDArray[np.float64] | None = None
+) -> npt.NDArray[np.int32]:
+    """Return where each value of some rows falls in the flat line, int32 of (rows, columns)."""
+    values = (
+        scores if c.name == OUTPUT and scores is not None else frame[c.name] for c in reference
+    )
+    pairs = zip(columns_of(reference), reference, values, strict=True)
+    return np.column_stack([_codes(*pair) for pair in pairs]).astype(np.int32)
+
+
+def _codes(
+    column: Column, counts: ColumnCounts, values: npt.NDArray[np.generic]
+) -> npt.NDArray[np.intp]:
+    gone = missing_mask(values)
+    found = np.full(len(values), column.stop + 1)
+    if not column.ordered:
+        place = {name: at for at, name in enumerate(counts.categories)}
+        present = [str(value) for value in values[~gone].tolist()]
+        found[~gone] = [column.start + place.get(value, column.bins - 1) for value in present]
+        return found
+    numbers = values[~gone].astype(np.float64)
+    inside = column.start + np.searchsorted(counts.edges, numbers, side="right")
+    found[~gone] = np.where(np.isfinite(numbers), inside, column.stop)
+    return found
+
+
+def families(reference: Fingerprint) -> Iterator[tuple[str, list[ColumnCounts]]]:
+    """Yield the families that are judged together: the inputs, and the output by itself."""
+    if reference.columns:
+        yield "inputs", reference.columns
+    if reference.output is not None:
+        yield "output", [reference.output]

@@ -1,0 +1,315 @@
+"""Thresholds from the user's own reference: how surprising a window is by chance.
+
+Windows are drawn from the reference, and so is a reference beside each, since its own noise is part
+of what differs: a window alone gave 12 % false alarms for 1 %. Of each pair the most surprising
+column counts. Rows in the order of time are drawn in blocks. How surprising the worst column is in
+so many windows has an exponential tail, since a surprise is -ln p: its slope is fitted, and it
+reaches thresholds that are rarer than the windows drawn.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Literal
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from afterfit.core.digest import digest_of
+from afterfit.core.fingerprint import OUTPUT, ColumnCounts, Fingerprint
+from afterfit.core.frame import Frame
+from afterfit.errors import InputError
+from afterfit.monitor.bins import Group, codes_of, families, groups_of, line_of
+from afterfit.stats.units import block_length
+
+__all__ = ["LEAST_ROWS", "Calibration", "Tail", "calibrate", "calibrate_counts"]
+
+FloatArray = npt.NDArray[np.float64]
+Family = Literal["inputs", "output"]
+SIZES = (50, 200, 500, 2000)
+"""Rows of the windows that are drawn; a surprise hardly depends on it, so few are enough."""
+LEAST_ROWS = 50
+LEAST_REFERENCE = 200
+REPLICATES = 2000
+TAIL = 0.1
+"""The share of the windows that the tail is fitted to."""
+PRIOR = 100
+"""The slope of exact p-values is 1: it counts as much as this many windows."""
+_CELLS = 1 << 17
+
+
+class Tail(msgspec.Struct, frozen=True, kw_only=True):
+    """The upper tail for windows of ``n`` rows.
+
+    The worst column of a window is more surprising than ``start`` nats in one window of ten; beyond
+    it the rate falls by a factor e with each 1 / ``slope`` nats.
+    """
+
+    n: int
+    start: float
+    slope: float
+
+    def threshold(self, chance: float) -> float:
+        """Return the surprise that so many windows exceed, in nats."""
+        return self.start + (_intensity(TAIL) - _intensity(chance)) / self.slope
+
+    def chance(self, threshold: float) -> float:
+        """Return the share of windows that exceed a surprise; above a tenth it is rough."""
+        return -math.expm1(-math.exp(_intensity(TAIL) - (threshold - self.start) * self.slope))
+
+
+class Calibration(msgspec.Struct, frozen=True, kw_only=True):
+    """What is usual of windows of one reference, in about a kilobyte.
+
+    ``reference`` is the digest of the fingerprint that it belongs to, of ``n_ref`` rows. ``method``
+    says what was drawn: ``rows``, ``blocks`` of ``block`` neighbouring rows, or ``counts``, which
+    knows nothing of how columns hang together and takes them as independent: rows that hang
+    together make it too strict. It stands beside a version, not in its bundle: the last digits
+    of logarithms differ between processors, and a bundle's digest must not.
+    """
+
+    reference: str
+    n_ref: int
+    method: Literal["rows", "blocks", "counts"]
+    block: int = 1
+    replicates: int = REPLICATES
+    seed: int = 0
+    tails: dict[str, tuple[Tail, ...]] = {}
+    schema: int = 1
+
+    def threshold(self, family: str, n: int, chance: float) -> float:
+        """Return the surprise (nats) of windows of ``n`` rows that by chance is exceeded so often.
+
+        ``family`` is ``inputs`` or ``output``. Between the sizes that were drawn it is
+        interpolated in ln n. Raises InputError for a chance that is none.
+        """
+        if not 0 < chance < 1:
+            raise InputError("the chance of a false alarm is out of range", fix="take 0.01")
+        tails = self._tails(family)
+        return _between(tails, n, [tail.threshold(chance) for tail in tails])
+
+    def chance(self, family: str, n: int, surprise: float) -> float:
+        """Return how often windows of ``n`` rows are by chance at least as surprising."""
+        tails = self._tails(family)
+        return math.exp(_between(tails, n, [math.log(t.chance(surprise)) for t in tails]))
+
+    def _tails(self, family: str) -> tuple[Tail, ...]:
+        if family not in self.tails:
+            raise InputError(
+                "a signal was not calibrated", where=family, fix="calibrate the whole reference"
+            )
+        return self.tails[family]
+
+
+def calibrate(
+    reference: Fingerprint,
+    frame: Frame,
+    scores: npt.NDArray[np.float64] | None = None,
+    *,
+    in_time_order: bool = False,
+    replicates: int = REPLICATES,
+    seed: int = 0,
+) -> Calibration:
+    """Return the calibration from the rows of the reference and the model's scores of them.
+
+    Rows ``in_time_order`` are drawn in blocks, as long as the column needs that depends longest.
+    Without scores the output is calibrated from its counts. Raises InputError for fewer than 200
+    rows or for other rows than the fingerprint's.
+    """
+    _check(reference)
+    method: Literal["rows", "blocks"] = "blocks" if in_time_order else "rows"
+    block, tails = 1, {}
+    for family, columns in families(reference):
+        generator = np.random.default_rng([seed, family == "output"])
+        if columns[0].name == OUTPUT and scores is None:
+            drawn: _Drawn = _Counts(columns, generator)
+        else:
+            rows = _Rows(
+                columns, codes_of(columns, frame, scores), generator, in_time_order=in_time_order
+            )
+            if not np.array_equal(rows.line, line_of(columns)):
+                raise InputError(
+                    "these rows are not the fingerprint's",
+                    where=family,
+                    why="their counts differ",
+                    fix="give the rows that the fingerprint was built from, or: calibrate_counts",
+                )
+            block, drawn = max(block, rows.block), rows
+        tails[family] = _tails(groups_of(columns), drawn, replicates)
+    return _made(reference, method, tails, block, replicates, seed)
+
+
+def calibrate_counts(
+    reference: Fingerprint, *, replicates: int = REPLICATES, seed: int = 0
+) -> Calibration:
+    """Return the calibration from a fingerprint alone; columns and rows count as independent.
+
+    Where columns hang together, alarms are fewer than asked, never more (Šidák 1967, J. Am. Stat.
+    Assoc. 62:626). Raises InputError for fewer than 200 rows.
+    """
+    _check(reference)
+    tails = {}
+    for family, columns in families(reference):
+        generator = np.random.default_rng([seed, family == "output"])
+        tails[family] = _tails(groups_of(columns), _Counts(columns, generator), replicates)
+    return _made(reference, "counts", tails, 1, replicates, seed)
+
+
+def _made(
+    reference: Fingerprint,
+    method: Literal["rows", "blocks", "counts"],
+    tails: dict[str, tuple[Tail, ...]],
+    block: int,
+    replicates: int,
+    seed: int,
+) -> Calibration:
+    return Calibration(
+        reference=digest_of(reference),
+        n_ref=reference.n_ref,
+        method=method,
+        block=block,
+        replicates=replicates,
+        seed=seed,
+        tails=tails,
+    )
+
+
+def _check(reference: Fingerprint) -> None:
+    if reference.n_ref < LEAST_REFERENCE:
+        raise InputError(
+            "the reference is too small for alarms",
+            where=f"{reference.n_ref} rows",
+            why="its own noise would be most of what is seen",
+            fix=f"take {LEAST_REFERENCE} rows or more; 20,000 see small changes",
+        )
+
+
+class _Counts:
+    """Draws the columns' counts, each column by itself."""
+
+    def __init__(self, columns: Sequence[ColumnCounts], generator: np.random.Generator) -> None:
+        self.line = line_of(columns)
+        self._generator = generator
+        self._parts = [line_of([column]).astype(np.int64) for column in columns]
+
+    @property
+    def n_ref(self) -> int:
+        """The number of rows."""
+        return int(max(part.sum() for part in self._parts))
+
+    def windows(self, n: int, count: int) -> FloatArray:
+        """Return the counts of ``count`` samples of ``n`` rows, float64 of (count, length)."""
+        parts = [
+            self._generator.multinomial(n, part / max(1, part.sum()), size=count)
+            for part in self._parts
+        ]
+        return np.concatenate(parts, axis=1).astype(np.float64)
+
+    def nested(self, sizes: Sequence[int], count: int) -> Iterator[FloatArray]:
+        """Yield samples of each size."""
+        for size in sizes:
+            yield self.windows(size, count)
+
+
+class _Rows:
+    """Draws whole rows, so that columns hang together as they do; neighbours in time as well."""
+
+    def __init__(
+        self,
+        columns: Sequence[ColumnCounts],
+        codes: npt.NDArray[np.int32],
+        generator: np.random.Generator,
+        *,
+        in_time_order: bool,
+    ) -> None:
+        self._length = len(line_of(columns))
+        self._codes = codes
+        self._generator = generator
+        self.block = max(map(block_length, codes.T.astype(np.float64))) if in_time_order else 1
+        self.line = self._count(np.arange(len(codes)))
+
+    @property
+    def n_ref(self) -> int:
+        """The number of rows."""
+        return len(self._codes)
+
+    def windows(self, n: int, count: int) -> FloatArray:
+        """Return the counts of ``count`` samples of ``n`` rows, float64 of (count, length)."""
+        return np.stack([self._count(self._draw(n)) for _ in range(count)])
+
+    def nested(self, sizes: Sequence[int], count: int) -> Iterator[FloatArray]:
+        """Yield samples of each size, of which the larger go on from the smaller."""
+        rows = np.stack([self._draw(sizes[-1]) for _ in range(count)])
+        total = np.zeros((count, self._length))
+        for begin, size in zip((0, *sizes), sizes, strict=False):
+            total = total + np.stack([self._count(line) for line in rows[:, begin:size]])
+            yield total
+
+    def _draw(self, n: int) -> npt.NDArray[np.int64]:
+        if self.block == 1:
+            return self._generator.integers(0, self.n_ref, n)
+        starts = self._generator.integers(0, self.n_ref, -(-n // self.block))
+        rows = (starts[:, None] + np.arange(self.block)).ravel()[:n]
+        return np.asarray(rows % self.n_ref)
+
+    def _count(self, rows: npt.NDArray[np.int64]) -> FloatArray:
+        found = np.bincount(self._codes[rows].ravel(), minlength=self._length)
+        return found.astype(np.float64)
+
+
+_Drawn = _Counts | _Rows
+
+
+def _tails(groups: Sequence[Group], drawn: _Drawn, replicates: int) -> tuple[Tail, ...]:
+    """Return the tails for all window sizes up to the reference's."""
+    sizes = [size for size in SIZES if size <= drawn.n_ref]
+    greatest: list[list[FloatArray]] = [[] for _ in sizes]
+    chunk = max(1, _CELLS // len(drawn.line))
+    for begin in range(0, replicates, chunk):
+        count = min(chunk, replicates - begin)
+        before = _references(drawn, count)
+        for found, n, after in zip(greatest, sizes, drawn.nested(sizes, count), strict=True):
+            found.append(_greatest(groups, before, after, n))
+    return tuple(_tail(n, np.concatenate(each)) for n, each in zip(sizes, greatest, strict=True))
+
+
+def _references(drawn: _Drawn, count: int) -> FloatArray:
+    """Return the counts of references as they might have come out, (count, length).
+
+    Of a large reference fewer rows are drawn, and their noise made as small as that of all.
+    """
+    block = drawn.block if isinstance(drawn, _Rows) else 1
+    rows = min(drawn.n_ref, max(SIZES[-1], 20 * block))
+    shares = drawn.line / drawn.n_ref
+    noise = drawn.windows(rows, count) / rows - shares
+    return np.asarray(drawn.n_ref * (shares + noise * math.sqrt(rows / drawn.n_ref)))
+
+
+def _greatest(groups: Sequence[Group], before: FloatArray, after: FloatArray, n: int) -> FloatArray:
+    """Return the most surprising column of each window, float64 of (windows,)."""
+    found = [group.surprises(before, after, n).greatest() for group in groups]
+    return np.asarray(np.maximum.reduce(found))
+
+
+def _tail(n: int, greatest: FloatArray) -> Tail:
+    """Return the tail of the worst columns: the fit of an exponential to the upper tenth.
+
+    It is fitted to -ln P(no column exceeds), which is exponential already where the probability of
+    one that does is not small.
+    """
+    start = float(np.quantile(greatest, 1 - TAIL))
+    beyond = greatest[greatest > start] - start
+    slope = (len(beyond) + PRIOR) / (float(beyond.sum()) + PRIOR)
+    return Tail(n=n, start=start, slope=slope)
+
+
+def _intensity(chance: float) -> float:
+    """Return ln(-ln(1 - chance)), about the logarithm of a small chance."""
+    return math.log(-math.log1p(-chance))
+
+
+def _between(tails: Sequence[Tail], n: int, values: Sequence[float]) -> float:
+    sizes = np.log([tail.n for tail in tails])
+    return float(np.interp(math.log(max(n, 1)), sizes, values))

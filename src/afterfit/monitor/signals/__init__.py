@@ -1,0 +1,1 @@
+"""What monitoring looks at: each module makes points of windows."""
