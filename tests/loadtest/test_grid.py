@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -17,6 +18,7 @@ from afterfit.loadtest.scaling import (
     by_workers,
     capacity_metrics,
     fit_scaling,
+    occupied_s,
     queue_rate,
     replica_metrics,
 )
@@ -156,12 +158,26 @@ def test_the_queue_of_theory_is_near_what_the_virtual_server_carries() -> None:
         ]
         assert shares[0] < SLO.allowed < shares[1]
     one, four = (
-        find(capacity_metrics(queue_rate(light(4.0), n, SLO), n, light(4.0), SLO, 50), "headroom")
+        find(capacity_metrics(queue_rate(light(4.0), n, SLO), n, [light(4.0)], SLO, 50), "headroom")
         for n in (1, 4)
     )
     assert one is not None
     assert four is not None
     assert (one.value or 0.0) > (four.value or 0.0) > 0
+
+
+def test_a_worker_is_busy_for_the_cpu_time_and_not_for_the_way_there() -> None:
+    """A request that takes 4 ms at a light load and 1 ms of CPU leaves room for three others."""
+    busy = msgspec.structs.replace(
+        light(9.0), rate=1000.0, achieved_rps=1000.0, seen={"server_cpu": 1.0}
+    )
+    failed = msgspec.structs.replace(busy, rate=2000.0, verdict="fail")
+    assert occupied_s([light(4.0), busy, failed]) == pytest.approx(0.001)
+    assert occupied_s([light(4.0)]) is None
+    model = find(capacity_metrics(800.0, 1, [light(4.0), busy], SLO, 50), "queue_model_rps")
+    assert model is not None
+    assert model.value == pytest.approx(queue_rate(light(1.0), 1, SLO), rel=1e-3)
+    assert "1 ms of CPU a request" in model.method
 
 
 def test_replicas_are_told_with_one_gone_and_with_a_zone_gone() -> None:

@@ -25,7 +25,7 @@ from afterfit.loadtest.scaling import (
 )
 from afterfit.loadtest.soak import memory_slope, soak_findings
 from afterfit.loadtest.verdicts import certificate_findings, search_findings
-from afterfit.records.loadtest import Certificate, GridPoint, LoadStep, Scaling
+from afterfit.records.loadtest import Certificate, GridPoint, Scaling
 from afterfit.stats.interval import wilson
 from afterfit.stats.quantile import quantile_metric, quantile_of
 
@@ -81,8 +81,8 @@ def metrics_of(config: LoadConfig, found: Found, latency: Latencies) -> tuple[Me
         metrics.append(_certified(certificate))
     held = rate or (_certified(certificate) if certificate else None)
     if held is not None and held.value and config.slo is not None and found.workers:
-        light = _light(found.steps)
-        metrics += capacity_metrics(held.value, found.workers, light, config.slo, held.n)
+        steps = [step for step in found.steps if step.kind != "grid"]
+        metrics += capacity_metrics(held.value, found.workers, steps, config.slo, held.n)
     if held is not None and config.expected_rps:
         metrics += replica_metrics(config.expected_rps, held)
     if found.soaked is not None and (slope := memory_slope(found.soaked.lives)) is not None:
@@ -146,12 +146,6 @@ def _certified(certificate: Certificate) -> Metric:
     )
 
 
-def _light(steps: Sequence[LoadStep]) -> LoadStep | None:
-    """Return the run at the lowest rate that passed: there requests hardly wait."""
-    passed = [step for step in steps if step.verdict == "pass" and step.kind != "grid"]
-    return min(passed, key=lambda step: step.rate, default=None)
-
-
 def findings_of(
     config: LoadConfig, found: Found, metrics: Sequence[Metric], latency: Latencies
 ) -> tuple[Finding, ...]:
@@ -166,7 +160,7 @@ def findings_of(
     if found.certified is not None and config.slo is not None:
         told += certificate_findings(found.certified, config.slo)
     if config.slo is not None and not config.schedule:
-        told.append(_queue(by_name, found))
+        told.append(_queue(by_name))
     if found.grid is not None:
         told += [_settings(config, found), _growing(found.grid.points)]
     if found.soaked is not None:
@@ -201,15 +195,15 @@ def _enough(latency: Latencies) -> Finding:
     return findings.TooFewRequests.passed(f"{n} answers")
 
 
-def _queue(metrics: dict[str, Metric], found: Found) -> Finding:
+def _queue(metrics: dict[str, Metric]) -> Finding:
     check = findings.PlainQueue
     model, held = metrics.get("queue_model_rps"), metrics.get("sustained_rps")
     if model is None or held is None or not model.value or not held.value:
         return check.skipped("the workers or the service times are not known")
     share = held.value / model.value
     text = (
-        f"{held.value:.4g} of the {model.value:.4g} requests/s of a plain queue with "
-        f"{found.workers} workers and these service times: {share:.0%}"
+        f"{held.value:.4g} requests/s are held, {share * 100:.0f} % of the {model.value:.4g} that "
+        f"a plain queue would carry ({model.method})"
     )
     if share < MUCH_LESS:
         return check.tip(text, fix="look at server_cpu of the runs: are all cores busy?")

@@ -19,6 +19,7 @@ __all__ = [
     "by_workers",
     "capacity_metrics",
     "fit_scaling",
+    "occupied_s",
     "queue_rate",
     "replica_metrics",
     "service_sample",
@@ -93,28 +94,49 @@ def service_sample(step: LoadStep) -> npt.NDArray[np.float64]:
     return np.asarray(np.interp(at, quantiles, times), dtype=np.float64) / 1e3
 
 
-def queue_rate(step: LoadStep, servers: int, slo: Slo) -> float:
+def occupied_s(steps: Sequence[LoadStep]) -> float | None:
+    """Return for how long a request keeps a worker busy, in s: CPU time by requests.
+
+    Of the run with the highest rate that passed. What a request takes at a light load is longer:
+    most of that is the network and waking up, in which a worker is free for others. None where
+    the server's CPU was not seen.
+    """
+    known = [
+        s for s in steps if s.verdict == "pass" and s.seen.get("server_cpu") and s.achieved_rps
+    ]
+    top = max(known, key=lambda step: step.rate, default=None)
+    return None if top is None else top.seen["server_cpu"] / top.achieved_rps
+
+
+def queue_rate(step: LoadStep, servers: int, slo: Slo, busy_s: float | None = None) -> float:
     """Return the rate (requests/s) at which a plain queue with such service times holds the SLO.
 
-    ``step`` is a run at a light load, where hardly anything waits. A server that batches carries
-    more than this, one whose workers are in each other's way less.
+    ``step`` is a run at a light load, where hardly anything waits: it tells how service times
+    vary, and ``busy_s`` their mean (that of the run where it is None). A server that batches
+    carries more than this, one whose workers are in each other's way less.
     """
-    return most_rate(service_sample(step), servers, slo.limit_ms / 1e3, slo.allowed)
+    sample = service_sample(step)
+    if busy_s is not None:
+        sample = sample * (busy_s / float(sample.mean()))
+    return most_rate(sample, servers, slo.limit_ms / 1e3, slo.allowed)
 
 
 def capacity_metrics(
-    sustained: float, servers: int, light: LoadStep | None, slo: Slo, n: int
+    sustained: float, servers: int, steps: Sequence[LoadStep], slo: Slo, n: int
 ) -> tuple[Metric, ...]:
     """Return what the queue of theory would carry and how busy the real one is at its limit.
 
     ``headroom`` is the share of the workers' whole time that must stay free for the objective to
     hold: it shrinks with parallelism, so no fixed share of 70 % is right.
     """
+    light = min((s for s in steps if s.verdict == "pass"), key=lambda s: s.rate, default=None)
     if light is None or not light.service_ms:
         return ()
-    mean_s = float(service_sample(light).mean())
-    foretold = queue_rate(light, servers, slo)
-    method = f"M/G/c of {servers} workers with the service times at {light.rate:.4g} requests/s"
+    busy_s = occupied_s(steps)
+    mean_s = float(service_sample(light).mean()) if busy_s is None else busy_s
+    foretold = queue_rate(light, servers, slo, busy_s)
+    of = "at a light load" if busy_s is None else "of CPU"
+    method = f"M/G/c of {servers} workers with {mean_s * 1e3:.3g} ms {of} a request"
     full = servers / mean_s
     return (
         Metric(name="queue_model_rps", value=foretold, n=n, unit="requests/s", method=method),
