@@ -16,6 +16,7 @@ from afterfit.loadtest.autoscale.config import AutoscaleConfig, Measured
 from afterfit.loadtest.autoscale.read_trace import read_trace
 from afterfit.loadtest.autoscale.run import Subject, autoscale
 from afterfit.loadtest.autoscale.trace import Trace, event_of, preset, with_event
+from afterfit.loadtest.scaling import occupied_s
 from afterfit.loadtest.slo import Slo, slo_of
 from afterfit.records.autoscale import AutoscaleRecord
 from afterfit.records.codec import Stored
@@ -206,10 +207,14 @@ def _cold_start(told: Told, test: LoadtestRecord | None) -> float | None:
 def _service(told: Told, test: LoadtestRecord | None) -> tuple[float, float]:
     """Return mean (ms) and coefficient of variation of the service time of a quiet server.
 
-    From a load test they are those of the lognormal with its median and its 99th percentile, at
-    the lowest rate that was tried.
+    From a load test the mean is the CPU time of a request, where it was seen: on the network and
+    while it wakes up a worker is free for others. Otherwise mean and coefficient are those of the
+    lognormal with the median and the 99th percentile at the lowest rate that was tried.
     """
     mean, cv = told.service_ms, told.cv
+    busy_s = None if test is None else occupied_s(test.steps)
+    if mean is None and busy_s is not None:
+        mean = busy_s * 1e3
     if test is not None and (mean is None or cv is None):
         steps = sorted((step for step in test.steps if step.service_ms), key=lambda s: s.rate)
         points = dict(steps[0].service_ms) if steps else dict(test.quantiles)
