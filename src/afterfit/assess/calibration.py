@@ -9,7 +9,6 @@ import numpy as np
 
 from afterfit.assess import findings
 from afterfit.assess.evidence import Evidence, Part
-from afterfit.assess.metrics import known
 from afterfit.assess.recalibration import about_recalibration, how_to_map, recalibrated
 from afterfit.core.effort import Effort
 from afterfit.core.finding import Check, Finding
@@ -278,17 +277,8 @@ def _error_metric(one: Reliability) -> Metric:
 def _metric(
     name: str, value: float, bounds: Interval, evidence: Evidence, unit: str = ""
 ) -> Metric:
-    return Metric(
-        name=name,
-        value=known(value),
-        low=known(bounds.low),
-        high=known(bounds.high),
-        level=evidence.config.level,
-        n=len(evidence.truth),
-        method=bounds.method,
-        unit=unit,
-        scope=SCOPE,
-    )
+    n, level = len(evidence.truth), evidence.config.level
+    return Metric.of(name, value, bounds, n=n, level=level, unit=unit, scope=SCOPE)
 
 
 def _sure_and_wrong(evidence: Evidence, p: np.ndarray) -> Finding:

@@ -10,14 +10,13 @@ import numpy as np
 from afterfit.assess import findings
 from afterfit.assess.config import DecisionCosts
 from afterfit.assess.evidence import Evidence, Part
-from afterfit.assess.metrics import known
 from afterfit.assess.splits import splits
 from afterfit.assess.threshold import LARGEST, shortest
 from afterfit.core.finding import Finding
 from afterfit.core.metric import Metric, in_percent
 from afterfit.errors import InputError, in_record
 from afterfit.records.assess_calibration import CostCurve, Costs, ThresholdCurve
-from afterfit.stats.interval import mean_interval
+from afterfit.stats.interval import Interval, mean_interval, undefined
 from afterfit.stats.paired import mean_difference
 
 SCOPE = "cost"
@@ -196,19 +195,12 @@ def _gap(name: str, first: np.ndarray, second: np.ndarray, evidence: Evidence) -
     return _metric(name, value, bounds, len(first), evidence)
 
 
-def _metric(name: str, value: float, bounds: Any, n: int, evidence: Evidence) -> Metric:
-    varies = bounds.low < bounds.high
-    return Metric(
-        name=name,
-        value=known(PER * value),
-        low=known(PER * bounds.low) if varies else None,
-        high=known(PER * bounds.high) if varies else None,
-        level=evidence.config.level,
-        n=n,
-        method=bounds.method if varies else "undefined: the rows do not vary",
-        unit=UNIT,
-        scope=SCOPE,
-    )
+def _metric(name: str, value: float, bounds: Interval, n: int, evidence: Evidence) -> Metric:
+    if not bounds.low < bounds.high:
+        bounds = undefined("the rows do not vary")
+    scaled = Interval(PER * bounds.low, PER * bounds.high, bounds.method)
+    level = evidence.config.level
+    return Metric.of(name, PER * value, scaled, n=n, level=level, unit=UNIT, scope=SCOPE)
 
 
 def _about(costs: Costs) -> Finding:

@@ -9,10 +9,9 @@ import numpy as np
 
 from afterfit.assess.config import AssessConfig
 from afterfit.assess.evidence import Rows
-from afterfit.assess.metrics import known
 from afterfit.core.formulae import compute, find_formula
 from afterfit.core.frame import Predictions
-from afterfit.core.metric import Metric
+from afterfit.core.metric import Metric, known
 from afterfit.core.quality import needed
 from afterfit.core.signature import Signature
 from afterfit.records.assess_generalization import Comparison, Judgement

@@ -11,9 +11,8 @@ import numpy as np
 
 from afterfit.assess.evidence import Rows
 from afterfit.assess.findings.slices import ErrorRates, SelectionRates
-from afterfit.assess.metrics import known
 from afterfit.core.finding import Check
-from afterfit.core.metric import Metric
+from afterfit.core.metric import Metric, known
 from afterfit.records.assess_slices import GroupOutcome
 from afterfit.stats.interval import Interval, wilson
 from afterfit.stats.rates import (
@@ -111,16 +110,9 @@ class Measure:
                 bounds = mean_difference_of_sums(first, second, level)
         if known(value) is None or known(bounds.low) is None or known(bounds.high) is None:
             return None
-        return Metric(
-            name=self.name,
-            value=value,
-            low=bounds.low,
-            high=bounds.high,
-            level=level,
-            n=mine.n + other.n,
-            method=how(bounds, mine, other),
-            unit=self.unit,
-        )
+        told = how(bounds, mine, other)
+        n = mine.n + other.n
+        return Metric.of(self.name, value, bounds, n=n, level=level, method=told, unit=self.unit)
 
     def judge(self, metric: Metric) -> tuple[GroupOutcome, float | None]:
         """Return what the interval says of the limit, and by what factor more rows would decide.
@@ -226,11 +218,10 @@ def group_metrics(sums: Sums, measures: list[Measure], level: float) -> tuple[Me
         n, total, squares = part.effective
         bounds = wilson(total, n, level) if measure.rate else mean_of_sums(n, total, squares, level)
         found.append(
-            Metric(
-                name=measure.metric,
-                value=part.mean if part.n else None,
-                low=known(bounds.low),
-                high=known(bounds.high),
+            Metric.of(
+                measure.metric,
+                part.mean if part.n else math.nan,
+                bounds,
                 level=level,
                 n=part.n,
                 method=how(bounds, part),

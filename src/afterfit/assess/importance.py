@@ -12,10 +12,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from afterfit.assess.evidence import Evidence
-from afterfit.assess.metrics import known, main_metric, needed
+from afterfit.assess.metrics import main_metric, needed
 from afterfit.core.effort import Effort
 from afterfit.core.formulae import find_formula, row_losses
 from afterfit.core.frame import Frame, Predictions
+from afterfit.core.metric import known
 from afterfit.records.assess_explain import Importance
 from afterfit.stats.delong import auc_contributions
 from afterfit.stats.interval import Interval, mean_interval, normal_quantile, undefined

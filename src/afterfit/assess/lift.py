@@ -9,7 +9,7 @@ import numpy as np
 
 from afterfit.assess.config import AssessConfig
 from afterfit.assess.evidence import Rows
-from afterfit.assess.metrics import known, measure
+from afterfit.assess.metrics import measure
 from afterfit.assess.splits import splits
 from afterfit.core.dataset import Dataset
 from afterfit.core.formulae import row_losses
@@ -175,11 +175,10 @@ def _metric(
     rows: Rows, config: AssessConfig, name: str, value: float, bounds: Interval, main: str
 ) -> Metric:
     told = bounds.method.startswith("undefined")
-    return Metric(
-        name=name,
-        value=known(value),
-        low=known(bounds.low),
-        high=known(bounds.high),
+    return Metric.of(
+        name,
+        value,
+        bounds,
         level=config.level,
         n=len(rows.truth),
         method=bounds.method if told else f"{main}: {bounds.method}",

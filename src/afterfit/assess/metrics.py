@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from afterfit.assess.config import AssessConfig
@@ -20,7 +18,6 @@ from afterfit.stats.units import Units
 __all__ = [
     "confusion",
     "curves",
-    "known",
     "main_metric",
     "measure",
     "names_for",
@@ -79,22 +76,10 @@ def _one(
         units=units,
     )
     unit = find_formula(name).unit
-    return Metric(
-        name=name,
-        value=known(found.value),
-        low=known(found.low),
-        high=known(found.high),
-        level=config.level,
-        n=len(truth),
-        method=found.method,
-        unit=(signature.target if unit == "target" else unit),
-        scope=scope,
+    unit = signature.target if unit == "target" else unit
+    return Metric.of(
+        name, found.value, found, n=len(truth), level=config.level, unit=unit, scope=scope
     )
-
-
-def known(value: float) -> float | None:
-    """Return a number, or None for NaN and infinity, which no record can hold."""
-    return float(value) if math.isfinite(value) else None
 
 
 def confusion(signature: Signature, truth: np.ndarray, predictions: Predictions) -> Confusion:

@@ -11,11 +11,10 @@ import numpy as np
 
 from afterfit.assess import findings
 from afterfit.assess.evidence import Evidence
-from afterfit.assess.metrics import known
 from afterfit.assess.splits import Split, splits
 from afterfit.core.finding import Finding
 from afterfit.core.formulae import find_formula, row_losses
-from afterfit.core.metric import Metric
+from afterfit.core.metric import Metric, known
 from afterfit.errors import InputError, in_record
 from afterfit.records.assess_calibration import LossChange, Recalibration
 from afterfit.stats.paired import mean_difference

@@ -10,10 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from afterfit.assess.evidence import Rows
-from afterfit.assess.metrics import known
 from afterfit.assess.slice_search import Found
 from afterfit.core.frame import Frame
-from afterfit.core.metric import Metric
+from afterfit.core.metric import Metric, known
 from afterfit.records.assess_slices import Slice, SliceVerdict
 from afterfit.stats.interval import (
     Interval,
@@ -172,17 +171,8 @@ class Trial:
         return Interval(value - half, value + half, f"t over {spread.told}")
 
     def _metric(self, name: str, value: float, bounds: Interval, n: int, scope: str) -> Metric:
-        return Metric(
-            name=name,
-            value=known(value),
-            low=known(bounds.low),
-            high=known(bounds.high),
-            level=self.level,
-            n=n,
-            method=bounds.method,
-            unit=self.losses.unit,
-            scope=scope,
-        )
+        unit = self.losses.unit
+        return Metric.of(name, value, bounds, n=n, level=self.level, unit=unit, scope=scope)
 
 
 def confirm(frame: Frame, trial: Trial, found: Sequence[Found]) -> list[Slice]:

@@ -2,7 +2,21 @@
 
 from __future__ import annotations
 
+import math
+from typing import Protocol
+
 import msgspec
+
+
+class Bounds(Protocol):
+    """An interval as `afterfit.stats.interval` gives it; NaN bounds say why in ``method``."""
+
+    @property
+    def low(self) -> float: ...  # noqa: D102 - the class tells
+    @property
+    def high(self) -> float: ...  # noqa: D102
+    @property
+    def method(self) -> str: ...  # noqa: D102
 
 
 class Metric(msgspec.Struct, frozen=True, kw_only=True):
@@ -23,6 +37,35 @@ class Metric(msgspec.Struct, frozen=True, kw_only=True):
     unit: str = ""
     scope: str = ""
 
+    @classmethod
+    def of(
+        cls,
+        name: str,
+        value: float,
+        bounds: Bounds,
+        *,
+        n: int,
+        level: float = 0.95,
+        method: str = "",
+        unit: str = "",
+        scope: str = "",
+    ) -> Metric:
+        """Return a number with its interval; what is not finite becomes None.
+
+        ``method`` is that of the interval unless it is told.
+        """
+        return cls(
+            name=name,
+            value=known(value),
+            low=known(bounds.low),
+            high=known(bounds.high),
+            level=level,
+            n=n,
+            method=method or bounds.method,
+            unit=unit,
+            scope=scope,
+        )
+
     def part(self, bound: str) -> float | None:
         """Return ``value``, ``low`` or ``high`` by its name."""
         return {"value": self.value, "low": self.low, "high": self.high}[bound]
@@ -38,6 +81,11 @@ class Metric(msgspec.Struct, frozen=True, kw_only=True):
         return (
             f"{core} ({self.low:.4g} to {self.high:.4g}, {in_percent(self.level)}, n = {self.n:,})"
         )
+
+
+def known(value: float) -> float | None:
+    """Return a number, or None for NaN and infinity, which no record can hold."""
+    return float(value) if math.isfinite(value) else None
 
 
 def find(metrics: tuple[Metric, ...], name: str, scope: str | None = None) -> Metric | None:

@@ -5,7 +5,6 @@ Everything here is computed from answers to the certification rows, which made a
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import msgspec
@@ -13,6 +12,8 @@ import numpy as np
 
 from afterfit.core.formulae import compute, find_formula
 from afterfit.core.frame import Predictions
+from afterfit.core.metric import known
+from afterfit.core.quality import needed
 from afterfit.core.signature import Signature
 from afterfit.errors import InputError
 from afterfit.optimize.config import OptimizeConfig
@@ -22,7 +23,7 @@ from afterfit.records.optimize import Certificate, Guard
 from afterfit.stats.calibration import calibration_error
 from afterfit.stats.noninferior import Drop, metric_drop, needed_rows, relative
 
-__all__ = ["Judge", "changed", "main_metric", "needed", "share", "why_not"]
+__all__ = ["Judge", "changed", "main_metric", "share", "why_not"]
 
 
 def main_metric(signature: Signature, config: OptimizeConfig) -> str:
@@ -39,13 +40,6 @@ def main_metric(signature: Signature, config: OptimizeConfig) -> str:
             fix="--metric mae" if signature.task == "regression" else "--metric accuracy",
         )
     return name
-
-
-def needed(signature: Signature, name: str, predictions: Predictions) -> np.ndarray:
-    """Return what a metric is computed from: labels as codes, probabilities or values."""
-    if find_formula(name).needs == "labels":
-        return signature.codes(predictions)
-    return predictions.main
 
 
 @dataclass(frozen=True)
@@ -70,7 +64,7 @@ class Judge:
     def drop(self, answers: Predictions, alpha: float) -> Drop:
         """Return how much worse the answers are than the model's, with one-sided bounds."""
         first, second = (
-            needed(self._by(each), self.metric, each) for each in (self.native, answers)
+            needed(self._by(each), each, self.metric) for each in (self.native, answers)
         )
         return metric_drop(
             self.metric,
@@ -90,7 +84,7 @@ class Judge:
 
     def value(self, answers: Predictions) -> float:
         """Return the metric of answers; NaN where it is undefined."""
-        prediction = needed(self._by(answers), self.metric, answers)
+        prediction = needed(self._by(answers), answers, self.metric)
         positive = self.signature.positive_index
         return compute(self.metric, self._truth, prediction, positive=positive).value
 
@@ -113,11 +107,11 @@ class Judge:
             artifact=artifact,
             verdict="insufficient",
             metric=self.metric,
-            native=_known(self.value(self.native)),
-            value=_known(self.value(answers)),
-            drop=_known(drop.value),
-            low=_known(drop.low),
-            high=_known(drop.high),
+            native=known(self.value(self.native)),
+            value=known(self.value(answers)),
+            drop=known(drop.value),
+            low=known(drop.low),
+            high=known(drop.high),
             margin=margin,
             alpha=alpha,
             candidates=candidates,
@@ -166,7 +160,7 @@ class Judge:
             gap = calibration_error(self._truth, after) - calibration_error(self._truth, before)
             limit = self.config.max_miscalibration
             found.append(
-                Guard(name="calibration", value=_known(gap), limit=limit, held=not gap > limit, n=n)
+                Guard(name="calibration", value=known(gap), limit=limit, held=not gap > limit, n=n)
             )
         return found
 
@@ -247,7 +241,3 @@ def _lost(guard: Guard) -> str:
         "calibration": f"its calibration error is {value} larger",
     }
     return f"{texts[guard.name]}, where {guard.limit:g} is allowed"
-
-
-def _known(value: float) -> float | None:
-    return float(value) if math.isfinite(value) else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -14,7 +13,7 @@ from afterfit.core.dataset import Dataset
 from afterfit.core.effort import more_time
 from afterfit.core.finding import Finding
 from afterfit.core.frame import Frame, Predictions
-from afterfit.core.metric import Metric
+from afterfit.core.metric import Metric, known
 from afterfit.core.quality import encode_truth, labelled_rows
 from afterfit.errors import InputError
 from afterfit.records.robustness_cases import FlipExample, Flips, Move, Within
@@ -161,9 +160,9 @@ def _flips(search: Search, found: Mapping[int, Change], *, right: bool) -> Flips
         tried=tuple(axis.name for axis in search.axes),
         fixed=search.evidence.config.fixed,
         within=tuple(_within(sizes, size) for size in SIZES.values()),
-        median=_known(quantile_of(ordered, 0.5)),
-        low=_known(bounds.low),
-        high=_known(bounds.high),
+        median=known(quantile_of(ordered, 0.5)),
+        low=known(bounds.low),
+        high=known(bounds.high),
         names=dict(names.most_common()),
         examples=tuple(
             tuple(Move(column=step.axis.name, size=step.size) for step in found[row])
@@ -176,10 +175,6 @@ def _within(sizes: np.ndarray, size: float) -> Within:
     hit, n = int((sizes <= size).sum()), len(sizes)
     bounds = wilson(hit, n)
     return Within(size=size, flipped=hit, n=n, low=bounds.low, high=bounds.high)
-
-
-def _known(value: float) -> float | None:
-    return value if math.isfinite(value) else None
 
 
 def _shown(found: Mapping[int, Change]) -> list[int]:

@@ -14,7 +14,7 @@ from afterfit.core.effort import more_time
 from afterfit.core.finding import Finding
 from afterfit.core.formulae import compute
 from afterfit.core.frame import Frame, Predictions
-from afterfit.core.metric import Metric
+from afterfit.core.metric import Metric, known
 from afterfit.core.quality import encode_truth, labelled_rows, main_metric, needed
 from afterfit.errors import InputError, in_record
 from afterfit.models.timebox import TimeOverError
@@ -187,16 +187,12 @@ def _rung(
         severity=severity,
         level=level,
         value=_measure(evidence, clean.metric, clean.truth, answers),
-        drop=_known(drop.value),
-        low=_known(drop.low),
-        high=_known(drop.high),
+        drop=known(drop.value),
+        low=known(drop.low),
+        high=known(drop.high),
         method=drop.method,
         changed=int(decided_otherwise(signature, clean.answers, answers).sum()),
     )
-
-
-def _known(value: float) -> float | None:
-    return float(value) if math.isfinite(value) else None
 
 
 def _about(ladder: Ladder) -> Finding:

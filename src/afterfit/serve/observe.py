@@ -237,17 +237,5 @@ def _metric(
     *,
     scope: str = "",
 ) -> Metric:
-    def known(bound: float) -> float | None:
-        return None if math.isnan(bound) else factor * bound
-
-    return Metric(
-        name=name,
-        value=known(value),
-        low=known(interval.low),
-        high=known(interval.high),
-        level=level,
-        n=n,
-        method=interval.method,
-        unit=unit,
-        scope=scope,
-    )
+    scaled = Interval(factor * interval.low, factor * interval.high, interval.method)
+    return Metric.of(name, factor * value, scaled, n=n, level=level, unit=unit, scope=scope)

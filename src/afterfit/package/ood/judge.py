@@ -170,14 +170,4 @@ def _auroc(usual: np.ndarray, odd: np.ndarray) -> float:
 def _metric(
     name: str, value: float, interval: Interval, n: int, scope: str, level: float
 ) -> Metric:
-    known = not np.isnan(interval.low)
-    return Metric(
-        name=name,
-        value=float(value),
-        low=float(interval.low) if known else None,
-        high=float(interval.high) if known else None,
-        level=level,
-        n=n,
-        method=interval.method,
-        scope=scope,
-    )
+    return Metric.of(name, value, interval, n=n, level=level, scope=scope)
