@@ -43,7 +43,11 @@ class Windows:
         seed: int = 0,
     ) -> None:
         if rows < 0 or width_us < 1:
-            raise ConfigError("a window holds at least one row, or lasts at least 1 µs")
+            raise ConfigError(
+                "a window of no rows and no time",
+                where="monitor.windows",
+                fix="give at least one row, or at least 1 µs",
+            )
         self._reference_of = reference_of
         self._width, self._rows, self._slices, self._seed = width_us, rows, slices, seed
         self._values: dict[tuple[Scope, str], set[str]] = {}

@@ -58,7 +58,7 @@ class Waits(msgspec.Struct, kw_only=True):
         Conover (1999), Practical Nonparametric Statistics, 3.2. Each is the middle of its bin.
         """
         if not 0 < q < 1:
-            raise InputError(f"{q:g} is no quantile", why="it lies between 0 and 1")
+            raise InputError(f"{q:g} is no quantile", fix="give a number between 0 and 1")
         n = self.n
         if not n:
             return math.nan, math.nan, math.nan

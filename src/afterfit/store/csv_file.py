@@ -12,7 +12,7 @@ import csv
 import re
 import shlex
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,7 +28,15 @@ from afterfit.store.arrow import arrow_type
 from afterfit.store.files import os_errors
 from afterfit.store.sniff import no_rows
 
-__all__ = ["MISSING_WORDS", "Layout", "check_names", "csv_batches", "csv_layout", "read_csv"]
+__all__ = [
+    "MISSING_WORDS",
+    "Layout",
+    "check_names",
+    "csv_batches",
+    "csv_layout",
+    "csv_parts",
+    "read_csv",
+]
 
 MISSING_WORDS = (
     "",
@@ -55,6 +63,7 @@ _TRUE = ["true", "True", "TRUE"]
 _FALSE = ["false", "False", "FALSE"]
 _BLOCK_BYTES = 4 << 20
 _STREAM_BYTES = 1 << 20
+_PART_BYTES = 4 << 20
 _LEADING_ZERO = re.compile(rb"[,;\t|\"\r\n ][+-]?0[0-9]")
 _LONGEST_MATCH = 4
 _QUOTE = re.compile(rb'"')
@@ -156,6 +165,64 @@ def csv_batches(layout: Layout, signature: Signature | None) -> Iterator[pa.Reco
         if signature is None or "CSV parse error" in str(error):
             raise _csv_error(layout, error) from None
         raise
+
+
+def csv_parts(
+    layout: Layout,
+    types: Mapping[str, pa.DataType],
+    start: int = 0,
+    *,
+    until: int = 0,
+    torn: bool = False,
+) -> Iterator[tuple[pa.Table, int]]:
+    """Yield the rows from a byte on, some megabytes each, with the byte that goes on behind them.
+
+    Columns that ``types`` does not name are read as what all their words in a part are; where a
+    word does not fit its type, those of the part are text. With ``torn`` a last line without an
+    end is left, as its writer may still be at it. ``until`` is a byte where the first part ends,
+    so that parts can be read again as they were. Raises InputError that names the line.
+    """
+    with os_errors(layout.path, "read"), layout.path.open("rb") as stream:
+        stream.seek(start)
+        rest, at = b"", start
+        size = until - start if until else _PART_BYTES
+        while True:
+            block, size = stream.read(size), _PART_BYTES
+            data = rest + block
+            end = len(data) if not block and not torn else _whole_lines(data, layout)
+            rest, part = data[end:], data[:end]
+            skip = layout.header_lines if at == 0 else 0
+            at += end
+            if part:
+                table = _parse(layout, types, part, skip)
+                if table.num_rows:
+                    yield table, at
+            if not block:
+                return
+
+
+def _whole_lines(data: bytes, layout: Layout) -> int:
+    """Return where the last whole row ends; a line may end within quotes."""
+    end = data.rfind(b"\n") + 1
+    while layout.quoted and end and data.count(b'"', 0, end) % 2:
+        end = data.rfind(b"\n", 0, end - 1) + 1
+    return end
+
+
+def _parse(layout: Layout, types: Mapping[str, pa.DataType], data: bytes, skip: int) -> pa.Table:
+    read, parse, convert = _options(layout, dict(types))
+    read.skip_rows, read.use_threads = skip, False
+    # Zeros and ones would else be read as booleans where no column is known to be one.
+    if pa.bool_() in types.values():
+        convert.true_values, convert.false_values = [*_TRUE, "1"], [*_FALSE, "0"]
+    try:
+        return pa_csv.read_csv(pa.BufferReader(data), read, parse, convert)
+    except pa.ArrowInvalid as error:
+        if "Empty CSV file" in str(error) or "Could not skip" in str(error):
+            return pa.table({})
+        if "CSV parse error" in str(error) or not set(types.values()) - {pa.string()}:
+            raise _csv_error(layout, error) from None
+    return _parse(layout, dict.fromkeys(types, pa.string()), data, skip)
 
 
 def _read(layout: Layout, types: dict[str, pa.DataType], only: list[str] | None = None) -> pa.Table:
