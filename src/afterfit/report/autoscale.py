@@ -8,6 +8,9 @@ from afterfit.report import number
 from afterfit.report.page import Block, Cell, Chart, Details, KeyValue, Line, Lines, Table, Text
 from afterfit.report.parts import cell, key_values, note, table
 
+NEVER = 1e-6
+"""A smaller share comes of the tail of a formula, and no trace is long enough to show it."""
+
 MOST_LINES = 4
 PLANNED = ("static", "scheduled", "hpa-as-is")
 SETTINGS = {
@@ -52,7 +55,7 @@ def _recommended(record: AutoscaleRecord, chosen: PolicyOutcome | None) -> Text:
     if chosen is None:
         return note("No policy holds the objective: see what would, above.", "bad")
     told = ", ".join(
-        f"{SETTINGS[name][0]} {value:g}{SETTINGS[name][1]}"
+        f"{SETTINGS[name][0]} {number.plain(value)}{SETTINGS[name][1]}"
         for name, value in chosen.settings.items()
     )
     cost = f" and {_shown(chosen, 'cost_usd').text}" if record.usd_h is not None else ""
@@ -137,6 +140,8 @@ def _share(policy: PolicyOutcome) -> Cell:
     metric = _metric(policy, "miss_share")
     if metric is None or metric.value is None:
         return Cell(number.NOTHING, "muted")
+    if (metric.high or metric.value) < NEVER:
+        return Cell("< 0.0001 %")
     text = f"{metric.value * 100:.2g} %"
     if metric.low is not None and metric.high is not None:
         low, high = f"{metric.low * 100:.2g}", f"{metric.high * 100:.2g}"
@@ -148,7 +153,7 @@ def _settings(policy: PolicyOutcome) -> Table:
     rows = []
     for name, value in policy.settings.items():
         title, unit = SETTINGS.get(name, (name, ""))
-        rows.append([title, Cell(f"{value:g}{unit}"), policy.reasons.get(name, "")])
+        rows.append([title, Cell(f"{number.plain(value)}{unit}"), policy.reasons.get(name, "")])
     return table(
         ("Setting", "Value", "Why"), rows, caption=f"{policy.title}: settings", numeric=(1,)
     )
@@ -256,7 +261,7 @@ def _basis(record: AutoscaleRecord) -> KeyValue:
         ("Where that is from", replica.source),
         ("Service time, quiet and loaded", f"{service} (varies by {replica.cv:.2g} of the mean)"),
         ("At a time, and waiting at the most", f"{replica.concurrency}, {replica.queue}"),
-        ("Cold start", f"{replica.cold_start_s:g} s"),
+        ("Cold start", f"{replica.cold_start_s:.3g} s"),
         ("Trace", f"{trace.name}: {requests}, {rates}"),
         ("Done to it", "; ".join(trace.notes)),
         ("Queues", QUEUES),

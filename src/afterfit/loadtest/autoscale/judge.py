@@ -189,7 +189,7 @@ def _loss(fleet: Fleet, best: Judged, peak: float) -> Finding:
         parts.append((what, fits, left * fleet.safe_rate))
     wanted = {"none": 0, "replica": 1, "zone": 2}[fleet.survive]
     text = "; ".join(
-        f"without {what} {rate:.4g} of {peak:.4g} requests/s are safe: "
+        f"without {what} {rate:,.0f} of {peak:,.0f} requests/s are safe: "
         f"{'holds' if fits else 'does not hold'}"
         for what, fits, rate in parts
     )

@@ -15,7 +15,7 @@ def reasons(judged: Judged, fleet: Fleet, trace: Trace) -> dict[str, str]:
         "min": _least(judged, fleet),
         "max": _most(fleet, trace),
         "replicas": _fixed(fleet, trace),
-        "lead_s": f"{fleet.replica.cold_start_s:g} s of cold start, 15 s of the control loop and "
+        "lead_s": f"{fleet.replica.cold_start_s:.3g} s of cold start, 15 s of the control loop and "
         f"{MARGIN_S:g} s of margin",
     }
     found |= dict.fromkeys(("rate", "cpu_percent", "concurrency", "ongoing"), _aim(judged, fleet))
