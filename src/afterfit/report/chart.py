@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import cache
+from functools import lru_cache
 from typing import Any
 
 from afterfit.core.metric import in_percent
@@ -36,7 +36,7 @@ TICKS = 5  # more labels than this would run into one another on a short axis
 _QUANTILE_LABELS = {0.5: "50 %", 0.9: "90 %", 0.99: "99 %", 0.999: "99.9 %", 0.9999: "99.99 %"}
 
 
-@cache
+@lru_cache(maxsize=1024)
 def svg(drawing: Drawing, title: str, description: str) -> str:
     """Return a drawing as an SVG element with its title and description; safe to put in a page."""
     import vl_convert

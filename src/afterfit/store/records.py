@@ -121,6 +121,10 @@ class RecordStore:
                 return stored
         return None
 
+    def rows(self, step: str | None = None, subject: str | None = None) -> tuple[Row, ...]:
+        """Return what is known of the records without reading their files, newest first."""
+        return self._rows(step=step, subject=subject)
+
     def list(self, step: str | None = None, subject: str | None = None) -> tuple[Stored, ...]:
         """Return the records of a step and a subject (None is any), newest first.
 
