@@ -9,6 +9,7 @@ of those who wait is taken for exponential, which is exact for M/M/c and close f
 from __future__ import annotations
 
 import math
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -19,19 +20,22 @@ __all__ = ["erlang_c", "late_share", "most_rate", "servers_needed", "wait_tail"]
 
 _STEPS = 60
 
+Load = TypeVar("Load", float, npt.NDArray[np.float64])
 
-def erlang_c(servers: int, load: float) -> float:
+
+def erlang_c(servers: int, load: Load) -> Load:
     """Return the chance that an arrival waits; ``load`` is arrival rate times mean service time.
 
     Computed by the recursion of Erlang's B, which does not overflow. 1 from the load on at which
-    the queue grows without end.
+    the queue grows without end. An array of loads gives one of chances.
     """
-    if load >= servers:
-        return 1.0
-    blocked = 1.0
+    offered: Any = np.minimum(load, servers)
+    blocked: Any = 1.0
     for count in range(1, servers + 1):
-        blocked = load * blocked / (count + load * blocked)
-    return blocked / (1.0 - load / servers * (1.0 - blocked))
+        blocked = offered * blocked / (count + offered * blocked)
+    waits = blocked / (1.0 - offered / servers * (1.0 - blocked))
+    chances: Any = np.where(offered < servers, waits, 1.0)[()]
+    return chances  # type: ignore[no-any-return]  # one or many, as the loads are
 
 
 def wait_tail(

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from afterfit.errors import UsageError
-from afterfit.loadtest.autoscale.queueing import Replica, calibrated, erlang_c, service_points
+from afterfit.loadtest.autoscale.queueing import Replica, calibrated, service_points
 from afterfit.loadtest.slo import Slo
+from afterfit.stats.queueing import erlang_c
 
 SLO = Slo(0.99, 50.0)
 
@@ -22,7 +23,7 @@ def test_erlang_c_is_the_closed_form_of_one_and_two_servers() -> None:
     """P(wait) is rho for one server and 2 rho^2 / (1 + rho) for two."""
     loads = np.array([0.1, 0.5, 0.9])
     assert erlang_c(1, loads) == pytest.approx(loads)
-    assert erlang_c(2, loads) == pytest.approx(2 * loads**2 / (1 + loads))
+    assert erlang_c(2, 2 * loads) == pytest.approx(2 * loads**2 / (1 + loads))
 
 
 def test_service_points_have_the_mean_and_the_variation_asked_for() -> None:

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from afterfit.errors import UsageError
 from afterfit.loadtest.slo import Slo
+from afterfit.stats.queueing import erlang_c
 
 Floats = npt.NDArray[np.float64]
 STEPS = 60
@@ -62,7 +63,7 @@ class Replica:
     def tail(self, loads: Floats, times: Floats) -> Floats:
         """Return P(wait + service > t) by load [n] and time in s [m]; loads are below 1."""
         moments, weights = service_points(self.service_s, self.cv)
-        waits = erlang_c(self.concurrency, loads)
+        waits = erlang_c(self.concurrency, self.concurrency * loads)
         means = self.service_s * (1 + self.cv**2) / 2 / (self.concurrency * (1 - loads))
         left = times[None, :, None] - moments[None, None, :]
         late = waits[:, None, None] * np.exp(-np.maximum(left, 0) / means[:, None, None])
@@ -84,21 +85,12 @@ class Curve:
     def __init__(self, replica: Replica) -> None:
         c = replica.concurrency
         self.loads = 1 - np.geomspace(1, 1 - FULL, 400)
-        waits = erlang_c(c, self.loads) * self.loads / (1 - self.loads)
+        waits = erlang_c(c, c * self.loads) * self.loads / (1 - self.loads)
         self.inside = c * self.loads + waits * (1 + replica.cv**2) / 2
 
     def of_load(self, load: float) -> float:
         """Return the mean number of requests in the replica, waiting or being answered."""
         return float(np.interp(load, self.loads, self.inside))
-
-
-def erlang_c(servers: int, loads: Floats) -> Floats:
-    """Return the probability that a request waits in M/M/c, by load (0 to below 1)."""
-    offered = np.asarray(loads) * servers
-    blocked = np.ones_like(offered)
-    for k in range(1, servers + 1):
-        blocked = offered * blocked / (k + offered * blocked)
-    return np.asarray(blocked / (1 - loads * (1 - blocked)))
 
 
 def service_points(mean_s: float, cv: float) -> tuple[Floats, Floats]:
