@@ -28,6 +28,7 @@ from afterfit.core.sections import (
     DataSection,
     FairnessSection,
     LineSection,
+    LoadtestSection,
     ModelSection,
     MonitorSection,
     OodSection,
@@ -35,7 +36,8 @@ from afterfit.core.sections import (
     RobustnessSection,
     ServeSection,
 )
-from afterfit.errors import ConfigError, NotFoundError
+from afterfit.errors import ConfigError, NotFoundError, UsageError
+from afterfit.loadtest.slo import slo_of
 
 FILE_NAME = "afterfit.toml"
 DEFAULT_GATES = ("baseline_lift > 0",)
@@ -57,6 +59,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     optimize: OptimizeSection = OptimizeSection()
     ood: OodSection = OodSection()
     robustness: RobustnessSection = RobustnessSection()
+    loadtest: LoadtestSection = LoadtestSection()
     serve: ServeSection = ServeSection()
     monitor: MonitorSection = MonitorSection()
     alarms: AlarmsSection = AlarmsSection()
@@ -307,6 +310,11 @@ def _choices(kind: Any) -> tuple[Any, ...]:
 
 def _of_section(section: Any, path: str) -> list[tuple[str, str]]:
     """Return what is wrong with settings that are right one by one, and not together."""
+    if isinstance(section, LoadtestSection) and section.slo:
+        try:
+            slo_of(section.slo, where=path)
+        except UsageError as error:
+            return [(f"{path}.slo", f"{error.message}: {error.why}, such as p99<50ms")]
     found = section.problem() if isinstance(section, AlarmsSection | CostSection) else None
     return [] if found is None else [(f"{path}.{found[0]}", found[1])]
 

@@ -33,7 +33,7 @@ SLO = Slo(quantile=0.99, limit_ms=50.0)
 class Virtual:
     """Workers of 4 ms a request."""
 
-    start_s, load_s = 0.5, 0.2
+    start_s, load_s, usual_rps = 0.5, 0.2, 0.0
 
     def __init__(self, settings: ServingSettings, shooter: Any = None) -> None:
         self.workers = settings.workers or 2

@@ -7,6 +7,7 @@ from tests.report.samples import loadtest_record
 
 from afterfit.core.metric import Metric
 from afterfit.core.serving_settings import ServingSettings
+from afterfit.loadtest.findings import GeneratorLimit, ObjectiveUnreachable
 from afterfit.records.loadtest import (
     Certificate,
     GridPoint,
@@ -63,14 +64,28 @@ def test_the_certificate_stands_first_and_says_what_it_holds_for() -> None:
 def test_without_a_certificate_nothing_is_promised() -> None:
     """A rate that was verified and not certified says so; none at all says so too."""
     steps = (step(400.0, "pass"), step(800.0, "fail"))
-    record = msgspec.structs.replace(loadtest_record(), slo="p99 <= 50 ms", steps=steps)
+    record = msgspec.structs.replace(
+        loadtest_record(), slo="p99 <= 50 ms", steps=steps, findings=()
+    )
     rate = Metric(name="sustained_rps", value=400.0, unit="requests/s", n=5)
     verified = load(msgspec.structs.replace(record, sustained_rps=rate))[0]
     nothing = load(record)[0]
     assert isinstance(verified, Text)
     assert isinstance(nothing, Text)
     assert verified.text == "Up to 400 requests/s within p99 <= 50 ms; nothing is certified of it."
-    assert nothing.text == "No rate was found that holds p99 <= 50 ms."
+    assert nothing.text == "Nothing is known of how much holds p99 <= 50 ms."
+
+
+def test_why_there_is_no_rate_stands_first() -> None:
+    """A generator that was the limit, a search that had no time: neither is the server's fault."""
+    for found, tone in (
+        (GeneratorLimit.issue("this machine cannot measure 50 requests/s: late"), "warn"),
+        (ObjectiveUnreachable.issue("p99 <= 1 ms is held at no rate: 9 of 9 missed it"), "bad"),
+    ):
+        record = msgspec.structs.replace(loadtest_record(), slo="p99 <= 1 ms", findings=(found,))
+        first = load(record)[0]
+        assert isinstance(first, Text)
+        assert (first.text[1:], first.tone) == (f"{found.message[1:]}.", tone)
 
 
 def test_an_invalid_run_is_listed_and_drawn_nowhere() -> None:

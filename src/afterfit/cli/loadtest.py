@@ -16,6 +16,7 @@ from afterfit.cli.output import EXIT_GATE_FAILED, EXIT_INTERRUPTED, Answer
 from afterfit.cli.requests import header_of, json_file
 from afterfit.cli.sources import Tables
 from afterfit.core.dataset import Dataset
+from afterfit.core.sections import LoadtestSection
 from afterfit.errors import UsageError
 from afterfit.loadtest.config import LoadConfig
 from afterfit.loadtest.generator import Means
@@ -128,7 +129,7 @@ def loaded(endpoint: str, load: Load, results: Results, tables: Tables, common: 
     results.checked()
     with opened(common, tables.overrides(), create="://" in endpoint) as space:
         seed = space.config.line.seed
-        config, ask = _config(load, seed), _ask(load, seed)
+        config, ask = _config(load, space.config.loadtest, seed), _ask(load, seed)
         data = read_dataset(Path(tables.data), target=tables.target) if tables.data else None
         if results.export is not None:
             return _exported(space, endpoint, load, results, data)
@@ -158,7 +159,7 @@ def _exported(
         space,
         endpoint,
         Script(tool, results.output or Path(f"loadtest-{tool}")),
-        _config(load, seed),
+        _config(load, space.config.loadtest, seed),
         ask=_ask(load, seed),
         means=_means(load),
         data=data,
@@ -200,22 +201,23 @@ def _elsewhere(load: Load) -> Elsewhere:
     )
 
 
-def _config(load: Load, seed: int) -> LoadConfig:
+def _config(load: Load, asked: LoadtestSection, seed: int) -> LoadConfig:
+    slo = load.slo or asked.slo
     given: dict[str, Any] = {
-        "slo": None if load.slo is None else slo_of(load.slo),
+        "slo": slo_of(slo) if slo else None,
         "schedule": _schedule(load),
         "at_rps": load.at,
-        "seconds": load.seconds or _length(load.traffic),
+        "seconds": load.seconds or _length(load.traffic) or asked.seconds,
         "budget_s": _seconds(load.budget, "--budget"),
         "certify_s": _seconds(load.certify, "--certify"),
-        "confidence": load.confidence,
+        "confidence": load.confidence or asked.confidence,
         "grid": load.grid,
         "goal": load.optimum,
         "soak_s": _seconds(load.soak, "--soak"),
         "soak_share": load.soak_share,
         "faults": None if load.faults is None else tuple(load.faults),
         "cold_starts": load.cold_starts,
-        "expected_rps": load.expect,
+        "expected_rps": load.expect or (asked.expected_rps if slo else None),
         "seed": seed,
     }
     return LoadConfig(**{name: value for name, value in given.items() if value is not None})

@@ -19,6 +19,7 @@ __all__ = [
     "Direction",
     "FairnessSection",
     "LineSection",
+    "LoadtestSection",
     "ModelSection",
     "MonitorSection",
     "OodSection",
@@ -149,6 +150,22 @@ class RobustnessSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
 
     monotone: dict[str, Direction] = {}
     fixed: tuple[str, ...] = ()
+
+
+class LoadtestSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[loadtest]``: the objective of the service, and how long it is tried.
+
+    With ``slo``, such as ``p99<50ms``, the greatest rate that holds it is searched and certified
+    at ``confidence``, in runs of ``seconds``; without one the latency of a quiet service is
+    measured. ``budget`` is the seconds of the step in a line (0: by effort); for ``expected_rps``
+    requests/s replicas are told.
+    """
+
+    slo: str = ""
+    seconds: Annotated[float, msgspec.Meta(gt=0, le=3600)] = 5.0
+    confidence: Annotated[float, msgspec.Meta(gt=0.5, lt=1)] = 0.99
+    budget: Annotated[float, msgspec.Meta(ge=0)] = 0.0
+    expected_rps: Annotated[float, msgspec.Meta(ge=0)] = 0.0
 
 
 class CardSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -198,7 +198,9 @@ def _enough(latency: Latencies) -> Finding:
 def _queue(metrics: dict[str, Metric]) -> Finding:
     check = findings.PlainQueue
     model, held = metrics.get("queue_model_rps"), metrics.get("sustained_rps")
-    if model is None or held is None or not model.value or not held.value:
+    if held is None or not held.value:
+        return check.skipped("no rate was verified")
+    if model is None or not model.value:
         return check.skipped("the workers or the service times are not known")
     share = held.value / model.value
     text = (

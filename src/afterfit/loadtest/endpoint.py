@@ -29,7 +29,7 @@ from afterfit.loadtest.grid import GridConfig, best, combinations, try_grid
 from afterfit.loadtest.histogram import Histogram
 from afterfit.loadtest.judge import judged, settled, windows
 from afterfit.loadtest.schedule import arrivals_of
-from afterfit.loadtest.search import SearchConfig, find_rate
+from afterfit.loadtest.search import LEAST_RPS, SearchConfig, find_rate
 from afterfit.loadtest.shot import Arrivals, Shooter, Shot
 from afterfit.loadtest.slo import Slo
 from afterfit.loadtest.soak import Fault, FaultName, fault_moments, soak
@@ -47,6 +47,8 @@ Just at its limit a server misses as much as it may, which no number of requests
 NO_LIMIT = Slo(quantile=0.99, limit_ms=1e12)
 """Stands in for an objective where none was given: nothing but a failure misses it."""
 WARMUP_S = 1.0
+BELOW_USUAL = 4.0
+"""A search starts so far below what users who wait got: doubling from 50 takes a run for each."""
 USUAL = "closed:2"
 
 
@@ -54,7 +56,8 @@ class Server(Protocol):
     """A server that is up: what fires at it, and what can be done to it.
 
     ``lives`` gets the numbers of each second while it is fired at. ``faults`` are those that can
-    be made to happen; ``start_s`` and ``load_s`` how long it took to get ready and to load.
+    be made to happen; ``start_s`` and ``load_s`` how long it took to get ready and to load;
+    ``usual_rps`` what a few users who wait got answered (requests/s), 0 where nobody looked.
     """
 
     @property
@@ -67,6 +70,8 @@ class Server(Protocol):
     def start_s(self) -> float: ...  # noqa: D102
     @property
     def load_s(self) -> float: ...  # noqa: D102
+    @property
+    def usual_rps(self) -> float: ...  # noqa: D102
 
     @property
     def shooter(self) -> Shooter:
@@ -187,7 +192,7 @@ def _fire(server: Server, config: LoadConfig, found: Found, progress: Progress) 
             progress=progress,
         )
         try:
-            _capacity(runs, config, found)
+            _capacity(runs, config, found, server.usual_rps)
         finally:
             found.shots = kept.of_last_rate
     else:
@@ -196,11 +201,14 @@ def _fire(server: Server, config: LoadConfig, found: Found, progress: Progress) 
         _soak(server, config, found, progress)
 
 
-def _capacity(runs: Runs, config: LoadConfig, found: Found) -> None:
+def _capacity(runs: Runs, config: LoadConfig, found: Found, usual_rps: float) -> None:
     """Search the greatest rate, unless one is given, and certify it or a lower one."""
     rates = [config.at_rps]
     if not config.at_rps:
         search = SearchConfig(step_s=config.seconds)
+        if usual_rps:
+            start = max(LEAST_RPS, usual_rps / BELOW_USUAL)
+            search = msgspec.structs.replace(search, start_rps=min(start, search.most_rps))
         found.search = find_rate(runs, search)
         if found.search.ended in ("cut", "gone"):
             found.stopped = found.search.why

@@ -35,6 +35,8 @@ MOST_STRETCH = 4.0
 CLEAR = 0.95
 """A candidate is given up early where its misses are too many with this confidence."""
 ROUNDING = 1e-9
+LAST_STEP = 0.5
+"""Where the time is enough for one more verification only, it is of a rate that is likely held."""
 NEAR = 1.5
 """How misses grow with the rate is read from runs within this factor of it."""
 
@@ -217,8 +219,8 @@ class _Hunt:
         while passed * (1 + self.config.resolution) < self.top < math.inf:
             rate = math.sqrt(passed * self.top)
             run_s = self.runs.warmup_s + self.seconds(rate)
-            # A verified rate is worth more than a narrower interval.
-            if self.runs.left_s < (self.config.verify + 1) * run_s:
+            # A verified rate is worth more than a narrower interval, and the first may fail.
+            if self.runs.left_s < (2 * self.config.verify + 1) * run_s:
                 return
             if self.holds("bisect", rate):
                 passed = rate
@@ -251,6 +253,9 @@ class _Hunt:
         """Lower a rate until it is verified."""
         step = self.config.step_down
         while rate > LEAST_RPS:
+            once_s = self.config.verify * (self.runs.warmup_s + self.seconds(rate))
+            if self.runs.left_s < 2 * once_s:
+                step = max(step, LAST_STEP)
             lower = max(LEAST_RPS, rate / (1 + step))
             if self.verified(lower):
                 return self.halve(lower, rate)

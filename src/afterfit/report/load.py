@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from afterfit.core.finding import Finding
 from afterfit.core.serving_settings import ServingSettings
 from afterfit.records.loadtest import (
     Certificate,
@@ -83,12 +84,27 @@ def _promise(record: LoadtestRecord) -> list[Block]:
     """Return the certificate in words, or what was found without one."""
     if record.certificate is not None:
         return [note(certificate_text(record.certificate), "good")]
+    led = [_lead(finding) for finding in record.findings if _leads(finding)]
     if record.slo and record.sustained_rps is not None:
         rate = number.metric_text(record.sustained_rps)
-        return [note(f"Up to {rate} within {record.slo}; nothing is certified of it.", "warn")]
-    if record.slo and record.steps:
-        return [note(f"No rate was found that holds {record.slo}.", "bad")]
-    return []
+        held = note(f"Up to {rate} within {record.slo}; nothing is certified of it.", "warn")
+        return [held, *led]
+    if not led and record.slo and record.steps:
+        led = [note(f"Nothing is known of how much holds {record.slo}.", "warn")]
+    return led
+
+
+def _leads(finding: Finding) -> bool:
+    """Return whether a finding says why there is no rate: the server, the generator, the time."""
+    if finding.code == "L008":
+        return finding.outcome in ("issue", "skipped")
+    return finding.code in {"L005", "L006", "L007"} and finding.outcome == "issue"
+
+
+def _lead(finding: Finding) -> Block:
+    text = finding.message
+    tone: Tone = "bad" if finding.severity == "high" else "warn"
+    return note(f"{text[:1].upper()}{text[1:]}.", tone)
 
 
 def beside(record: LoadtestRecord) -> Table:

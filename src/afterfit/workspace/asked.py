@@ -37,7 +37,16 @@ ASKED: dict[str, tuple[str, ...]] = {
     ),
     "package": ("line.seed", "ood.rate", "ood.scorer"),
     "robustness": (*_EFFORT, "model.name", "robustness.fixed", "robustness.monotone"),
-    "loadtest": (*_EFFORT, "serve.threads", "serve.workers"),
+    "loadtest": (
+        *_EFFORT,
+        "loadtest.budget",
+        "loadtest.confidence",
+        "loadtest.expected_rps",
+        "loadtest.seconds",
+        "loadtest.slo",
+        "serve.threads",
+        "serve.workers",
+    ),
 }
 """The settings that concern each step; every setting but paths concerns the whole line."""
 PATHS = ("data.data", "data.train", "model.code", "serve.client_ca", "serve.keys",

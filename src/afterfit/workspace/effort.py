@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from afterfit.assess.config import AssessConfig, DecisionCosts
 from afterfit.config import Config
 from afterfit.core.effort import Effort, more_time
 from afterfit.errors import ResourceError
-from afterfit.loadtest.config import LoadtestConfig
+from afterfit.loadtest.config import LoadConfig, LoadtestConfig
+from afterfit.loadtest.slo import slo_of
 from afterfit.optimize.config import OptimizeConfig
 from afterfit.robustness.config import RobustnessConfig
 from afterfit.store.environment import usable_cores
@@ -45,15 +46,31 @@ SHARES: dict[Effort, Shares] = {
 }
 
 
+SEARCH_SECONDS: dict[Effort, float] = {"quick": 0.0, "standard": 90.0, "full": 240.0}
+"""Of a load test whose greatest rate is searched, which takes the place of the short one."""
+LEAST_RUNS = 60
+"""Doubling, halving and verifying are about 20 runs in two thirds of the time, and each has as
+much again beside for its warm-up and its end."""
+
+
 KEPT = ("robustness", "loadtest")
 """The last steps, whose time is kept free: gates are judged on what they measure."""
 
 
 class Budget:
-    """The time of one walk, from now on; ``clock`` tells it in seconds."""
+    """The time of one walk, from now on; ``clock`` tells it in seconds.
 
-    def __init__(self, effort: Effort, clock: Callable[[], float] = time.monotonic) -> None:
+    ``own`` has the seconds of steps that were asked for by the user.
+    """
+
+    def __init__(
+        self,
+        effort: Effort,
+        clock: Callable[[], float] = time.monotonic,
+        own: Mapping[str, float] | None = None,
+    ) -> None:
         self.effort = effort
+        self._own = own or {}
         self._clock = clock
         self._deadline = clock() + BUDGET_SECONDS[effort]
 
@@ -69,11 +86,14 @@ class Budget:
         whole; the last ones have theirs also where the line was slow, so that on a busy machine it
         ends later and not without their numbers.
         """
-        most, whole = most_seconds(self.effort, step), BUDGET_SECONDS[self.effort]
+        most, whole = self._most(step), BUDGET_SECONDS[self.effort]
         if step in KEPT or math.isinf(whole):
             return min(most, whole)
-        kept = sum(most_seconds(self.effort, last) for last in KEPT)
+        kept = sum(self._most(last) for last in KEPT)
         return min(most, max(0.0, self.left - kept))
+
+    def _most(self, step: str) -> float:
+        return self._own.get(step, most_seconds(self.effort, step))
 
     def require(self, step: str) -> None:
         """Do nothing while there is time for a step; raises ResourceError."""
@@ -147,6 +167,26 @@ def robustness_config(config: Config, seconds: float) -> RobustnessConfig:
         seconds=seconds,
         monotone=known.monotone,
         fixed=known.fixed,
+    )
+
+
+def search_config(config: Config) -> LoadConfig | None:
+    """Return what a load test with an objective is asked; None where none is, or time is short.
+
+    Of its seconds, two thirds are for the search and the rest for the certificate.
+    """
+    asked, effort = config.loadtest, config.line.effort
+    whole = asked.budget or SEARCH_SECONDS[effort]
+    if not asked.slo or not whole:
+        return None
+    return LoadConfig(
+        slo=slo_of(asked.slo),
+        seconds=min(asked.seconds, whole / LEAST_RUNS),
+        budget_s=whole * 2 / 3,
+        certify_s=whole / 6,
+        confidence=asked.confidence,
+        expected_rps=asked.expected_rps,
+        seed=config.line.seed,
     )
 
 

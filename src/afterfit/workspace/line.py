@@ -44,6 +44,7 @@ from afterfit.workspace import effort, payload
 from afterfit.workspace.asked import asked_of, inspect_config, replace_seconds
 from afterfit.workspace.case_book import WorkspaceBook
 from afterfit.workspace.champion import champion_of, made_of, opened_champion
+from afterfit.workspace.loading import Standing, load_bundle
 from afterfit.workspace.sources import Sources, name_of, read_sources
 from afterfit.workspace.space import Workspace
 
@@ -247,19 +248,23 @@ class Line:
         )
 
     def loadtest(self) -> Stored:
-        """Serve the bundle on loopback and measure its latency."""
-        asked = effort.loadtest_config(self.config)
+        """Serve the bundle on loopback and measure its latency, or search what it carries."""
+        searched = effort.search_config(self.config)
+        asked = effort.loadtest_config(self.config) if searched is None else searched
         division = self._division()
         settings = {"workers": division.workers, "threads": division.threads}
 
         def make() -> Any:
             self._require_time("loadtest")
+            if searched is not None:
+                standing = Standing(self.name, self._served_bundle)
+                return load_bundle(self.space, standing, searched, self.data)
             with self.served() as url:
                 return loadtest(
                     url,
                     self.decided,
                     self.data,
-                    asked,
+                    effort.loadtest_config(self.config),
                     subject=self.bundle.digest,
                     settings=settings,
                     progress=self.space.progress,
@@ -273,6 +278,11 @@ class Line:
             subject=self.bundle.digest,
         )
 
+    @property
+    def _served_bundle(self) -> ServedBundle:
+        proven = self.optimized.proven(self.bundle.digest)
+        return ServedBundle(0, self.bundle.digest, self.bundle.folder, proven)
+
     def _division(self) -> Division:
         asked = self.config.serve
         return division_of(asked.workers, asked.threads, [self.bundle.folder])
@@ -285,13 +295,10 @@ class Line:
             host="127.0.0.1", port=0, workers=division.workers, threads=division.threads
         )
         state = Path(tempfile.mkdtemp(prefix="afterfit-serve-"))
-        folder = self.bundle.folder
         try:
-            proven = self.optimized.proven(self.bundle.digest)
-            bundle = ServedBundle(0, self.bundle.digest, folder, proven)
             with (
                 (state / "server.log").open("wb") as log,
-                start_server({self.name: bundle}, config, state, log=log) as server,
+                start_server({self.name: self._served_bundle}, config, state, log=log) as server,
             ):
                 yield server.url
         finally:
@@ -355,7 +362,9 @@ def opened_line(
 
     Its time begins here.
     """
-    budget = effort.Budget(space.config.line.effort)
+    searched = effort.search_config(space.config)
+    own = {} if searched is None else {"loadtest": 1.5 * searched.budget_s}
+    budget = effort.Budget(space.config.line.effort, own=own)
     code = sources.code or (Path(space.config.model.code) if space.config.model.code else None)
     sources = replace(sources, code=code)
     data, train = read_sources(sources, space.config.data)

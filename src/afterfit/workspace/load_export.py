@@ -105,7 +105,7 @@ def _requests(
             allow_remote=elsewhere.allow_remote,
         )
         return target.url.removesuffix(target.route), target.route, calls_of(target)
-    bundle = Bundle(bundle_of(space, endpoint)[1].folder)
+    bundle = Bundle(bundle_of(space, endpoint).served.folder)
     rows = data if data is not None else rows_of(bundle, ask.seed)
     bodies = request_bodies(rows, bundle.signature, ask.seed, rows=ask.rows, most=ask.distinct)
     headers = {"Content-Type": "application/json"}

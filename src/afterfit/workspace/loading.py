@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import signal
-import socket
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
@@ -34,22 +30,32 @@ from afterfit.loadtest.soak import FaultName
 from afterfit.loadtest.target import Ask, target_of
 from afterfit.package.golden import MAX_ROWS, golden_rows
 from afterfit.records.codec import Stored
+from afterfit.records.loadtest import LoadtestRecord
 from afterfit.runtime.batch import BatchSettings
 from afterfit.serve.config import ServeConfig
 from afterfit.serve.division import division_of
 from afterfit.serve.run import ServedBundle, ServerHandle, start_server
 from afterfit.store.environment import current_environment, usable_cores
 from afterfit.workspace.baseline import baselines_of, beside
+from afterfit.workspace.load_faults import faults_of, slow_clients
 from afterfit.workspace.tuned import tuned_settings
 
 if TYPE_CHECKING:
     from afterfit.workspace.space import Workspace
 
-__all__ = ["Against", "Elsewhere", "bundle_of", "loadtest_endpoint", "rows_of"]
+__all__ = [
+    "Against",
+    "Elsewhere",
+    "Standing",
+    "bundle_of",
+    "load_bundle",
+    "loadtest_endpoint",
+    "rows_of",
+    "usual_settings",
+]
 
-SLOW_CLIENTS = 64
-SLOW_S = 10.0
 NAME = "model"
+PROBE_S = 1.0
 
 
 class Against(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,7 +99,7 @@ def loadtest_endpoint(
     if "://" in endpoint:
         tested = _of_url(endpoint, aim, elsewhere or Elsewhere())
     else:
-        tested = _of_bundle(space, endpoint, aim)
+        tested = _of_bundle(space, endpoint, bundle_of(space, endpoint), aim)
     record = load_endpoint(tested, config, space.progress)
     resolved = {**record.resolved, "rows": ask.rows, "binary": ask.binary}
     record = msgspec.structs.replace(record, resolved=resolved)
@@ -111,6 +117,20 @@ class _Aim:
     ask: Ask
     data: Dataset | None
     progress: Progress
+    interruptions: list[str] = field(default_factory=list)
+
+    @property
+    def interrupted(self) -> bool:
+        """Return whether ctrl-C has ended a run."""
+        return bool(self.interruptions)
+
+    def usual_rps(self, generator: Generator, workers: int) -> float:
+        """Return what two users for each worker get answered in a second, before a search only."""
+        config = self.config
+        if config.slo is None or config.schedule or config.at_rps:
+            return 0.0
+        shot = generator.fire(Closed(2 * max(1, workers)), PROBE_S, config.seed)
+        return float(shot.good.sum()) / PROBE_S
 
     @contextmanager
     def generator(
@@ -128,6 +148,8 @@ class _Aim:
             for note in target.notes:
                 self.progress.say(f"  ! {note}")
             yield generator
+            if generator.interrupted:
+                self.interruptions.append("in a run")
 
 
 @dataclass
@@ -141,6 +163,7 @@ class _Up:
     workers: int = 0
     start_s: float = 0.0
     load_s: float = 0.0
+    usual_rps: float = 0.0
 
     @property
     def shooter(self) -> Shooter:
@@ -188,8 +211,9 @@ def _of_url(url: str, aim: _Aim, elsewhere: Elsewhere) -> Endpoint:
     def stand(_: ServingSettings) -> Iterator[_Up]:
         lives: list[Live] = []
         with aim.generator(target, lives) as generator:
-            faults: dict[FaultName, Callable[[], None]] = {"slow": lambda: _slow_clients(target)}
-            yield _Up(generator, lambda: None, lives, faults)
+            faults: dict[FaultName, Callable[[], None]] = {"slow": lambda: slow_clients(target)}
+            usual = aim.usual_rps(generator, 1)
+            yield _Up(generator, lambda: None, lives, faults, usual_rps=usual)
 
     inputs = {} if aim.data is None else {"data": aim.data.digest}
     # Nobody knows which bytes answer there: the address stands for them.
@@ -205,12 +229,30 @@ def _of_url(url: str, aim: _Aim, elsewhere: Elsewhere) -> Endpoint:
 # A version or a bundle.
 
 
-def _of_bundle(space: Workspace, ref: str, aim: _Aim) -> Endpoint:
-    name, served, other = bundle_of(space, ref)
-    bundle = Bundle(served.folder)
-    data = aim.data if aim.data is not None else rows_of(bundle, aim.config.seed)
-    if aim.data is None:
-        space.progress.say("  no --data: rows drawn from the version's fingerprint are sent")
+class Standing(NamedTuple):
+    """What is served for a test: the model's name, its bundle, and another one to swap to."""
+
+    name: str
+    served: ServedBundle
+    other: ServedBundle | None = None
+
+
+def load_bundle(
+    space: Workspace, standing: Standing, config: LoadConfig, data: Dataset
+) -> LoadtestRecord:
+    """Return what a bundle did under load, for a caller whose walk goes on after it.
+
+    Raises KeyboardInterrupt where ctrl-C ended it.
+    """
+    aim = _Aim(config, Means(), Ask(seed=config.seed), data, space.progress)
+    record = load_endpoint(_of_bundle(space, "", standing, aim), config, space.progress)
+    if aim.interrupted:
+        raise KeyboardInterrupt
+    return record
+
+
+def usual_settings(space: Workspace, served: ServedBundle) -> ServingSettings:
+    """Return the settings that `serve` would take for a bundle, admitting everything."""
     asked = space.config.serve
     tuned = tuned_settings(space, [served.digest])
     division = division_of(
@@ -218,7 +260,7 @@ def _of_bundle(space: Workspace, ref: str, aim: _Aim) -> Endpoint:
         asked.threads or tuned.intra_op or None,
         [served.folder],
     )
-    usual = msgspec.structs.replace(
+    return msgspec.structs.replace(
         tuned,
         workers=division.workers,
         intra_op=division.threads,
@@ -228,21 +270,35 @@ def _of_bundle(space: Workspace, ref: str, aim: _Aim) -> Endpoint:
         admission_rps=0.0,
     )
 
+
+def _of_bundle(space: Workspace, ref: str, standing: Standing, aim: _Aim) -> Endpoint:
+    name, served, other = standing
+    bundle = Bundle(served.folder)
+    data = aim.data if aim.data is not None else rows_of(bundle, aim.config.seed)
+    if aim.data is None:
+        space.progress.say("  no --data: rows drawn from the version's fingerprint are sent")
+    usual = usual_settings(space, served)
+
     @contextmanager
     def stand(settings: ServingSettings) -> Iterator[_Up]:
-        with _served(name, served, settings) as server:
-            target = target_of(server.url, aim.ask, data=data, signature=bundle.signature)
-            lives: list[Live] = []
-            with aim.generator(target, lives, server.pid) as generator:
-                yield _Up(
-                    generator,
-                    lambda: _ask_once(server, target),
-                    lives,
-                    _faults(server, name, target, other),
-                    settings.workers or division.workers,
-                    server.start_s,
-                    server.load_s,
-                )
+        try:
+            with _served(name, served, settings) as server:
+                target = target_of(server.url, aim.ask, data=data, signature=bundle.signature)
+                lives: list[Live] = []
+                with aim.generator(target, lives, server.pid) as generator:
+                    yield _Up(
+                        generator,
+                        lambda: _ask_once(server, target),
+                        lives,
+                        faults_of(server, name, target, other),
+                        settings.workers or usual.workers,
+                        server.start_s,
+                        server.load_s,
+                        aim.usual_rps(generator, settings.workers or usual.workers),
+                    )
+        except KeyboardInterrupt:
+            aim.interruptions.append("between runs")
+            raise
 
     about = About(
         subject=served.digest,
@@ -255,19 +311,20 @@ def _of_bundle(space: Workspace, ref: str, aim: _Aim) -> Endpoint:
     return Endpoint(about, stand)
 
 
-def bundle_of(space: Workspace, ref: str) -> tuple[str, ServedBundle, ServedBundle | None]:
-    """Return the name, the bundle to serve, and another version of it to swap to, if there is."""
+def bundle_of(space: Workspace, ref: str) -> Standing:
+    """Return what a reference names: a bundle's folder or a version, beside it another one."""
     folder = Path(ref)
     if (folder / "manifest.json").is_file():
-        return NAME, ServedBundle(1, Bundle(folder).digest, folder), None
+        return Standing(NAME, ServedBundle(1, Bundle(folder).digest, folder))
     found = space.registry.resolve(ref)
     served = space.version(f"{found.name}@{found.number}")
     others = [v for v in space.registry.list(found.name) if v.digest != found.digest]
     other = space.version(f"{found.name}@{others[-1].number}") if others else None
-    return found.name, served, other
+    return Standing(found.name, served, other)
 
 
 def rows_of(bundle: Bundle, seed: int) -> Dataset:
+    """Return rows that are drawn from a bundle's fingerprint."""
     frame = golden_rows(bundle.fingerprint, bundle.signature, n=MAX_ROWS, seed=seed)
     return Dataset(frame, source="the version's fingerprint")
 
@@ -300,56 +357,6 @@ def _ask_once(server: ServerHandle, target: Target) -> None:
     with server.client() as client:
         body = target.requests[0].partition(b"\r\n\r\n")[2]
         client.request("POST", target.route, body, content_type="application/json")
-
-
-# What can go wrong.
-
-
-def _faults(
-    server: ServerHandle, name: str, target: Target, other: ServedBundle | None
-) -> dict[FaultName, Callable[[], None]]:
-    return {
-        "kill": lambda: _kill_worker(server),
-        "swap": lambda: _swap(server, name, other),
-        "slow": lambda: _slow_clients(target),
-    }
-
-
-def _kill_worker(server: ServerHandle) -> None:
-    """Kill one of the workers of a server that was started here, as the kernel might."""
-    workers: list[dict[str, Any]] = server.admin.workers()["workers"]
-    os.kill(int(workers[0]["pid"]), signal.SIGKILL)
-
-
-def _swap(server: ServerHandle, name: str, other: ServedBundle | None) -> None:
-    if other is None:
-        raise UsageError("there is no other version to swap to", fix="ship another one first")
-    server.replace(name, other)
-
-
-def _slow_clients(target: Target) -> None:
-    """Open connections that send a request a byte at a time, for a while, and read nothing."""
-    threading.Thread(target=_trickle, args=(target,), daemon=True).start()
-
-
-def _trickle(target: Target) -> None:
-    address = (target.address.host, target.address.port)
-    open_: list[socket.socket] = []
-    until = time.monotonic() + SLOW_S
-    try:
-        for _ in range(SLOW_CLIENTS):
-            with suppress(OSError):
-                open_.append(socket.create_connection(address, 2.0))
-        for byte in target.requests[0]:
-            for each in open_:
-                with suppress(OSError):
-                    each.send(bytes([byte]), socket.MSG_DONTWAIT)
-            time.sleep(0.05)
-            if time.monotonic() > until:
-                return
-    finally:
-        for each in open_:
-            each.close()
 
 
 def live_text(live: Live) -> str:
