@@ -17,6 +17,7 @@ from afterfit.core.signature import Column, Signature
 from afterfit.monitor.batches import Batch
 from afterfit.monitor.cut import DAY, HOUR, Windows, by_time
 from afterfit.monitor.sample import Sample, mixed
+from afterfit.monitor.score_table import ScoreTable
 from afterfit.monitor.state import MOST_ERRORS, WindowState
 from afterfit.monitor.waits import Waits
 from afterfit.records.signals import Scope
@@ -137,6 +138,27 @@ def test_what_is_counted(reference: Fingerprint) -> None:
     assert (state.first, state.last) == (batch.ts[0], batch.ts[-1])
 
 
+def test_quality_is_counted_where_a_table_is_given(reference: Fingerprint) -> None:
+    """Answers by score; and by truth where that is known, of answered rows alone."""
+    batch = batch_of(2, 900)
+    table = ScoreTable.of(SIGNATURE)
+    whole, parts = (
+        WindowState.empty(SCOPE, NOON, NOON + DAY, reference, scores=table) for _ in range(2)
+    )
+    truth = np.where(np.arange(900) % 3 == 0, -1, batch.codes)
+    whole.update(batch, truth)
+    parts.update(batch.take(slice(0, 400)), truth[:400])
+    rest = WindowState.empty(SCOPE, NOON, NOON + DAY, reference, scores=table)
+    rest.update(batch.take(slice(400, 900)), truth[400:])
+    parts.merge(rest)
+    assert whole.scores is not None
+    assert parts.scores is not None
+    served = batch.kinds == "served"
+    assert whole.scores.answered == served.sum()
+    assert whole.scores.labelled == (served & (truth >= 0)).sum()
+    assert (parts.scores.hits, parts.scores.cells) == (whole.scores.hits, whole.scores.cells)
+
+
 def test_nothing_changes_nothing(reference: Fingerprint) -> None:
     """An empty batch, and a batch of refusals alone, are no predictions."""
     state = read([batch_of(1, 0)], reference)
@@ -171,7 +193,8 @@ def test_a_state_is_small_and_survives_being_written() -> None:
         task="regression", columns=tuple(Column(name=name, kind="number") for name in frame)
     )
     reference = build(frame, signature, Predictions(values=random.normal(size=4000)))
-    state = WindowState.empty(SCOPE, NOON, NOON + HOUR, reference)
+    table = ScoreTable.empty("multiclass", classes=10)
+    state = WindowState.empty(SCOPE, NOON, NOON + HOUR, reference, scores=table)
     state.update(batch_of(0, 4000, frame=frame, kinds=np.full(4000, "served", dtype=object)))
     assert len(state.sample) == 2000
     written = msgspec.json.encode(state)

@@ -165,7 +165,11 @@ def _labels(
         metric for metric in metrics if metric.name in _QUALITY and metric.value is not None
     ]
     if measured:
-        yield checks.LiveQuality.passed(f"{len(measured)} metrics on {measured[0].n} labelled rows")
+        kept = len(log.scores)
+        of = f", of a sample of {kept} of {len(log)} predictions" if kept < len(log) else ""
+        yield checks.LiveQuality.passed(
+            f"{len(measured)} metrics on {measured[0].n} labelled rows{of}"
+        )
     else:
         yield checks.LiveQuality.skipped(
             "insufficient data: too few labels to measure quality",

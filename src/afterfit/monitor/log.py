@@ -12,6 +12,7 @@ import numpy as np
 
 from afterfit.core.dataset import encode_labels
 from afterfit.core.event import Event
+from afterfit.core.fingerprint import Fingerprint
 from afterfit.core.frame import Frame
 from afterfit.core.signature import Label, Signature
 from afterfit.errors import ConfigError
@@ -29,7 +30,9 @@ class Log:
     where unknown; ``truth`` object of [n], None without a label. ``waits`` maps ``queue`` and
     ``infer`` to microseconds. ``frame`` holds captured inputs, which may be fewer rows.
     ``rows`` is the row number that each event carried. ``answers_only`` says that the log could
-    hold neither failures nor flags, so that their absence means nothing.
+    hold neither failures nor flags, so that their absence means nothing. ``live`` has inputs and
+    outputs that were counted as they were read; then there is no frame, and the arrays may be of a
+    sample of the predictions.
     """
 
     counts: dict[str, int]
@@ -46,10 +49,11 @@ class Log:
     rows: np.ndarray
     unknown: tuple[str, ...] = ()
     answers_only: bool = False
+    live: Fingerprint | None = None
 
     def __len__(self) -> int:
         """Return the number of answered predictions."""
-        return len(self.scores)
+        return self.counts["served"]
 
 
 @dataclass

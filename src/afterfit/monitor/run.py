@@ -11,7 +11,7 @@ from afterfit.core.digest import digest_of
 from afterfit.core.event import Event
 from afterfit.core.finding import Finding
 from afterfit.core.fingerprint import OUTPUT, Fingerprint
-from afterfit.core.frame import Frame, row_count
+from afterfit.core.frame import row_count
 from afterfit.core.metric import Metric
 from afterfit.core.progress import SILENT, Progress
 from afterfit.monitor.config import MonitorConfig
@@ -44,7 +44,7 @@ def monitor_report(
     progress.step("read the log")
     read = log if isinstance(log, Log) else _collect(log, reference, config)
     progress.step("compare with the reference")
-    counted = [] if _captured(read.frame) else within(windows, config.since, config.until)
+    counted = [] if _captured(read) else within(windows, config.since, config.until)
     live = _live(read, reference.fingerprint, counted)
     comparisons = _comparisons(reference.fingerprint, live, config)
     progress.step("measure")
@@ -88,8 +88,8 @@ def _live(log: Log, reference: Fingerprint | None, windows: Sequence[Window]) ->
 
     Columns from captured rows, else from windows; outputs from the log, where it has any.
     """
-    if reference is None:
-        return None
+    if reference is None or log.live is not None:
+        return log.live
     counted = merged((window.fingerprint for window in windows), reference)
     live = reference.blank() if counted is None else counted
     if counted is None:
@@ -101,8 +101,8 @@ def _live(log: Log, reference: Fingerprint | None, windows: Sequence[Window]) ->
     return live
 
 
-def _captured(frame: Frame) -> bool:
-    return row_count(frame) > 0
+def _captured(log: Log) -> bool:
+    return log.live is not None or row_count(log.frame) > 0
 
 
 def _comparisons(
@@ -124,7 +124,9 @@ def _metrics(log: Log, reference: Reference, config: MonitorConfig) -> list[Metr
     found = quality(log, reference.signature, config) if len(log) else []
     labelled, _ = truth_codes(log, reference.signature)
     if labelled.any():
-        found.append(share_metric("labelled_share", int(labelled.sum()), len(log), config.level))
+        found.append(
+            share_metric("labelled_share", int(labelled.sum()), len(labelled), config.level)
+        )
     return found + waits(log, config.level) + shares(log, config.level)
 
 

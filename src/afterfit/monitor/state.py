@@ -18,6 +18,7 @@ from afterfit.core.fingerprint import Fingerprint
 from afterfit.core.frame import is_missing, row_count
 from afterfit.monitor.batches import Batch
 from afterfit.monitor.sample import Sample
+from afterfit.monitor.score_table import ScoreTable
 from afterfit.monitor.waits import Waits
 from afterfit.records.signals import Scope
 from afterfit.runtime.event_schema import FLAG_BITS
@@ -36,8 +37,9 @@ class WindowState(msgspec.Struct, kw_only=True):
     ``n`` predictions were served, ``inputs_n`` of them with known inputs, ``flags_n`` with known
     flags. ``kinds`` counts served, refused and failed; ``errors`` their words, where numbers and
     ids are ``#`` and the 51st and later wordings are one; ``flags`` rows by flag. ``counts`` are
-    those of inputs and output on the reference's bins; ``queue`` and ``infer`` waits. ``first``
-    and ``last`` are when the first and last prediction came, 0 where that is not known.
+    those of inputs and output on the reference's bins; ``queue`` and ``infer`` waits; ``scores``
+    answers by score, and by truth once labels were joined. ``first`` and ``last`` are when the
+    first and last prediction came, 0 where that is not known.
     """
 
     scope: Scope
@@ -54,6 +56,7 @@ class WindowState(msgspec.Struct, kw_only=True):
     flags: dict[str, int] = {}
     queue: Waits = msgspec.field(default_factory=Waits)
     infer: Waits = msgspec.field(default_factory=Waits)
+    scores: ScoreTable | None = None
     first: int = 0
     last: int = 0
 
@@ -66,9 +69,13 @@ class WindowState(msgspec.Struct, kw_only=True):
         reference: Fingerprint,
         *,
         role: str = "primary",
+        scores: ScoreTable | None = None,
         seed: int = 0,
     ) -> WindowState:
-        """Return the state of a window of which nothing was read, on a reference's bins."""
+        """Return the state of a window of which nothing was read, on a reference's bins.
+
+        ``scores`` is a table of the same model, for quality; None counts none.
+        """
         return cls(
             scope=scope,
             role=role,
@@ -76,19 +83,25 @@ class WindowState(msgspec.Struct, kw_only=True):
             end=end,
             counts=reference.blank(),
             sample=Sample.like(reference, seed),
+            scores=None if scores is None else scores.blank(),
         )
 
-    def update(self, batch: Batch) -> None:
-        """Add some predictions, all of them in this window and of its version and role."""
+    def update(self, batch: Batch, truth: np.ndarray | None = None) -> None:
+        """Add some predictions, all of them in this window and of its version and role.
+
+        ``truth`` is what is known of them already, [n] as ``ScoreTable.update`` takes it.
+        """
         if not len(batch):
             return
         served = served_rows(batch)
+        if truth is not None and len(served) < len(batch):
+            truth = truth[batch.kinds == "served"]
         for kind, count in _tally(batch.kinds).items():
             self.kinds[kind] = self.kinds.get(kind, 0) + count
         self._add_errors({_wording(e): n for e, n in _tally(batch.errors).items() if e})
         self._add_span(batch.ts)
         if len(served):
-            self._add_served(served)
+            self._add_served(served, truth)
 
     def merge(self, other: WindowState) -> None:
         """Add what was read of the same window elsewhere; raises ValueError for other bins."""
@@ -96,6 +109,8 @@ class WindowState(msgspec.Struct, kw_only=True):
         self.sample.merge(other.sample)
         self.queue.merge(other.queue)
         self.infer.merge(other.infer)
+        if self.scores is not None and other.scores is not None:
+            self.scores.merge(other.scores)
         self.n += other.n
         self.inputs_n += other.inputs_n
         self.flags_n += other.flags_n
@@ -106,7 +121,7 @@ class WindowState(msgspec.Struct, kw_only=True):
         self._add_span(np.array([other.first, other.last]))
         self.start, self.end = min(self.start, other.start), max(self.end, other.end)
 
-    def _add_served(self, served: Batch) -> None:
+    def _add_served(self, served: Batch, truth: np.ndarray | None) -> None:
         marks = _marks(served, self.n)
         self.n += len(served)
         self.counts.update(served.frame, served.scores)
@@ -115,6 +130,8 @@ class WindowState(msgspec.Struct, kw_only=True):
         if row_count(served.frame):
             self.inputs_n += len(served)
             self.sample.update(marks, served.frame, served.scores, self.counts)
+        if self.scores is not None:
+            self.scores.update(served.scores, served.codes, truth, served.probabilities)
         known = served.flags[served.flags >= 0]
         self.flags_n += len(known)
         for name, bit in FLAG_BITS.items() if known.any() else ():
