@@ -210,7 +210,8 @@ def _capacity(runs: Runs, config: LoadConfig, found: Found, usual_rps: float) ->
             start = max(LEAST_RPS, usual_rps / BELOW_USUAL)
             search = msgspec.structs.replace(search, start_rps=min(start, search.most_rps))
         found.search = find_rate(runs, search)
-        if found.search.ended in ("cut", "gone"):
+        nothing = found.search.ended == "budget" and found.search.rate is None
+        if nothing or found.search.ended in ("cut", "gone"):
             found.stopped = found.search.why
             return
         rates = [] if found.search.rate is None else [r * found.search.rate for r in RUNGS]

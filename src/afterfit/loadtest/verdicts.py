@@ -11,7 +11,7 @@ from afterfit.loadtest.slo import Slo
 __all__ = ["certificate_findings", "search_findings"]
 
 UNFINISHED = {
-    "budget": ("the budget is spent", "give the search more time"),
+    "budget": ("the search had no more time", "--budget 5m, or budget under [loadtest]"),
     "gone": ("the server is gone", "look at the server's own log"),
     "cut": ("it was stopped", "run it again"),
 }
@@ -41,7 +41,7 @@ def search_findings(found: Search) -> tuple[Finding, ...]:
         )
     elif not told or found.ended in UNFINISHED:
         text = f"no rate was verified to hold {found.slo}{_known(found)}"
-        told.append(findings.RateFound.skipped(text, fix="give the search more time"))
+        told.append(findings.RateFound.skipped(text, fix="--budget 5m, or budget under [loadtest]"))
     return tuple(told)
 
 
