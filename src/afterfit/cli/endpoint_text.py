@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 
 from afterfit.cli.output import table
-from afterfit.core.metric import Metric
+from afterfit.core.metric import Metric, in_digits
 from afterfit.runtime.ledger import WorkerStatus
 from afterfit.serve.observe import Answers, EndpointReport, ModelReport, RoleReport, ShadowReport
 
@@ -59,7 +59,7 @@ def _model(model: ModelReport) -> list[str]:
 
 
 def _role(role: RoleReport) -> tuple[object, ...]:
-    asked = NOTHING if role.asked is None else _percent(role.asked)
+    asked = NOTHING if role.asked is None else in_digits(role.asked)
     observed = NOTHING if role.observed is None else _share(role.observed)
     version = role.version or role.digest[:12]
     return role.role, version, asked, observed, role.requests, role.failed
@@ -89,7 +89,7 @@ def _shadow(shadow: ShadowReport) -> tuple[object, ...]:
 
 
 def _share(metric: Metric) -> str:
-    return _with_bounds(metric, _percent)
+    return _with_bounds(metric, in_digits)
 
 
 def _number(metric: Metric) -> str:
@@ -106,10 +106,6 @@ def _with_bounds(metric: Metric, show: Callable[[float], str]) -> str:
     low = "?" if metric.low is None else show(metric.low)
     high = "?" if metric.high is None else show(metric.high)
     return f"{show(metric.value)} ({low} to {high})"
-
-
-def _percent(value: float) -> str:
-    return f"{100 * value:.3g} %"
 
 
 def _busy(worker: WorkerStatus) -> str:

@@ -99,3 +99,8 @@ def find(metrics: tuple[Metric, ...], name: str, scope: str | None = None) -> Me
 def in_percent(share: float, places: int = 0) -> str:
     """Return a share for a person: ``95 %``, with a space as in all texts."""
     return f"{100 * share:.{places}f} %"
+
+
+def in_digits(share: float) -> str:
+    """Return a share in per cent with three digits that count: ``0.0123 %``, ``12.3 %``."""
+    return f"{100 * share:.3g} %"

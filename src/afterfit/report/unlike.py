@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from afterfit.core.metric import Metric, find
+from afterfit.core.metric import Metric, find, in_digits
 from afterfit.records.package import PackageRecord, ScorerRecord
 from afterfit.report import number
 from afterfit.report.page import Block, Chart, Details, Intervals, Range, Text
@@ -37,7 +37,7 @@ def unlike(record: PackageRecord) -> tuple[Block, ...]:
         ),
         key_values(
             ("Scored by", METHODS.get(scorer.method, scorer.method)),
-            ("Usual rows flagged", _share(metrics, "scorer", f"asked {_percent(scorer.rate)}")),
+            ("Usual rows flagged", _share(metrics, "scorer", f"asked {in_digits(scorer.rate)}")),
             ("Evaluation rows flagged", _share(metrics, "evaluation rows", "")),
             ("AUROC, all made-up rows", _value(find(metrics, "ood_auroc", "scorer"))),
             (
@@ -111,7 +111,7 @@ def _candidate(metric: Metric, metrics: tuple[Metric, ...]) -> tuple[object, ...
         METHODS.get(name, name),
         _plain(metric.value),
         number.interval_text(metric),
-        "" if mistaken is None or mistaken.value is None else _percent(mistaken.value),
+        "" if mistaken is None or mistaken.value is None else in_digits(mistaken.value),
         metric.n,
     )
 
@@ -126,14 +126,10 @@ def _share(metrics: tuple[Metric, ...], scope: str, more: str) -> str:
     metric = find(metrics, "ood_false_flags", scope)
     if metric is None or metric.value is None or metric.low is None or metric.high is None:
         return ""
-    sure = f"95 % interval [{_percent(metric.low)}, {_percent(metric.high)}]"
+    sure = f"95 % interval [{in_digits(metric.low)}, {in_digits(metric.high)}]"
     parts = [sure, f"n = {number.count(metric.n)}", *([more] if more else [])]
-    return f"{_percent(metric.value)} ({', '.join(parts)})"
+    return f"{in_digits(metric.value)} ({', '.join(parts)})"
 
 
 def _plain(value: float | None) -> str:
     return number.plain(value, places=3)
-
-
-def _percent(value: float) -> str:
-    return f"{100 * value:.3g} %"
