@@ -42,6 +42,8 @@ class Watch:
     slices: tuple[str, ...] = ()
     objectives: tuple[Objective, ...] = ()
     false_alarms_per_month: float = 1.0
+    failed_share: float = 0.01
+    refused_share: float = 0.05
     usd_per_hour: float = 0.0
     metrics_url: str = ""
     retention_days: int = 400
