@@ -20,7 +20,8 @@ from afterfit.store.files import write_bytes
 def report(
     name: str = "",
     *,
-    log: Annotated[Path | None, Parameter(help="Predictions: a table, or events.")] = None,
+    log: Annotated[str | None, Parameter(help="Predictions: tables, events, a database.")] = None,
+    query: Annotated[str, Parameter(help="SQL whose rows are the log.")] = "",
     map: Annotated[  # noqa: A002 - the option's name
         str, Parameter(name="--map", help="Its columns: score=prob,y=label,ts=time.")
     ] = "",
@@ -33,7 +34,8 @@ def report(
 ) -> Answer:
     """Show counts, latency and distributions of a period beside the reference.
 
-    --log takes a CSV, Parquet or Arrow file of predictions, or the folder of serve --events.
+    --log takes a CSV, Parquet or Arrow file of predictions, a folder of such files, or the folder
+    of serve --events; with --query a database: postgresql://…, or a file of DuckDB.
 
     Parameters
     ----------
@@ -47,16 +49,23 @@ def report(
         Where to write the page, as HTML.
 
     """
-    with opened(common, create=log is not None) as space:
+    anyones = log is not None or bool(query)
+    with opened(common, create=anyones) as space:
         config = MonitorConfig(
             gates=space.config.gates, since=since, until=until, seed=space.config.line.seed
         )
-        if log is None:
+        if not anyones:
             stored = space.monitor(name, config)
         else:
             mapping = parse_mapping(map) if map else {}
             stored = space.monitor_log(
-                log, mapping, config, ref=name, reference=reference, positive=positive
+                log or "",
+                mapping,
+                config,
+                ref=name,
+                reference=reference,
+                positive=positive,
+                query=query,
             )
         path = output or space.reports / f"monitor-{stored.digest[:12]}.html"
     page = monitor_page(stored.body)  # type: ignore[arg-type]

@@ -14,8 +14,10 @@ from afterfit.core.fingerprint import OUTPUT, Fingerprint
 from afterfit.core.frame import row_count
 from afterfit.core.metric import Metric
 from afterfit.core.progress import SILENT, Progress
+from afterfit.monitor.batches import Batch, Source
 from afterfit.monitor.config import MonitorConfig
 from afterfit.monitor.drift import Comparison, compare, merged
+from afterfit.monitor.gather import gather
 from afterfit.monitor.judge import judge
 from afterfit.monitor.log import Log, collect
 from afterfit.monitor.measure import quality, share_metric, shares, truth_codes, waits
@@ -64,6 +66,20 @@ def monitor_report(
         live=live,
         distances=tuple(d for comparison in comparisons for d in comparison.distances()),
         versions=read.versions,
+    )
+
+
+def log_of(source: Source, reference: Reference, config: MonitorConfig) -> Log:
+    """Return the log of anyone's predictions, read a batch at a time."""
+    batches = (batch for batch, _ in source.read({}) if isinstance(batch, Batch))
+    return gather(
+        batches,
+        reference.signature,
+        reference.fingerprint,
+        since=config.since,
+        until=config.until,
+        digest=config.digest,
+        seed=config.seed,
     )
 
 

@@ -26,23 +26,24 @@ class Sample(msgspec.Struct, kw_only=True):
     """
 
     names: tuple[str, ...]
+    most: int
     seed: int = 0
     keys: bytes = b""
     rows: bytes = b""
 
     @classmethod
-    def like(cls, reference: Fingerprint, seed: int) -> Sample:
-        """Return an empty sample of rows with the columns of a reference."""
-        return cls(names=(*(column.name for column in reference.columns), OUTPUT), seed=seed)
+    def like(cls, reference: Fingerprint, seed: int, most: int = 0) -> Sample:
+        """Return an empty sample of rows with the columns of a reference.
+
+        ``most`` is how many rows it may hold: 2,000 where it is 0, and fewer of many columns.
+        """
+        names = (*(column.name for column in reference.columns), OUTPUT)
+        most = most or min(MOST_ROWS, MOST_BYTES // (4 * len(names) + 8))
+        return cls(names=names, most=most, seed=seed)
 
     def __len__(self) -> int:
         """Return how many rows it holds."""
         return len(self.keys) // 8
-
-    @property
-    def most(self) -> int:
-        """How many rows it may hold: 2,000, and fewer of many columns."""
-        return min(MOST_ROWS, MOST_BYTES // (4 * len(self.names) + 8))
 
     def matrix(self) -> np.ndarray:
         """Return the rows, float32 of [kept, columns]."""

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import msgspec
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from afterfit.core import fingerprint as fingerprints
 from afterfit.core.dataset import to_label
-from afterfit.core.fingerprint import Fingerprint
+from afterfit.core.fingerprint import ColumnCounts, Fingerprint
 from afterfit.core.frame import Frame, Predictions, is_missing, missing_mask, take
 from afterfit.core.shell import shell_word
 from afterfit.core.signature import Column, ColumnKind, Label, Signature
 from afterfit.errors import InputError, UsageError
+from afterfit.monitor.batches import Batch
 from afterfit.monitor.gather import gather
 from afterfit.monitor.log import Log
 from afterfit.monitor.sources.columns import LogColumns
+from afterfit.monitor.sources.files import BATCH_ROWS, TableSource
+from afterfit.store.arrow import columns_to_frame
+from afterfit.store.files import os_errors
+from afterfit.store.sniff import broken_file, kind_of
+from afterfit.store.tables import open_table, read_frame
 
 ROLES = (
     "score",
@@ -33,6 +41,7 @@ ROLES = (
     "infer_us",
 )
 MOST_CLASSES = 20
+MOST_REFERENCE = 200_000
 
 
 @dataclass(frozen=True)
@@ -109,6 +118,63 @@ def reference_from_table(
     held = msgspec.structs.replace(signature, columns=present)
     made = fingerprints.build(frame, held, predictions, seed=seed)
     return Reference(subject or "table", signature, made)
+
+
+def reference_from_file(
+    path: Path,
+    mapping: Mapping[str, str],
+    *,
+    positive: Label | None = None,
+    seed: int = 0,
+    most: int = MOST_REFERENCE,
+) -> Reference:
+    """Return the reference that a file of earlier rows is.
+
+    Of a Parquet file of more than ``most`` rows a sample gives the bins and the columns' kinds,
+    and all rows are counted; other files are read whole.
+    """
+    rows = open_table(path).rows if kind_of(path) == "parquet" else None
+    if rows is None or rows <= most:
+        earlier = read_frame(path)
+        signature = infer_signature(earlier, mapping, positive=positive)
+        return reference_from_table(earlier, mapping, signature, seed=seed)
+    sample = _some_rows(path, rows, most, seed)
+    signature = infer_signature(sample, mapping, positive=positive)
+    found = reference_from_table(sample, mapping, signature, seed=seed)
+    if found.fingerprint is not None:
+        known = {role: column for role, column in mapping.items() if column in sample}
+        source = TableSource(path, LogColumns(known, signature))
+        _count_again(found.fingerprint, (batch for batch, _ in source.read({})))
+    return found
+
+
+def _some_rows(path: Path, rows: int, most: int, seed: int) -> Frame:
+    chosen = np.sort(np.random.default_rng(seed).choice(rows, most, replace=False))
+    parts, begins = [], 0
+    with os_errors(path, "read"), broken_file(path), pq.ParquetFile(path) as parquet:
+        for batch in parquet.iter_batches(BATCH_ROWS):
+            ends = begins + batch.num_rows
+            first, last = np.searchsorted(chosen, [begins, ends])
+            parts.append(batch.take(pa.array(chosen[first:last] - begins)))
+            begins = ends
+    return columns_to_frame(pa.Table.from_batches(parts), str(path))
+
+
+def _count_again(fingerprint: Fingerprint, batches: Iterable[Batch]) -> None:
+    """Count all rows on the bins of a sample; least and greatest values stay those of many rows."""
+    counts = fingerprint.blank()
+    for batch in batches:
+        counts.update(batch.frame, batch.scores)
+    fingerprint.n_ref = counts.n_ref
+    for mine, counted in zip(_columns(fingerprint), _columns(counts), strict=True):
+        for name in ("counts", "missing", "nan", "pinf", "ninf", "categories", "mean", "m2"):
+            setattr(mine, name, getattr(counted, name))
+        # To the reference nothing is new.
+        mine.other = counted.other + counted.new
+
+
+def _columns(fingerprint: Fingerprint) -> list[ColumnCounts]:
+    return [*fingerprint.columns, *([] if fingerprint.output is None else [fingerprint.output])]
 
 
 def infer_signature(

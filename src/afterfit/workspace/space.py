@@ -382,7 +382,7 @@ class Workspace:
         return report_on_events(self, ref, config or MonitorConfig(gates=self.config.gates))
 
     def monitor_log(
-        self, log: Path, mapping: Mapping[str, str], config: MonitorConfig, **beside: Any
+        self, log: str | Path, mapping: Mapping[str, str], config: MonitorConfig, **beside: Any
     ) -> Stored:
         """Return the record of anyone's prediction log; see `report_on_log` for ``beside``."""
         from afterfit.workspace.watching import report_on_log

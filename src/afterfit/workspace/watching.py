@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from afterfit.core.frame import Frame
 from afterfit.core.shell import shell_word
 from afterfit.core.signature import Label, Signature
 from afterfit.errors import UsageError
 from afterfit.monitor.config import MonitorConfig
-from afterfit.monitor.log import Log
-from afterfit.monitor.run import monitor_report
-from afterfit.monitor.table import (
-    Reference,
-    infer_signature,
-    log_from_table,
-    reference_from_table,
-)
+from afterfit.monitor.run import log_of, monitor_report
+from afterfit.monitor.sources import LogColumns, QuerySource, TableSource
+from afterfit.monitor.sources.files import log_files
+from afterfit.monitor.table import Reference, reference_from_file
 from afterfit.predict.scores import score_names
 from afterfit.records.codec import Stored
 from afterfit.registry.version import Version
@@ -27,7 +22,7 @@ from afterfit.runtime.counts import read_counts
 from afterfit.runtime.events import read_segments, segments
 from afterfit.runtime.predict import load_bundle
 from afterfit.store.environment import current_environment
-from afterfit.store.tables import read_frame
+from afterfit.store.tables import open_table
 
 if TYPE_CHECKING:
     from afterfit.workspace.space import Workspace
@@ -77,43 +72,69 @@ def report_on_events(
 
 def report_on_log(
     space: Workspace,
-    log: Path,
+    log: str | Path,
     mapping: Mapping[str, str],
     config: MonitorConfig,
     *,
     ref: str = "",
     reference: Path | None = None,
     positive: Label | None = None,
+    query: str = "",
 ) -> Stored:
     """Return the record of a prediction log, beside a version or beside a table of earlier rows.
 
-    A folder is one that a server wrote the events of the version to.
+    A log is a table, a folder of tables, or a folder that a server wrote the events of the version
+    to; with ``query`` it is a database (``postgresql://…``, a file of DuckDB; empty: the files
+    that the query names). It is read a batch at a time.
     """
-    if log.is_dir():
-        _require_version_alone(log, ref, mapping, reference)
-        return report_on_events(space, ref, config, folder=log)
+    if not query and holds_events(Path(log), tables=bool(mapping) or reference is not None):
+        _require_version_alone(Path(log), ref, mapping, reference)
+        return report_on_events(space, ref, config, folder=Path(log))
     started = time.monotonic()
-    rows = read_frame(log)
-    if ref:
-        _, beside = _reference(space, ref)
-        mapping = dict(mapping) or own_mapping(rows, beside.signature)
-    elif reference is not None:
-        earlier = read_frame(reference)
-        signature = infer_signature(earlier, mapping, positive=positive)
-        beside = reference_from_table(earlier, mapping, signature)
-    else:
+    if not ref and reference is None:
         raise UsageError(
             "nothing to compare the log with",
             fix="name a version, or give --reference earlier.parquet",
         )
+    space.progress.step("read the reference")
+    beside = (
+        _reference(space, ref)[1]
+        if ref
+        else reference_from_file(reference, mapping, positive=positive, seed=config.seed)  # type: ignore[arg-type]
+    )
+    if ref and not mapping:
+        mapping = own_mapping(_names(log, query), beside.signature)
+    space.progress.step("read the log")
+    read = log_of(_source(log, query, LogColumns(mapping, beside.signature)), beside, config)
     record = monitor_report(
-        _as_log(rows, mapping, beside.signature, config),
-        beside,
-        config,
-        env=current_environment(),
-        progress=space.progress,
+        read, beside, config, env=current_environment(), progress=space.progress
     )
     return space.keep(record, started=started)
+
+
+def holds_events(folder: Path, *, tables: bool = False) -> bool:
+    """Return whether a log is a folder of events: one without a table, or with events in it.
+
+    ``tables`` says that somebody named its columns, as tables have them.
+    """
+    if not folder.is_dir():
+        return False
+    if next(iter(segments(folder)), None) is not None or read_counts(folder):
+        return True
+    return not tables
+
+
+def _source(log: str | Path, query: str, columns: LogColumns) -> TableSource | QuerySource:
+    return QuerySource(str(log), query, columns) if query else TableSource(Path(log), columns)
+
+
+def _names(log: str | Path, query: str) -> list[str]:
+    if query:
+        raise UsageError(
+            "what the columns of a query mean is not known",
+            fix="--map score=COLUMN,y=COLUMN,ts=COLUMN",
+        )
+    return open_table(log_files(Path(log))[0]).names
 
 
 def _require_version_alone(
@@ -134,7 +155,7 @@ def _require_version_alone(
         )
 
 
-def own_mapping(rows: Frame, signature: Signature) -> dict[str, str]:
+def own_mapping(rows: Collection[str], signature: Signature) -> dict[str, str]:
     """Return the columns of a file that ``afterfit predict`` wrote, the target among them."""
     names = score_names(signature)
     mapping = {}
@@ -154,12 +175,6 @@ def own_mapping(rows: Frame, signature: Signature) -> dict[str, str]:
     if signature.target in rows:
         mapping["y"] = signature.target
     return mapping
-
-
-def _as_log(
-    rows: Frame, mapping: Mapping[str, str], signature: Signature, config: MonitorConfig
-) -> Log:
-    return log_from_table(rows, mapping, signature, since=config.since, until=config.until)
 
 
 def _reference(space: Workspace, ref: str) -> tuple[Version, Reference]:
