@@ -13,6 +13,9 @@ from afterfit.core.digest import short
 from afterfit.errors import UsageError
 from afterfit.registry.diff import VersionDiff
 from afterfit.registry.version import GateRefusal, Promotion
+from afterfit.report import number
+from afterfit.report.load import certificate_text
+from afterfit.workspace.certified import Certified, certified
 
 NONE = Common()
 
@@ -47,6 +50,8 @@ def show(ref: str, *, common: Common = NONE) -> Answer:
     """
     with opened(common) as space:
         version, entries = space.registry.show(ref)
+        place = f"{version.name}@{version.number}"
+        found = certified(space, version.digest, lambda: space.version(place))
     evidence = [(step, short(digest)) for step, digest in sorted(version.evidence.items())]
     moves = [(e.time, e.action, e.who, e.why) for e in entries]
     text = "\n".join(
@@ -54,15 +59,30 @@ def show(ref: str, *, common: Common = NONE) -> Answer:
             str(version),
             f"digest   {version.digest}",
             f"created  {version.created} by {version.who}",
+            *([] if found is None else _certificate_lines(found)),
             "",
             table(evidence, ("evidence", "record")),
             "",
             table(moves, ("when", "what", "who", "why")),
         ]
     )
-    return Answer(
-        {"version": msgspec.to_builtins(version), "log": msgspec.to_builtins(entries)}, text
-    )
+    result = {"version": msgspec.to_builtins(version), "log": msgspec.to_builtins(entries)}
+    if found is not None:
+        result["certificate"] = {
+            **msgspec.to_builtins(found.certificate),
+            "record": found.record,
+            "finding": msgspec.to_builtins(found.finding()),
+        }
+    return Answer(result, text)
+
+
+def _certificate_lines(found: Certified) -> list[str]:
+    told = certificate_text(found.certificate).replace(number.HARD_SPACE, " ")
+    lines = [f"load     {told}"]
+    if found.lapsed:
+        finding = found.finding()
+        lines.append(f"         {finding.code} {finding.message}")
+    return lines
 
 
 def diff(first: str, second: str, *, common: Common = NONE) -> Answer:

@@ -25,6 +25,7 @@ from afterfit.serve.config import ServeConfig
 from afterfit.serve.division import division_of
 from afterfit.serve.follow import Follower
 from afterfit.serve.run import ServedBundle, ServerHandle, start_server
+from afterfit.workspace.certified import certified
 from afterfit.workspace.tuned import tuned_settings
 
 if TYPE_CHECKING:
@@ -115,6 +116,7 @@ def _config(
         settings.threads or found.intra_op or None,
         folders,
     )
+    _tell_certificate(space, bundles)
     return ServeConfig(
         host=settings.host,
         port=settings.port,
@@ -155,6 +157,16 @@ def capture_of(asked: str | tuple[str, ...], folders: list[Path]) -> Capture:
 
 def _nearest(name: str, known: set[str]) -> str:
     return next(iter(difflib.get_close_matches(name, sorted(known), n=1)), min(known))
+
+
+def _tell_certificate(space: Workspace, bundles: dict[str, ServedBundle]) -> None:
+    """Say that a certificate of load says nothing of this server, where there is one that does."""
+    if len(bundles) != 1:
+        return
+    (bundle,) = bundles.values()
+    found = certified(space, bundle.digest, lambda: bundle)
+    if found is not None and found.lapsed:
+        space.progress.say(f"  ! L020 {found.finding().message}")
 
 
 def _tls(settings: ServeSection) -> TlsSettings | None:
