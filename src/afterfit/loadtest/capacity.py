@@ -182,7 +182,7 @@ def _errors(found: Found) -> Finding:
     if failed:
         first = next((shot.first_error for shot in found.shots if shot.first_error), "")
         text = f"{failed} of {sent} requests failed" + (f"; the first: {first}" if first else "")
-        fix = "look at the first error's text; send the row by hand with curl"
+        fix = "look at the server's log; send rows by hand with curl"
         return check.issue(text, fix=fix, errors=failed, n=sent)
     return check.passed(f"{sent} requests, each answered with 200")
 

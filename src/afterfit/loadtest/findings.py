@@ -11,7 +11,7 @@ class ErrorsUnderLoad(Check):
     What it does: sends valid rows of the user's own data and counts other answers.
     Why it matters: callers will see the same errors.
     Example: a column of the data holds values that the signature refuses.
-    Fix: look at the first error's text; send the row by hand with curl.
+    Fix: look at the server's log; send rows by hand with curl.
     """
 
     code = "L001"

@@ -139,7 +139,7 @@ def _findings(shot: Shot) -> tuple[Finding, ...]:
     found, errors = [], sent - answered
     if errors:
         text = f"{errors} of {sent} requests failed; the first: {shot.first_error}"
-        fix = "look at the first error's text; send the row by hand with curl"
+        fix = "look at the server's log; send rows by hand with curl"
         found.append(findings.ErrorsUnderLoad.issue(text, fix=fix, errors=errors, n=sent))
     else:
         found.append(findings.ErrorsUnderLoad.passed(f"{sent} requests, each answered with 200"))

@@ -109,7 +109,8 @@ class Pool:
         now = time.monotonic() - self.start
         variant = RIGHT
         if status != 200:
-            self.first_error = self.first_error or f"{status}: {body[:200]!r}"
+            # Not its body, which may quote the row that was sent: this goes into records.
+            self.first_error = self.first_error or f"answered with {status}"
         elif self.checker is not None:
             variant = self.checker.number(on.number, body)
         self._note(on.index, on.due, on.written, now, on.lag, status, variant)
