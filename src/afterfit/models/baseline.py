@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -67,9 +68,38 @@ def boosted(
         max_iter=60, max_leaf_nodes=6, min_samples_leaf=40, early_stopping=False, random_state=seed
     )
     try:
-        return _classified(model, signature, rows, target[keep], test)
+        return _classified(model, signature, rows, target[keep], test, dense=True)
     except (ValueError, ArithmeticError) as error:
         raise ModelError("no boosted model was fitted", why=str(error)[:300]) from None
+
+
+def boosted_values(
+    signature: Signature, train: Frame, target: np.ndarray, *, seed: int
+) -> Callable[[Frame], np.ndarray]:
+    """Return a function from rows to the values that a few boosted trees expect of them.
+
+    ``target`` is float64 of [n]; at most 50,000 rows are fitted, drawn with ``seed``. Raises
+    ModelError where none can be fitted.
+    """
+    from sklearn.ensemble import HistGradientBoostingRegressor
+
+    keep = np.random.default_rng(seed).permutation(len(target))[:MAX_ROWS]
+    rows = {name: values[keep] for name, values in train.items()}
+    model = HistGradientBoostingRegressor(
+        max_iter=100, max_leaf_nodes=12, min_samples_leaf=40, early_stopping=False,
+        random_state=seed,
+    )  # fmt: skip
+    encode = _encoder(signature, dense=True)
+    try:
+        model.fit(encode.fit_transform(_table(signature, rows)), target[keep])
+    except (ValueError, ArithmeticError) as error:
+        raise ModelError("no boosted model was fitted", why=str(error)[:300]) from None
+
+    def expected(frame: Frame) -> np.ndarray:
+        found: np.ndarray = model.predict(encode.transform(_table(signature, frame)))
+        return found
+
+    return expected
 
 
 def _fitted(signature: Signature, rows: Frame, target: np.ndarray, test: Frame) -> Predictions:
@@ -85,9 +115,15 @@ def _fitted(signature: Signature, rows: Frame, target: np.ndarray, test: Frame) 
 
 
 def _classified(
-    model: Any, signature: Signature, rows: Frame, target: np.ndarray, test: Frame
+    model: Any,
+    signature: Signature,
+    rows: Frame,
+    target: np.ndarray,
+    test: Frame,
+    *,
+    dense: bool = False,
 ) -> Predictions:
-    encode = _encoder(signature)
+    encode = _encoder(signature, dense=dense)
     model.fit(encode.fit_transform(_table(signature, rows)), target)
     probabilities = np.zeros((row_count(test), len(signature.classes)))
     probabilities[:, model.classes_] = model.predict_proba(
@@ -96,7 +132,8 @@ def _classified(
     return Predictions(probabilities=probabilities)
 
 
-def _encoder(signature: Signature) -> Any:
+def _encoder(signature: Signature, *, dense: bool = False) -> Any:
+    """Return what makes numbers of columns; boosted trees take them ``dense`` only."""
     from sklearn.compose import ColumnTransformer
     from sklearn.impute import SimpleImputer
     from sklearn.pipeline import make_pipeline
@@ -107,7 +144,8 @@ def _encoder(signature: Signature) -> Any:
     impute = SimpleImputer(strategy="median", keep_empty_features=True)
     one_hot = OneHotEncoder(handle_unknown="infrequent_if_exist", max_categories=MAX_ONE_HOT)
     return ColumnTransformer(
-        [("numbers", make_pipeline(impute, StandardScaler()), numbers), ("words", one_hot, words)]
+        [("numbers", make_pipeline(impute, StandardScaler()), numbers), ("words", one_hot, words)],
+        sparse_threshold=0.0 if dense else 0.3,
     )
 
 

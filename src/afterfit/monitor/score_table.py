@@ -213,7 +213,8 @@ class ScoreTable(msgspec.Struct, kw_only=True):
 
     def by_bin(self, name: str) -> NDArray[np.int64]:
         """Return ``answers``, ``hits`` or ``misses`` by bin over all decided classes, [BINS]."""
-        return np.array(getattr(self, name), np.int64).sum(axis=0)
+        found: NDArray[np.int64] = np.array(getattr(self, name), np.int64).sum(axis=0)
+        return found
 
 
 def error_bounds() -> NDArray[np.float64]:
@@ -223,7 +224,7 @@ def error_bounds() -> NDArray[np.float64]:
 
 
 def _size_bin(sizes: NDArray[Any]) -> NDArray[np.int64]:
-    return np.searchsorted(error_bounds(), sizes, side="left")
+    return np.asarray(np.searchsorted(error_bounds(), sizes, side="left"), np.int64)
 
 
 def _zeros(rows: int) -> list[list[int]]:

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from afterfit.stats.interval import Interval, normal_quantile, undefined
 
-__all__ = ["CLIP", "Isotonic", "Logistic", "Map", "Temperature", "fit_isotonic", "fit_platt",
-           "fit_rising", "fit_temperature", "logit", "logit_line"]  # fmt: skip
+__all__ = ["CLIP", "Isotonic", "Logistic", "Map", "Temperature", "fit_isotonic",
+           "fit_isotonic_counts", "fit_platt", "fit_rising", "fit_temperature", "logit",
+           "logit_line"]  # fmt: skip
 
 FloatArray = NDArray[np.float64]
 
@@ -161,14 +162,25 @@ def fit_isotonic(score: NDArray[Any], hit: NDArray[Any]) -> Isotonic:
     No probability is nearer to 0 or 1 than 1 / (n + 2): steps at 0 and 1 would make one later row
     on the wrong side infinitely bad. Source: Zadrozny and Elkan (2002), KDD.
     """
-    from scipy.optimize import isotonic_regression
-
     values, inverse, counts = np.unique(
         np.asarray(score, float), return_inverse=True, return_counts=True
     )
-    shares = np.bincount(inverse, weights=np.asarray(hit, float)) / counts
-    fitted = isotonic_regression(shares, weights=counts).x
-    edge = 1 / (len(score) + 2)
+    hits = np.bincount(inverse, weights=np.asarray(hit, float))
+    return fit_isotonic_counts(values, hits, counts - hits)
+
+
+def fit_isotonic_counts(values: NDArray[Any], hits: NDArray[Any], misses: NDArray[Any]) -> Isotonic:
+    """Return `fit_isotonic` for rows that are counted by ascending, distinct score, each of [m].
+
+    The counts may be weights; a score with none of either is left out. At least one must have some.
+    """
+    from scipy.optimize import isotonic_regression
+
+    weights = np.asarray(hits, float) + np.asarray(misses, float)
+    some = weights > 0
+    values, hits, weights = np.asarray(values, float)[some], np.asarray(hits)[some], weights[some]
+    fitted = isotonic_regression(hits / weights, weights=weights).x
+    edge = 1 / (weights.sum() + 2)
     fitted = np.clip(fitted, edge, 1 - edge)
     # The ends of each step are enough to draw it.
     ends = np.ones(len(values), dtype=bool)
