@@ -95,6 +95,14 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True):
         tails = self._tails(family)
         return math.exp(_between(tails, n, [math.log(t.chance(surprise)) for t in tails]))
 
+    def of(self, reference: Fingerprint) -> Calibration:
+        """Return the same thresholds for another reference with these columns, as for an hour's.
+
+        A surprise is measured on the shares of its own reference, so thresholds hang on how many
+        columns there are and how they hang together, and hardly on the shares.
+        """
+        return msgspec.structs.replace(self, reference=digest_of(reference), n_ref=reference.n_ref)
+
     def _tails(self, family: str) -> tuple[Tail, ...]:
         if family not in self.tails:
             raise InputError(

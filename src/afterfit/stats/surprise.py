@@ -127,7 +127,8 @@ def pearson(
 ) -> FloatArray:
     """Return Pearson's chi-squared of two samples in bins without an order.
 
-    Bins in which ``n`` rows of the reference would be fewer than 5 are pooled into one.
+    Bins in which ``n`` rows of the reference would be fewer than 5 are pooled into one of at least
+    5.
     """
     gap, pooled = _shares(after) - _shares(before), _pooled(before, after)
     rare = np.broadcast_to(_rare(reference, n), gap.shape)
@@ -227,4 +228,15 @@ def _weights(shares: FloatArray) -> FloatArray:
 
 
 def _rare(reference: NDArray[Any], n: float) -> NDArray[np.bool_]:
-    return np.asarray(_shares(reference) * n < LEAST_EXPECTED)
+    """Return which bins are pooled: those that expect few rows, and more until all expect enough.
+
+    A pool that still expected few rows would have a far heavier tail than chi-squared.
+    """
+    expected = _shares(reference) * n
+    order = np.argsort(expected, axis=-1, kind="stable")
+    rising = np.take_along_axis(expected, order, -1)
+    smaller = np.cumsum(rising, axis=-1) - rising
+    pooled = (rising < LEAST_EXPECTED) | ((smaller > 0) & (smaller < LEAST_EXPECTED))
+    found = np.zeros_like(pooled)
+    np.put_along_axis(found, order, pooled, -1)
+    return found

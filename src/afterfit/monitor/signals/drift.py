@@ -116,42 +116,43 @@ class DriftJudge:
         span: tuple[int, int],
         *,
         flags: Mapping[str, int] | None = None,
+        flags_n: int | None = None,
     ) -> list[SignalPoint]:
         """Return the points of a window, of every column and of the output.
 
-        Signals are ``drift``, ``missing``, ``new_values``, ``range`` and ``output``. ``counts`` are
-        on the reference's edges, of ``span`` (µs, end excluded); ``flags`` counts
-        its rows by flag, where the server set them (``range``: any value out of range). Raises
-        InputError for counts on other edges.
+        Signals are ``drift``, ``missing``, ``new_category``, ``range`` and ``output``. ``counts``
+        are on the reference's edges, of ``span`` (µs, end excluded); ``flags`` counts its rows by
+        flag (``range``: any value out of range), of ``flags_n`` with known flags, all by default.
+        Raises InputError for counts on other edges.
         """
-        window = _Window(self._reference, counts, self._calibration, self._config, scope, span)
         found: list[SignalPoint] = []
         for family, columns in families(self._reference):
             live = dict(families(counts)).get(family)
             if live is None:
                 continue
             _check_edges(columns, live)
-            line, groups = self._groups[family]
-            found += window.family(family, line, groups, columns, live)
-        if flags is not None and "inputs" in self._groups:
-            found.append(window.flagged(flags.get("range", 0)))
+            window = _Window(self._reference, live, self._calibration, self._config, scope, span)
+            found += window.family(family, *self._groups[family], columns, live)
+            if flags is not None and family == "inputs":
+                n = window.n if flags_n is None else flags_n
+                found.append(window.flagged(flags.get("range", 0), n))
         return found
 
 
 class _Window:
-    """One window while it is judged."""
+    """One family in one window while it is judged."""
 
     def __init__(
         self,
         reference: Fingerprint,
-        counts: Fingerprint,
+        live: Sequence[ColumnCounts],
         calibration: Calibration,
         config: DriftConfig,
         scope: Scope,
         span: tuple[int, int],
     ) -> None:
         self.reference, self.config, self.calibration = reference, config, calibration
-        self.n, self.n_ref = counts.n_ref, reference.n_ref
+        self.n, self.n_ref = max(counts.total for counts in live), reference.n_ref
         self.scope, self.span = scope, span
         self.chance = config.chance(*span)
 
@@ -214,7 +215,7 @@ class _Window:
     def _shares(self, old: ColumnCounts, new: ColumnCounts, limit: float) -> Iterator[SignalPoint]:
         counts = {"missing": (old.missing + old.nan, new.missing + new.nan)}
         if old.kind == "category":
-            counts["new_values"] = old.other, new.other + new.new
+            counts["new_category"] = old.other + old.new, new.other + new.new
         elif old.kind not in ("text", "boolean"):
             counts["range"] = old.pinf + old.ninf, new.pinf + new.ninf
         for signal, (r, k) in counts.items():
@@ -262,8 +263,8 @@ class _Window:
             evidence=self._chance("inputs", surprise) if far else {},
         )
 
-    def flagged(self, count: int) -> SignalPoint:
-        """Return the point of rows with any value out of the reference's range.
+    def flagged(self, count: int, n: int) -> SignalPoint:
+        """Return the point of ``count`` of ``n`` rows with any value out of the reference's range.
 
         A row beyond both ends of so many exchangeable ones is as rare as two of the reference's
         own in each column (Wilks 1941, Ann. Math. Stat. 12:91).
@@ -271,7 +272,7 @@ class _Window:
         numbers = sum(c.kind in ("number", "integer") for c in self.reference.columns)
         limit = self.calibration.threshold("inputs", self.n, self.chance)
         r = min(2 * numbers, self.n_ref)
-        return self._share("range", "", (r, self.n_ref), (count, self.n), limit)
+        return self._share("range", "", (r, self.n_ref), (count, n), limit)
 
     def _enough(self, n: int) -> tuple[PointState, int, str]:
         if n < self.config.min_rows:

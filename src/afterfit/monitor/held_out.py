@@ -1,0 +1,144 @@
+"""The false alarms that a calibration makes on rows of the reference that it has not seen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from afterfit.core.fingerprint import build
+from afterfit.core.frame import Frame, Predictions, row_count
+from afterfit.core.metric import in_percent
+from afterfit.core.signature import Signature
+from afterfit.errors import InputError
+from afterfit.monitor.bins import codes_of, families, groups_of, line_of
+from afterfit.monitor.calibrate import LEAST_ROWS, calibrate
+from afterfit.stats.interval import wilson
+
+__all__ = ["MeasuredRate", "measured_rate"]
+
+FOLDS = 5
+
+
+class MeasuredRate(msgspec.Struct, frozen=True, kw_only=True):
+    """How many of ``windows`` windows of ``n`` rows were alarms where ``asked`` would be right.
+
+    ``low`` and ``high`` bound the share at 95 % as if windows were independent; those of one part
+    of the rows share it, so the truth is somewhat less sure.
+    """
+
+    family: str
+    n: int
+    asked: float
+    windows: int
+    alarms: int
+    low: float
+    high: float
+
+    @property
+    def rate(self) -> float:
+        """The share of windows that were alarms."""
+        return self.alarms / self.windows
+
+    def told(self) -> str:
+        """Return it in a sentence."""
+        return (
+            f"{in_percent(self.rate, 2)} of {self.windows} windows of {self.n} held-out rows were "
+            f"alarms ({in_percent(self.low, 2)} to {in_percent(self.high, 2)}), "
+            f"asked were {in_percent(self.asked, 2)}"
+        )
+
+
+def measured_rate(
+    frame: Frame,
+    signature: Signature,
+    scores: npt.NDArray[np.float64] | None = None,
+    *,
+    n: int = 200,
+    asked: float = 0.01,
+    windows: int = 1000,
+    in_time_order: bool = False,
+    seed: int = 0,
+) -> list[MeasuredRate]:
+    """Return the measured rate of false alarms, of the inputs and, with scores, of the output.
+
+    A fifth of the rows after another is held out (a stretch of neighbours where they are
+    ``in_time_order``); the rest is the reference, and windows of ``n`` rows come from what was held
+    out, neighbours again. Raises InputError where a fifth has not four such windows.
+    """
+    rows = row_count(frame)
+    if n < LEAST_ROWS or rows // FOLDS < 4 * n:
+        raise InputError(
+            "the reference is too small to measure false alarms",
+            where=f"{rows} rows",
+            why=f"windows of {n} rows are cut from a fifth of them",
+            fix=f"take windows of {LEAST_ROWS} to {max(LEAST_ROWS, rows // FOLDS // 4)} rows",
+        )
+    generator = np.random.default_rng(seed)
+    order = np.arange(rows) if in_time_order else generator.permutation(rows)
+    alarms: dict[str, int] = {}
+    each = -(-windows // FOLDS)
+    for held in np.array_split(order, FOLDS):
+        rest = np.setdiff1d(np.arange(rows), held)
+        cut = list(_windows(held, n, each, generator, in_time_order=in_time_order))
+        for family, count in _alarms(
+            frame, signature, scores, rest, cut, asked, in_time_order=in_time_order
+        ):
+            alarms[family] = alarms.get(family, 0) + count
+    return [_rate(family, n, asked, each * FOLDS, count) for family, count in alarms.items()]
+
+
+def _rate(family: str, n: int, asked: float, windows: int, alarms: int) -> MeasuredRate:
+    bounds = wilson(alarms, windows)
+    return MeasuredRate(
+        family=family,
+        n=n,
+        asked=asked,
+        windows=windows,
+        alarms=alarms,
+        low=bounds.low,
+        high=bounds.high,
+    )
+
+
+def _windows(
+    held: npt.NDArray[np.int64],
+    n: int,
+    count: int,
+    generator: np.random.Generator,
+    *,
+    in_time_order: bool,
+) -> Iterator[npt.NDArray[np.int64]]:
+    """Yield windows of rows that were held out, none twice in one window."""
+    for _ in range(count):
+        if in_time_order:
+            start = int(generator.integers(0, len(held) - n + 1))
+            yield held[start : start + n]
+        else:
+            yield generator.choice(held, n, replace=False)
+
+
+def _alarms(
+    frame: Frame,
+    signature: Signature,
+    scores: npt.NDArray[np.float64] | None,
+    rest: npt.NDArray[np.int64],
+    windows: list[npt.NDArray[np.int64]],
+    asked: float,
+    *,
+    in_time_order: bool,
+) -> Iterator[tuple[str, int]]:
+    """Yield how many windows are alarms beside a reference of the ``rest``, by family."""
+    part = {column.name: frame[column.name][rest] for column in signature.columns}
+    kept = None if scores is None else scores[rest]
+    reference = build(part, signature, None if kept is None else Predictions(values=kept))
+    calibration = calibrate(reference, part, kept, in_time_order=in_time_order)
+    for family, columns in families(reference):
+        codes, line, n = codes_of(columns, frame, scores), line_of(columns), len(windows[0])
+        counts = [np.bincount(codes[rows].ravel(), minlength=len(line)) for rows in windows]
+        after = np.stack(counts).astype(np.float64)
+        found = [group.surprises(line, after, n).greatest() for group in groups_of(columns)]
+        limit = calibration.threshold(family, n, asked)
+        yield family, int((np.maximum.reduce(found) > limit).sum())
