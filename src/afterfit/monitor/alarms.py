@@ -22,6 +22,7 @@ __all__ = ["Alarms", "AlarmsState", "Series", "Window"]
 Verdict = Literal["alarm", "between", "good"]
 MOST_DELIVERIES = 50
 """Of one alarm: the newest stay."""
+MOST_ENDING = 1_000
 MOST_SERIES = 20_000
 """Those without an alarm that were quiet for longest are forgotten first."""
 
@@ -55,9 +56,14 @@ class Series(msgspec.Struct):
 
 
 class AlarmsState(msgspec.Struct):
-    """All that must be kept over a restart; ``acted`` says when an action was last taken (µs)."""
+    """All that must be kept over a restart.
+
+    ``ending`` are alarms that are over and of which somebody may still have to hear. ``acted`` says
+    when an action was last taken, by its name and model, in µs since 1970.
+    """
 
     series: list[Series] = []
+    ending: list[Alarm] = []
     acted: dict[str, int] = {}
 
 
@@ -79,6 +85,7 @@ class Alarms:
         self.quiet = Quiet() if quiet is None else quiet
         state = AlarmsState() if state is None else state
         self.acted = dict(state.acted)
+        self._ending = {alarm.id: alarm for alarm in state.ending}
         self._series = {(each.signal, each.subject, each.scope): each for each in state.series}
 
     def step(self, points: Iterable[SignalPoint], now: int) -> list[Alarm]:
@@ -105,20 +112,35 @@ class Alarms:
         """Return the alarms that are not over, pending ones included."""
         return [each.alarm for each in self._series.values() if each.alarm is not None]
 
-    def delivered(self, alarm: Alarm, delivery: Delivery) -> Alarm:
-        """Return the alarm with one more delivery; what is open is kept with it."""
+    def alarmed(self, alarm: Alarm) -> tuple[SignalPoint, ...]:
+        """Return the alarm's points among the last windows, as many as settings ask about."""
         series = self._series.get((alarm.signal, alarm.subject, alarm.scope))
-        if series is not None and series.alarm is not None and series.alarm.id == alarm.id:
-            alarm = series.alarm
-        kept = (*alarm.deliveries, delivery)[-MOST_DELIVERIES:]
-        alarm = msgspec.structs.replace(alarm, deliveries=kept)
-        if series is not None and series.alarm is not None and series.alarm.id == alarm.id:
-            series.alarm = alarm
-        return alarm
+        windows = () if series is None else series.windows
+        return tuple(window.point for window in windows if window.point is not None)
+
+    def ending(self) -> list[Alarm]:
+        """Return the alarms that are over and of which somebody may still have to hear."""
+        return list(self._ending.values())
+
+    def heard(self, alarm: Alarm) -> None:
+        """Take note that everybody knows that an alarm is over."""
+        self._ending.pop(alarm.id, None)
+
+    def delivered(self, alarm_id: str, delivery: Delivery) -> Alarm | None:
+        """Return the alarm with one more delivery; None for one that is forgotten."""
+        for series in self._series.values():
+            if series.alarm is not None and series.alarm.id == alarm_id:
+                series.alarm = _with(series.alarm, delivery)
+                return series.alarm
+        if alarm_id in self._ending:
+            self._ending[alarm_id] = _with(self._ending[alarm_id], delivery)
+        return self._ending.get(alarm_id)
 
     def state(self) -> AlarmsState:
         """Return what to keep: plain values that msgspec writes and reads."""
-        return AlarmsState(series=list(self._series.values()), acted=dict(self.acted))
+        return AlarmsState(
+            series=list(self._series.values()), ending=self.ending(), acted=dict(self.acted)
+        )
 
     def _take(self, point: SignalPoint, now: int) -> Alarm | None:
         """Return the series' alarm where the point changed it, ended ones included."""
@@ -134,12 +156,15 @@ class Alarms:
         series.alarm = self._next(series, now)
         alarm = series.alarm
         if alarm is not None and alarm.state == "resolved":
+            if alarm.deliveries:
+                self._ending[alarm.id] = alarm
             series.after, series.windows, series.alarm = point.end, [], None
         return alarm if alarm != before else None
 
     def _add(self, series: Series, point: SignalPoint, verdict: Verdict) -> bool:
         """Return whether the window is news; it then stands in its place in time."""
-        keep = max(self.settings.of, self.settings.good_windows)
+        told = self.settings
+        keep = max(told.of, told.good_windows, told.confirm_windows)
         if point.end <= series.after:
             return False
         others = [window for window in series.windows if window.end != point.end]
@@ -191,6 +216,8 @@ class Alarms:
         quiet.sort(key=lambda key: self._series[key].newest)
         for key in quiet[: max(0, len(self._series) - MOST_SERIES)]:
             del self._series[key]
+        for name in list(self._ending)[: max(0, len(self._ending) - MOST_ENDING)]:
+            del self._ending[name]
 
 
 def _verdict(point: SignalPoint, series: Series | None, hysteresis: float) -> Verdict | None:
@@ -226,6 +253,11 @@ def _updated(alarm: Alarm, windows: Sequence[Window]) -> Alarm:
         worst=worst,
         severity=severity_of(worst),
     )
+
+
+def _with(alarm: Alarm, delivery: Delivery) -> Alarm:
+    kept = (*alarm.deliveries, delivery)[-MOST_DELIVERIES:]
+    return msgspec.structs.replace(alarm, deliveries=kept)
 
 
 def _over(alarm: Alarm, end: int) -> Alarm:

@@ -103,11 +103,15 @@ def parse_maintenance(text: str) -> Maintenance:
         first, last = (datetime.fromisoformat(part.strip()) for part in text.split("/"))
     except ValueError as error:
         raise _no_maintenance(text, str(error)) from None
-    moments = [round((m if m.tzinfo else m.replace(tzinfo=UTC)).timestamp() * 1e6)
-               for m in (first, last)]  # fmt: skip
-    if moments[0] >= moments[1]:
+    start, end = _micros(first), _micros(last)
+    if start >= end:
         raise _no_maintenance(text, "it ends before it begins")
-    return Maintenance(text, *moments)
+    return Maintenance(text, start, end)
+
+
+def _micros(moment: datetime) -> int:
+    """Return µs since 1970; a time without a zone is UTC."""
+    return round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1e6)
 
 
 class Quiet:

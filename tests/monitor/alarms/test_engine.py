@@ -30,7 +30,8 @@ WORDS: dict[str, PointState] = {
 
 def point(hour: int, state: PointState = "alarm", **more: Any) -> SignalPoint:
     """One window of drift in a column: 0.3 where 0.1 is usual and 0.2 the threshold."""
-    told = {"signal": "drift", "subject": "age", "scope": SCOPE, "n": 500, "usual": 0.1}
+    told: dict[str, Any] = {"signal": "drift", "subject": "age", "scope": SCOPE, "n": 500}
+    told["usual"] = 0.1
     told |= {"threshold": 0.2, "value": 0.3 if state == "alarm" else 0.12}
     span = {"start": hour * HOUR, "end": (hour + 1) * HOUR}
     return SignalPoint(**(told | span | more), state=state)
@@ -72,7 +73,7 @@ def test_a_value_just_under_the_threshold_ends_nothing() -> None:
     alarms.step([point(0)], 0)
     assert alarms.step([point(1, "ok", value=0.195)], 0) == []
     assert [a.state for a in alarms.step([point(2, "ok", value=0.19)], 0)] == ["resolved"]
-    low = {"signal": "performance", "usual": 0.9, "threshold": 0.8}
+    low: dict[str, Any] = {"signal": "performance", "usual": 0.9, "threshold": 0.8}
     alarms.step([point(3, value=0.7, **low)], 0)
     assert alarms.step([point(4, "ok", value=0.805, **low)], 0) == []
     assert [a.state for a in alarms.step([point(5, "ok", value=0.82, **low)], 0)] == ["resolved"]
@@ -149,10 +150,16 @@ def test_deliveries_stay_with_the_alarm_and_are_bounded() -> None:
     alarms = Alarms()
     (alarm,) = alarms.step([point(0)], 0)
     for at in range(MOST_DELIVERIES + 5):
-        alarm = alarms.delivered(alarm, Delivery(channel="ops", at=at, state="failed"))
+        alarms.delivered(alarm.id, Delivery(channel="ops", at=at, state="failed"))
     assert [d.at for d in alarms.open()[0].deliveries] == list(range(5, MOST_DELIVERIES + 5))
-    (over,) = Alarms(AlarmsSection(good_windows=1), alarms.state()).step([point(1, "ok")], 0)
-    assert alarms.delivered(over, Delivery(channel="x", at=1, state="sent")).deliveries[-1:]
+    later = Alarms(AlarmsSection(good_windows=1), alarms.state())
+    (over,) = later.step([point(1, "ok")], 0)
+    assert (later.open(), later.ending()) == ([], [over])
+    told = later.delivered(over.id, Delivery(channel="x", at=1, state="sent"))
+    assert told is not None
+    assert told.deliveries[-1].channel == "x"
+    later.heard(over)
+    assert (later.ending(), later.delivered(over.id, told.deliveries[-1])) == ([], None)
 
 
 def made(signal: str, loss: float | None = None, value: float = 0.3, **more: Any) -> Alarm:
