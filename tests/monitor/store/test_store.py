@@ -23,7 +23,7 @@ MIDNIGHT = 20_000 * DAY
 SCOPE = Scope(endpoint="shop", model="churn", version=3, digest="9b")
 
 
-def point(hour: int, value: float = 0.1, **more: Any) -> SignalPoint:
+def point(hour: int, value: float | None = 0.1, **more: Any) -> SignalPoint:
     """What one hour said of a column."""
     start = MIDNIGHT + hour * HOUR
     usual: dict[str, Any] = {

@@ -1,0 +1,367 @@
+"""The daemon of one endpoint: reads what is new, closes windows, judges them, and goes on.
+
+Everything that it knows is in its store, and every step changes it in one transaction: what was
+read, the cursor behind it, the points, and the alarms. So it may be killed at any moment, and the
+next one goes on as if nothing had been: no row counts twice, and no alarm is raised twice.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import msgspec
+
+from afterfit.core.fingerprint import Fingerprint
+from afterfit.errors import UnavailableError
+from afterfit.monitor.alarms import Alarms, AlarmsState
+from afterfit.monitor.batches import Batch, Cursor, Labels, Source
+from afterfit.monitor.book import Book
+from afterfit.monitor.cut import DAY, HOUR, Windows
+from afterfit.monitor.live import add_live_counts
+from afterfit.monitor.log import iso
+from afterfit.monitor.producers import PRODUCERS, Producer, Watched, budget_of, produce
+from afterfit.monitor.settings import Watch
+from afterfit.monitor.signals.service import burn_points
+from afterfit.monitor.signals.timely import timely_points
+from afterfit.monitor.state import WindowState
+from afterfit.monitor.store import Change, MonitorStore
+from afterfit.monitor.tempo import TICK, Rhythm, Tempo
+from afterfit.records.signals import Alarm, Scope, SignalPoint
+
+__all__ = ["Daemon", "Kept", "Notifying", "Progress", "Setup", "now_us"]
+
+COMMIT_ROWS = 50_000
+"""So many rows are read at most between two transactions: what a kill makes read again."""
+MOST_HOURS = 31 * 24
+"""So many hours back silence is looked for after the daemon itself was away."""
+BACKFILL = "afterfit monitor backfill"
+Tell = Callable[[dict[str, Any]], None]
+
+
+class Notifying(Protocol):
+    """What tells people of alarms, in threads of its own."""
+
+    def step(self, now: int) -> list[Alarm]:
+        """Return the alarms with new deliveries, after what is due was offered."""
+        ...
+
+    def close(self, timeout_s: float = 5.0) -> list[Alarm]:
+        """Stop; returns the alarms that got a last delivery."""
+        ...
+
+
+class Progress(msgspec.Struct, kw_only=True):
+    """Where a daemon stands: µs since 1970 throughout.
+
+    ``closed`` is until when windows are closed, ``hour`` the last hour that silence was looked for
+    in, ``tick`` when burn rates were last told, ``read`` when the log was last read to its end.
+    ``late`` counts rows whose window was closed, ``failed`` what signals could not be made.
+    """
+
+    rows: int = 0
+    closed: int = 0
+    hour: int = 0
+    tick: int = 0
+    read: int = 0
+    newest: int = 0
+    upkeep: int = 0
+    late: dict[str, int] = {}
+    failed: dict[str, str] = {}
+
+
+class Kept(msgspec.Struct, kw_only=True):
+    """The small parts of a daemon's state."""
+
+    cursor: Cursor = {}
+    progress: Progress = msgspec.field(default_factory=Progress)
+    tempos: list[Tempo] = []
+    rhythms: list[Rhythm] = []
+
+
+def now_us() -> int:
+    """Return the moment, in µs since 1970."""
+    return time.time_ns() // 1000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setup:
+    """What a daemon stands between.
+
+    ``watched_of`` gives the version of a scope, None for one that is not watched. ``counts`` is
+    where its server keeps live counts. ``alarms_of`` makes the engine of alarms from its state,
+    ``notifier_of`` who tells of them. ``tell`` hears what happens, as plain values; ``clock`` is µs
+    since 1970. ``windows_only`` leaves out what is of now: silence, burn rates, news.
+    """
+
+    endpoint: str
+    source: Source
+    watched_of: Callable[[Scope], Watched | None]
+    store: MonitorStore
+    watch: Watch
+    counts: Path | None = None
+    alarms_of: Callable[[AlarmsState], Alarms] = lambda state: Alarms(state=state)
+    notifier_of: Callable[[Alarms], Notifying] | None = None
+    producers: tuple[Producer, ...] = PRODUCERS
+    tell: Tell = lambda _: None
+    clock: Callable[[], int] = now_us
+    windows_only: bool = False
+
+
+class Daemon:
+    """Watches one endpoint: `poll` is one step, `run` all of them."""
+
+    def __init__(self, setup: Setup) -> None:
+        self.setup = setup
+        self.stopped = threading.Event()
+        self._reading = 0
+        self._ready: list[SignalPoint] = []
+        self._load()
+
+    def run(self, poll_seconds: float) -> None:
+        """Poll until ``stopped`` is set; while the store is away, wait and begin from it anew."""
+        while not self.stopped.is_set():
+            try:
+                self.poll()
+            except UnavailableError as error:
+                self._tell("store_away", why=error.why or error.message)
+                self._reload(poll_seconds)
+            self.stopped.wait(poll_seconds)
+        self.close()
+
+    def poll(self) -> None:
+        """Read what is new, close the windows that are over, and look for silence."""
+        now = self.setup.clock()
+        late = sum(self.kept.progress.late.values())
+        for item, cursor in self.setup.source.read(self.kept.cursor):
+            self._take(item)
+            self.kept.cursor = cursor
+            self._reading += len(item)
+            if self._reading >= COMMIT_ROWS:
+                self._save()
+            if self.stopped.is_set():
+                break
+        self._save()
+        late = sum(self.kept.progress.late.values()) - late
+        if late:
+            self._tell("late", rows=late, why="their windows were closed", fix=BACKFILL)
+        if not self.stopped.is_set():
+            self._close(now)
+        if not self.stopped.is_set() and not self.setup.windows_only:
+            self._look_for_silence(now)
+            self._burn(now)
+            self._notify(now)
+            self._keep_house(now)
+            self.kept.progress.read = now
+
+    def close(self) -> None:
+        """Stop telling people; what they were told last is kept."""
+        if self._notifier is not None:
+            self._commit([], self._notifier.close())
+
+    def _load(self) -> None:
+        store, endpoint = self.setup.store, self.setup.endpoint
+        body = store.parts(endpoint, "kept").get("kept")
+        self.kept = Kept() if body is None else msgspec.msgpack.decode(body, type=Kept)
+        body = store.parts(endpoint, "alarms").get("alarms")
+        state = AlarmsState() if body is None else msgspec.msgpack.decode(body, type=AlarmsState)
+        self._alarms = self.setup.alarms_of(state)
+        tell = self.setup.notifier_of
+        self._notifier = None if tell is None else tell(self._alarms)
+        watch = self.setup.watch
+        self._windows = Windows(
+            self._reference_of,
+            width_us=watch.width_us or HOUR,
+            rows=watch.rows,
+            slices=watch.slices,
+            seed=watch.seed,
+        )
+        self._book = Book(store, endpoint, self._windows, by_count=bool(watch.rows))
+        self._tempos = {each.scope: each for each in self.kept.tempos}
+        self._rhythms = {each.scope: each for each in self.kept.rhythms}
+        self._reading, self._ready = 0, []
+
+    def _reload(self, patience_s: float) -> None:
+        """Go back to what the store holds, as after a kill."""
+        if self._notifier is not None:
+            self._notifier.close()
+        while not self.stopped.is_set():
+            try:
+                self._load()
+            except UnavailableError:
+                self.stopped.wait(patience_s)
+            else:
+                return
+
+    def _reference_of(self, scope: Scope) -> Fingerprint | None:
+        watched = self.setup.watched_of(scope)
+        return None if watched is None else watched.reference.fingerprint
+
+    def _take(self, item: Batch | Labels) -> None:
+        if isinstance(item, Labels):
+            for rhythm in self._rhythms.values():
+                if item.model in ("", rhythm.scope.model):
+                    rhythm.update(item)
+            return
+        watched = self.setup.watched_of(item.scope)
+        if watched is None or not len(item):
+            return
+        progress = self.kept.progress
+        progress.rows += len(item)
+        progress.newest = max(progress.newest, int(item.ts.max()))
+        whole = msgspec.structs.replace(item.scope, slice="")
+        if item.role != "shadow":
+            tempo = self._tempos.setdefault(whole, Tempo(scope=whole))
+            tempo.update(item, self.setup.watch.objectives)
+        model = msgspec.structs.replace(whole, version=0, digest="")
+        self._rhythms.setdefault(model, Rhythm(scope=model)).update(item)
+        self._windows.add(self._in_time(item))
+        if self.setup.watch.rows:
+            for state in self._windows.close(0):
+                self._ready += self._points(state)
+
+    def _in_time(self, batch: Batch) -> Batch:
+        """Return the predictions whose windows are open; others are counted and stay in the log."""
+        late = batch.ts < self.kept.progress.closed
+        count = int(late.sum())
+        if not count or self.setup.watch.rows:
+            return batch
+        version = f"{batch.scope.model}@{batch.scope.version}"
+        told = self.kept.progress.late
+        told[version] = told.get(version, 0) + count
+        return batch.take(~late)
+
+    def _save(self) -> None:
+        """Keep what was read so far, with the cursor behind it."""
+        if not self._reading:
+            return
+        points, self._ready = self._ready, []
+        changes = self._book.changes()
+        self._commit(points, self._alarms.step(points, self.setup.clock()), changes)
+        self._book.saved()
+        self._reading = 0
+
+    def _close(self, now: int) -> None:
+        """Judge the windows that ended more than the grace ago, those of one stretch at a time."""
+        watch = self.setup.watch
+        if watch.rows:
+            return
+        before = (now - watch.grace_us) // watch.width_us * watch.width_us
+        for start, names, states in self._book.due(before, watch.width_us):
+            points = [point for state in states for point in self._points(state, len(states))]
+            self.kept.progress.closed = max(self.kept.progress.closed, start + watch.width_us)
+            changed = self._alarms.step(points, now)
+            self._commit(points, changed, dict.fromkeys(names))
+            self._book.closed(names)
+        self.kept.progress.closed = max(self.kept.progress.closed, before)
+
+    def _points(self, state: WindowState, scopes: int = 1) -> list[SignalPoint]:
+        watched = self.setup.watched_of(state.scope)
+        if watched is None:
+            return []
+        if self.setup.counts is not None:
+            add_live_counts(self.setup.counts, state)
+        watch = self.setup.watch
+        points = produce(
+            state,
+            watched,
+            watch,
+            budget_of(watch, scopes),
+            failed=self._failed,
+            producers=self.setup.producers,
+        )
+        alarmed = sum(point.state == "alarm" for point in points)
+        self._tell(
+            "window",
+            scope=msgspec.to_builtins(state.scope),
+            start=iso(state.start),
+            end=iso(state.end),
+            n=state.n,
+            points=len(points),
+            alarmed=alarmed,
+        )
+        return points
+
+    def _look_for_silence(self, now: int) -> None:
+        """Look at each hour that is over, once."""
+        progress, watch = self.kept.progress, self.setup.watch
+        last = (now - watch.grace_us) // HOUR * HOUR - HOUR
+        firsts = [min(r.predictions) for r in self._rhythms.values() if r.predictions]
+        if not firsts or last <= progress.hour:
+            return
+        first = max(progress.hour + HOUR, min(firsts), last - MOST_HOURS * HOUR)
+        for hour in range(first, last + HOUR, HOUR):
+            chance = budget_of(watch, len(self._rhythms)).per_window(hour, hour + HOUR)
+            points = [
+                point
+                for rhythm in self._rhythms.values()
+                for point in timely_points(rhythm, hour, chance, usd_per_hour=watch.usd_per_hour)
+            ]
+            progress.hour = hour
+            self._commit(points, self._alarms.step(points, now))
+
+    def _burn(self, now: int) -> None:
+        """Tell how fast the budgets of errors burn, every five minutes."""
+        tick = now // TICK * TICK
+        if not self.setup.watch.objectives or tick <= self.kept.progress.tick:
+            return
+        self.kept.progress.tick = tick
+        points = [
+            point
+            for tempo in self._tempos.values()
+            if any(start >= tick - 7 * HOUR for start in tempo.bins)
+            for point in burn_points(tempo, self.setup.watch.objectives, now)
+        ]
+        self._commit(points, self._alarms.step(points, now))
+
+    def _notify(self, now: int) -> None:
+        changed = self._alarms.step([], now)
+        if self._notifier is not None:
+            changed += self._notifier.step(now)
+        if changed:
+            self._commit([], changed)
+
+    def _keep_house(self, now: int) -> None:
+        """Pack and drop what is old, once a day."""
+        progress, store = self.kept.progress, self.setup.store
+        if now - progress.upkeep < DAY:
+            return
+        # Windows are told anew for some time, as labels come in: those stay where writing is easy.
+        store.compact(now - 2 * DAY)
+        store.retain(now - self.setup.watch.retention_days * DAY)
+        progress.upkeep = now
+        self._commit([], [])
+
+    def _commit(
+        self,
+        points: list[SignalPoint],
+        alarms: list[Alarm],
+        parts: Mapping[str, bytes | None] | None = None,
+    ) -> None:
+        """Keep a step whole, and then say what is new."""
+        self.kept.tempos = list(self._tempos.values())
+        self.kept.rhythms = list(self._rhythms.values())
+        kept = {
+            "kept": msgspec.msgpack.encode(self.kept),
+            "alarms": msgspec.msgpack.encode(self._alarms.state()),
+        }
+        change = Change(points=points, alarms=alarms, parts={**(parts or {}), **kept})
+        self.setup.store.commit(self.setup.endpoint, change)
+        for alarm in alarms:
+            self._tell("alarm", id=alarm.id, state=alarm.state, severity=alarm.severity,
+                       signal=alarm.signal, subject=alarm.subject,
+                       scope=msgspec.to_builtins(alarm.scope), opened=iso(alarm.opened),
+                       message=alarm.worst.message, silenced=alarm.silenced)  # fmt: skip
+
+    def _failed(self, name: str, error: Exception) -> None:
+        why = f"{type(error).__name__}: {error}"
+        if self.kept.progress.failed.get(name) != why:
+            self.kept.progress.failed[name] = why
+            self._tell("signal_failed", signal=name, why=why)
+
+    def _tell(self, event: str, **words: Any) -> None:
+        self.setup.tell({"event": event, "at": iso(self.setup.clock()), **words})
