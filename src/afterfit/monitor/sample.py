@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 
 from afterfit.core.fingerprint import OUTPUT, ColumnCounts, Fingerprint
-from afterfit.core.frame import Frame, missing_mask
+from afterfit.core.frame import Frame, is_missing, missing_mask
 
 __all__ = ["MOST_BYTES", "MOST_ROWS", "Sample", "encode_column", "mixed"]
 
@@ -101,14 +101,13 @@ def encode_column(values: np.ndarray, column: ColumnCounts) -> np.ndarray:
             values = np.where(gone, np.nan, values).astype(np.float64)
         with np.errstate(over="ignore"):
             return values.astype(np.float32)
-    gone = missing_mask(values)
     unknown = 0.0 if column.kind == "text" else -1.0
     places = {name: float(place) for place, name in enumerate(column.categories)}
-    found = np.fromiter(
-        (places.get(str(value), unknown) for value in values.tolist()), np.float32, len(values)
-    )
-    found[gone] = np.nan
-    return found
+    words = values.tolist()
+    codes = {
+        word: np.nan if is_missing(word) else places.get(str(word), unknown) for word in set(words)
+    }
+    return np.array([codes[word] for word in words], dtype=np.float32)
 
 
 def _encoded(

@@ -151,7 +151,11 @@ def reference_from_file(
 def _some_rows(path: Path, rows: int, most: int, seed: int) -> Frame:
     chosen = np.sort(np.random.default_rng(seed).choice(rows, most, replace=False))
     parts, begins = [], 0
-    with os_errors(path, "read"), broken_file(path), pq.ParquetFile(path) as parquet:
+    with (
+        os_errors(path, "read"),
+        broken_file(path),
+        pq.ParquetFile(path, pre_buffer=False) as parquet,
+    ):
         for batch in parquet.iter_batches(BATCH_ROWS):
             ends = begins + batch.num_rows
             first, last = np.searchsorted(chosen, [begins, ends])

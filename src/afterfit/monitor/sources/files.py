@@ -109,7 +109,12 @@ class TableSource:
             row += table.num_rows
 
     def _parquet_blocks(self, path: Path, at: int) -> Iterator[Block]:
-        with os_errors(path, "read"), broken_file(path), pq.ParquetFile(path) as parquet:
+        # Without a buffer ahead only the group that is read is in memory.
+        with (
+            os_errors(path, "read"),
+            broken_file(path),
+            pq.ParquetFile(path, pre_buffer=False) as parquet,
+        ):
             names = parquet.schema_arrow.names
             check_names(names, str(path))
             wanted = self.columns.wanted(names)
