@@ -51,6 +51,18 @@ class Waits(msgspec.Struct, kw_only=True):
         """Return how many waits are in bins wholly above a limit, at most 1/32 of it too few."""
         return sum(n for place, n in self.counts.items() if _edge(place) >= limit_us)
 
+    def halves(self) -> tuple[list[float], list[int]]:
+        """Return edges in ms, two a doubling, and how many waits lie between them, for plots."""
+        found: dict[int, int] = {}
+        for place, count in self.counts.items():
+            half = max(0, place - 1) // (BINS // 2)
+            found[half] = found.get(half, 0) + count
+        if not found:
+            return [], []
+        span = range(min(found), max(found) + 1)
+        edges = [_edge(1 + half * (BINS // 2)) / 1000 for half in (*span, span.stop)]
+        return edges, [found.get(half, 0) for half in span]
+
     def quantile(self, q: float, level: float = 0.95) -> tuple[float, float, float]:
         """Return a quantile in µs and its interval from the ranks; NaN of no waits.
 

@@ -109,6 +109,7 @@ def _quantile(
 ) -> SignalPoint:
     value, low, high = waits.quantile(q, level)
     n = waits.n
+    edges, counts = waits.halves() if q == QUANTILES[0] else ([], [])
     # Its interval has an upper bound only where some rows are expected above the quantile.
     needed = max(watch.min_rows, round(5 / (1 - q)))
     return SignalPoint(
@@ -125,6 +126,7 @@ def _quantile(
         level=level,
         unit="ms",
         needed=needed,
+        evidence={"edges_ms": edges, "counts": counts} if edges else {},
     )
 
 
