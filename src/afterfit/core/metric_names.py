@@ -109,6 +109,8 @@ METRICS: dict[str, tuple[str, ...]] = {
         "infer_p95_us",
         "infer_p99_us",
         "unanswered_share",
+        "domain_auc",
+        "structure_auc",
         "range_share",
         "new_category_share",
         "missing_share",

@@ -133,3 +133,42 @@ class InputsUnseen(Check):
     code = "M010"
     title = "The input columns were seen"
     severity = "medium"
+
+
+class SchemaChanged(Check):
+    """Looks for inputs that are not in the log, or are of another type than in the reference.
+
+    Why it matters: every row then lacks what the model was proven with, whatever the values are.
+    Example: ``age`` was a number and is text since the export writes ``41 years``.
+    Fix: mend the export or the mapping; a column that is new changes nothing for the model.
+    """
+
+    code = "M030"
+    title = "The log has the columns of the reference"
+    severity = "high"
+
+
+class RowsToldApart(Check):
+    """Looks for a classifier that can tell live rows from those of the reference.
+
+    Why it matters: columns can change together, or all a little, where no single one moved.
+    Example: two columns that used to rise together no longer do; each alone looks as before.
+    Fix: look at the columns that tell them apart; assess the model on recent labelled rows.
+    """
+
+    code = "M031"
+    title = "Live rows cannot be told from the reference"
+    severity = "medium"
+
+
+class StructureBroken(Check):
+    """Looks for rows farther from the principal components of the reference than its own are.
+
+    Why it matters: relations between columns are what the model learnt.
+    Example: a join gives the value of another customer, so that columns do not belong together.
+    Fix: find the join or the sender; the columns that moved (M003, M031) tell where to look.
+    """
+
+    code = "M032"
+    title = "Columns hang together as in the reference"
+    severity = "medium"

@@ -17,12 +17,13 @@ from afterfit.core.fingerprint import Fingerprint
 from afterfit.core.signature import Signature
 from afterfit.monitor.batches import Batch
 from afterfit.monitor.log import Log, iso, moment
-from afterfit.monitor.sample import mixed
+from afterfit.monitor.sample import Sample, mixed
 from afterfit.monitor.state import is_one_value
 
-__all__ = ["MOST_KEPT", "gather"]
+__all__ = ["MOST_KEPT", "MOST_SAMPLED", "gather"]
 
 MOST_KEPT = 1_000_000
+MOST_SAMPLED = 25_000
 _KEPT = ("scores", "probabilities", "codes", "truth", "queue_us", "infer_us", "marks", "ts")
 
 
@@ -94,8 +95,12 @@ class _Gathering:
     seen: _Seen = field(default_factory=_Seen)
     late: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = field(default_factory=list)
 
+    sample: Sample | None = None
+
     def __post_init__(self) -> None:
-        self.live = None if self.fingerprint is None else self.fingerprint.blank()
+        if self.fingerprint is not None:
+            self.live = self.fingerprint.blank()
+            self.sample = Sample.like(self.fingerprint, self.seed, MOST_SAMPLED)
 
     def add(self, batch: Batch, digest: str) -> None:
         keys = _keys(batch)
@@ -119,6 +124,8 @@ class _Gathering:
             self.span = [min(times), max(times)]
         if self.live is not None:
             self.live.update(batch.frame, batch.scores)
+            if self.sample is not None and batch.marks is not None and batch.frame:
+                self.sample.update(batch.marks, batch.frame, batch.scores, self.live)
         self._keep(batch, keys)
 
     def _add_late(self, batch: Batch, keys: np.ndarray) -> None:
@@ -184,6 +191,7 @@ class _Gathering:
             rows=(marks & np.uint64(0xFFFF_FFFF)).astype(np.int64),
             answers_only=True,
             live=self.live,
+            sample=self.sample,
         )
 
     def _join_late(self, truth: np.ndarray, kept: dict[str, Any]) -> int:

@@ -16,6 +16,8 @@ from afterfit.core.fingerprint import Fingerprint
 from afterfit.core.frame import Frame
 from afterfit.core.signature import Label, Signature
 from afterfit.errors import ConfigError
+from afterfit.monitor.sample import Sample
+from afterfit.monitor.signals.schema import Change
 
 Truth = Label | float
 MOST_UNKNOWN = 20
@@ -32,7 +34,8 @@ class Log:
     ``rows`` is the row number that each event carried. ``answers_only`` says that the log could
     hold neither failures nor flags, so that their absence means nothing. ``live`` has inputs and
     outputs that were counted as they were read; then there is no frame, and the arrays may be of a
-    sample of the predictions.
+    sample of the predictions. ``sample`` are some rows of inputs, ``changes`` how the log's schema
+    differs from the reference's; None where nobody looked.
     """
 
     counts: dict[str, int]
@@ -50,6 +53,8 @@ class Log:
     unknown: tuple[str, ...] = ()
     answers_only: bool = False
     live: Fingerprint | None = None
+    sample: Sample | None = None
+    changes: tuple[Change, ...] | None = None
 
     def __len__(self) -> int:
         """Return the number of answered predictions."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import msgspec
 import numpy as np
@@ -14,13 +15,15 @@ from afterfit.core.fingerprint import OUTPUT, Fingerprint
 from afterfit.core.frame import row_count
 from afterfit.core.metric import Metric
 from afterfit.core.progress import SILENT, Progress
-from afterfit.monitor.batches import Batch, Source
 from afterfit.monitor.config import MonitorConfig
 from afterfit.monitor.drift import Comparison, compare, merged
 from afterfit.monitor.gather import gather
 from afterfit.monitor.judge import judge
+from afterfit.monitor.judge_rows import judge_rows, of_rows, row_metrics
 from afterfit.monitor.log import Log, collect
 from afterfit.monitor.measure import quality, share_metric, shares, truth_codes, waits
+from afterfit.monitor.signals.schema import changes, kinds_of
+from afterfit.monitor.sources import QuerySource, TableSource
 from afterfit.monitor.table import Reference
 from afterfit.monitor.windows import span, within
 from afterfit.records.monitor import MonitorRecord
@@ -50,14 +53,18 @@ def monitor_report(
     live = _live(read, reference.fingerprint, counted)
     comparisons = _comparisons(reference.fingerprint, live, config)
     progress.step("measure")
-    metrics = _metrics(read, reference, config)
+    points = of_rows(read, reference.rows, config)
+    metrics = _metrics(read, reference, config) + row_metrics(points)
     return MonitorRecord(
         subject=reference.subject,
         env=env,
         inputs=_inputs(reference),
         args=given(config),
         resolved=msgspec.to_builtins(config),
-        findings=_findings(read, reference, live, comparisons, metrics, config),
+        findings=(
+            *_findings(read, reference, live, comparisons, metrics, config),
+            *judge_rows(points, read.changes),
+        ),
         metrics=tuple(metrics),
         counts=read.counts,
         period=read.period,
@@ -69,11 +76,10 @@ def monitor_report(
     )
 
 
-def log_of(source: Source, reference: Reference, config: MonitorConfig) -> Log:
+def log_of(source: TableSource | QuerySource, reference: Reference, config: MonitorConfig) -> Log:
     """Return the log of anyone's predictions, read a batch at a time."""
-    batches = (batch for batch, _ in source.read({}) if isinstance(batch, Batch))
-    return gather(
-        batches,
+    log = gather(
+        (batch for batch, _ in source.read({})),
         reference.signature,
         reference.fingerprint,
         since=config.since,
@@ -81,6 +87,12 @@ def log_of(source: Source, reference: Reference, config: MonitorConfig) -> Log:
         digest=config.digest,
         seed=config.seed,
     )
+    if source.schema is None:
+        return log
+    schema, mapping = source.schema, source.columns.mapping
+    roles = frozenset(column for role, column in mapping.items() if role != "slice")
+    found = changes(reference.signature, schema.names, kinds_of(schema), roles=roles)
+    return replace(log, changes=tuple(found))
 
 
 def _collect(events: Iterable[Event], reference: Reference, config: MonitorConfig) -> Log:

@@ -14,13 +14,15 @@ import pyarrow.parquet as pq
 from afterfit.core import fingerprint as fingerprints
 from afterfit.core.dataset import to_label
 from afterfit.core.fingerprint import ColumnCounts, Fingerprint
-from afterfit.core.frame import Frame, Predictions, is_missing, missing_mask, take
+from afterfit.core.frame import Frame, Predictions, is_missing, missing_mask, row_count, take
 from afterfit.core.shell import shell_word
 from afterfit.core.signature import Column, ColumnKind, Label, Signature
 from afterfit.errors import InputError, UsageError
 from afterfit.monitor.batches import Batch
-from afterfit.monitor.gather import gather
+from afterfit.monitor.gather import MOST_SAMPLED, gather
 from afterfit.monitor.log import Log
+from afterfit.monitor.sample import Sample
+from afterfit.monitor.signals.multivariate import Rows, rows_of
 from afterfit.monitor.sources.columns import LogColumns
 from afterfit.monitor.sources.files import BATCH_ROWS, TableSource
 from afterfit.store.arrow import columns_to_frame
@@ -46,11 +48,15 @@ MOST_REFERENCE = 200_000
 
 @dataclass(frozen=True)
 class Reference:
-    """What live rows are compared with: the subject's digest, its signature and fingerprint."""
+    """What live rows are compared with: the subject's digest, its signature and fingerprint.
+
+    ``rows`` are some of its rows, where they may be kept.
+    """
 
     subject: str
     signature: Signature
     fingerprint: Fingerprint | None = None
+    rows: Rows | None = None
 
 
 def parse_mapping(text: str) -> dict[str, str]:
@@ -117,7 +123,14 @@ def reference_from_table(
         predictions = Predictions(values=np.asarray(frame[score], dtype=np.float64))
     held = msgspec.structs.replace(signature, columns=present)
     made = fingerprints.build(frame, held, predictions, seed=seed)
-    return Reference(subject or "table", signature, made)
+    return Reference(subject or "table", signature, made, _sampled(frame, made, seed))
+
+
+def _sampled(frame: Frame, fingerprint: Fingerprint, seed: int) -> Rows:
+    n = row_count(frame)
+    sample = Sample.like(fingerprint, seed, MOST_SAMPLED)
+    sample.update(np.arange(n, dtype=np.uint64), frame, np.full(n, np.nan), fingerprint)
+    return rows_of(sample, fingerprint)
 
 
 def reference_from_file(

@@ -10,13 +10,16 @@ known: that of Mann and Whitney, with the noise of both samples in it.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from afterfit.core.fingerprint import OUTPUT, Fingerprint
 from afterfit.core.ranking import midranks
+from afterfit.models.domain import fit_domain
 from afterfit.monitor.sample import Sample
 from afterfit.records.signals import PointState, Scope, SignalPoint
 from afterfit.stats.delong import delong
@@ -49,6 +52,12 @@ class Rows:
         """Return the number of rows."""
         return len(self.matrix)
 
+    def columns(self, places: Sequence[int]) -> Rows:
+        """Return the same rows with some of the columns."""
+        names = tuple(self.names[place] for place in places)
+        kinds = tuple(self.categories[place] for place in places)
+        return Rows(names, self.matrix[:, places], kinds)
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -78,25 +87,17 @@ def domain_classifier(
     0.5 is not at all. Gradient-boosted trees take missing values as they are. The columns that it
     tells them by are in the evidence, with what shuffling each costs the AUC.
     """
-    from sklearn.ensemble import HistGradientBoostingClassifier
-
     few = _too_few("domain", reference, live, scope, span)
     if few is not None:
         return few
     fit, held = _halves(reference, live, limits.seed)
     names = tuple(name for name, keep in zip(reference.names, _vary(fit[0]), strict=True) if keep)
     fit, held = ((part[0][:, _vary(fit[0])], part[1]) for part in (fit, held))
-    model = HistGradientBoostingClassifier(
-        max_iter=60, max_leaf_nodes=15, early_stopping=False, random_state=limits.seed
-    )
-    model.fit(fit[0], fit[1])
-    scores = model.predict_proba(held[0])[:, 1]
-    point = _point("domain", scores, held[1], scope, span, limits, two_sided=False)
+    likeness = fit_domain(*fit, seed=limits.seed)
+    point = _point("domain", likeness(held[0]), held[1], scope, span, limits, two_sided=False)
     if point.state != "alarm":
         return point
-    import msgspec
-
-    told = _told_by(lambda x: model.predict_proba(x)[:, 1], held, names, limits.seed)
+    told = _told_by(likeness, held, names, limits.seed)
     first = ", ".join(told)
     message = f"{point.message}; told apart by {first}" if told else point.message
     return msgspec.structs.replace(point, message=message, evidence={"columns": told})
@@ -210,18 +211,21 @@ def _vary(rows: np.ndarray) -> np.ndarray:
 
 
 def _told_by(
-    predict: object, held: tuple[np.ndarray, np.ndarray], names: tuple[str, ...], seed: int
+    likeness: Callable[[np.ndarray], np.ndarray],
+    held: tuple[np.ndarray, np.ndarray],
+    names: tuple[str, ...],
+    seed: int,
 ) -> dict[str, float]:
     """Return the five columns without which the AUC falls most, and by how much."""
     random = np.random.default_rng(seed)
     chosen = random.permutation(len(held[0]))[:_FEW_ROWS]
     rows, side = held[0][chosen], held[1][chosen]
-    whole = _auc(predict(rows), side)  # type: ignore[operator]
+    whole = _auc(likeness(rows), side)
     drops = {}
     for i, name in enumerate(names):
         shuffled = rows.copy()
         shuffled[:, i] = random.permutation(rows[:, i])
-        drops[name] = round(whole - _auc(predict(shuffled), side), 4)  # type: ignore[operator]
+        drops[name] = round(whole - _auc(likeness(shuffled), side), 4)
     first = sorted(drops, key=lambda name: -drops[name])[:5]
     return {name: drops[name] for name in first if drops[name] > 0.005}
 

@@ -54,7 +54,8 @@ class TableSource:
 
     A cursor says of each file how far it was read, so files may grow, and more may come. With
     ``waiting`` what is not whole is left for the next time: a file that is being written, the last
-    line of a CSV; without it such a file is an InputError.
+    line of a CSV; without it such a file is an InputError. ``schema`` is that of all columns of
+    the file that was begun last.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class TableSource:
         self.columns = columns
         self.waiting = waiting
         self.batch_rows = batch_rows
+        self.schema: pa.Schema | None = None
 
     def read(self, cursor: Cursor) -> Iterator[tuple[Batch, Cursor]]:
         """Yield what comes after the cursor, each with the cursor that goes on behind it."""
@@ -94,6 +96,8 @@ class TableSource:
     def _csv_blocks(self, path: Path, place: Place) -> Iterator[Block]:
         layout = csv_layout(path)
         self.columns.wanted(layout.names)
+        first = next(csv_parts(layout, {}, torn=self.waiting), None)
+        self.schema = None if first is None else first[0].schema
         inputs = set(self.columns.inputs)
         types = {
             column.name: arrow_type(column)
@@ -115,7 +119,8 @@ class TableSource:
             broken_file(path),
             pq.ParquetFile(path, pre_buffer=False) as parquet,
         ):
-            names = parquet.schema_arrow.names
+            self.schema = parquet.schema_arrow
+            names = self.schema.names
             check_names(names, str(path))
             wanted = self.columns.wanted(names)
             begins = 0
@@ -136,8 +141,9 @@ class TableSource:
             pa.memory_map(str(path)) as file,
             ipc_reader(file, kind) as reader,
         ):
-            check_names(reader.schema.names, str(path))
-            wanted = self.columns.wanted(reader.schema.names)
+            self.schema = reader.schema
+            check_names(self.schema.names, str(path))
+            wanted = self.columns.wanted(self.schema.names)
             tables = (
                 whole.select(wanted).slice(start, self.batch_rows)
                 for whole in self._arrow_batches(reader, kind)

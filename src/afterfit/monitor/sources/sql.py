@@ -35,6 +35,7 @@ class QuerySource:
         self.query = query.strip().rstrip(";")
         self.columns = columns
         self.batch_rows = batch_rows
+        self.schema: pa.Schema | None = None
 
     def read(self, cursor: Cursor) -> Iterator[tuple[Batch, Cursor]]:
         """Yield what comes after the cursor, each with the cursor that goes on behind it."""
@@ -54,6 +55,7 @@ class QuerySource:
         size = place.until - place.at if place.until else self.batch_rows
         kept: list[Any] = []
         for table in tables:
+            self.schema = self.schema or table.schema
             self.columns.wanted(table.schema.names)
             kept.append(table)
             while sum(each.num_rows for each in kept) >= size:
