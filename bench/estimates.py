@@ -122,7 +122,7 @@ def load(folder: Path) -> list[Data]:
     return [
         made("census employment", census, of_census, 5000),
         made("car loans", loans, {"repaid": "y_true", "y_pred_proba": "score"}, 5000),
-        made("California houses", houses, {"clf_target": "y_true", "y_pred_proba": "score"}, 823),
+        made("California houses", houses, {"clf_target": "y_true", "y_pred_proba": "score"}, 824),
         made("car prices", prices, {}, 5000, regression=True),
     ]
 
@@ -207,6 +207,7 @@ def measured(data: Data, python: str | None, seed: int) -> dict[str, Any]:
         {"with inputs": True} if data.regression else {"scores alone": False, "with inputs": True}
     )
     found: dict[str, Any] = {name: {} for name in data.metrics}
+    known: dict[tuple[str, str], list[bool]] = {}
     for way, inputs in ways.items():
         points = [estimated(data, estimator, part, seed, inputs=inputs) for part in parts]
         for name in data.metrics:
@@ -217,6 +218,7 @@ def measured(data: Data, python: str | None, seed: int) -> dict[str, Any]:
                 if p.value is not None and p.low is not None and p.high is not None
             ]
             abstained = [p.message for p in mine if p.state == "cannot_tell"]
+            known[way, name] = [p.state != "cannot_tell" for p in mine]
             found[name][way] = summary(told) | {
                 "abstained": len(abstained), "why": abstained[0] if abstained else "",
             }  # fmt: skip
@@ -232,7 +234,12 @@ def measured(data: Data, python: str | None, seed: int) -> dict[str, Any]:
         peer = by_peer(data, python)
         for name in data.metrics:
             pairs = zip(peer["estimates"][name], true, strict=True)
-            found[name]["nannyml"] = summary([(*each, t[name]) for each, t in pairs])
+            rows = [(*each, t[name]) for each, t in pairs]
+            told = known["with inputs", name]
+            found[name]["nannyml"] = summary(rows)
+            found[name]["nannyml where we tell with inputs"] = summary(
+                [row for row, is_told in zip(rows, told, strict=True) if is_told]
+            )
     return {
         "chunks": len(parts),
         "chunk_rows": data.chunk,

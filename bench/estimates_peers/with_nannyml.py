@@ -17,12 +17,10 @@ import pandas as pd
 
 def main() -> None:
     """Estimate what the file asks for."""
+    # Its error model cannot take the words of today's pandas.
+    pd.set_option("future.infer_string", False)
     asked = json.loads(Path(sys.argv[1]).read_text("utf-8"))
     reference, analysis = (pd.read_parquet(asked[name]) for name in ("reference", "analysis"))
-    for table in (reference, analysis):
-        words = table.select_dtypes("str").columns
-        # Its error model cannot take the words of today's pandas.
-        table[words] = table[words].astype(object)
     begun = time.process_time()
     if asked["task"] == "regression":
         estimator = nannyml.DLE(

@@ -6,10 +6,11 @@ import numpy as np
 
 from afterfit.assess import findings
 from afterfit.assess.evidence import Evidence, Part
-from afterfit.assess.group_measures import how, summed
+from afterfit.assess.group_measures import summed
 from afterfit.core.finding import Finding
 from afterfit.core.metric import Metric, in_percent, known
 from afterfit.records.assess import ClassQuality
+from afterfit.stats.groups import how
 from afterfit.stats.interval import wilson
 
 __all__ = ["by_class"]

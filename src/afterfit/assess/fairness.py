@@ -15,19 +15,13 @@ import numpy as np
 
 from afterfit.assess.evidence import Evidence, Part
 from afterfit.assess.findings.slices import ErrorRates, GroupQuality, SelectionRates
-from afterfit.assess.group_measures import (
-    LEAST_ROWS,
-    Measure,
-    Sums,
-    group_metrics,
-    measures_of,
-    sums_of,
-)
+from afterfit.assess.group_measures import measures_of, sums_of
 from afterfit.core.cuts import cut
 from afterfit.core.dataset import Dataset
 from afterfit.core.finding import Check, Finding
 from afterfit.errors import InputError
 from afterfit.records.assess_slices import Disparity, Fairness, Group
+from afterfit.stats.groups import LEAST_ROWS, Measure, Sums, group_metrics
 
 __all__ = ["fairness", "require_columns"]
 

@@ -228,7 +228,6 @@ def _backtest(
     halves: list[ScoreTable], names: tuple[str, ...], config: QualityConfig
 ) -> dict[str, str]:
     """Return by metric why it is not to be trusted: each half's estimate of the other's metric."""
-    found: dict[str, str] = {}
     for fitted, held in (halves, halves[::-1]):
         counts = (*_counts(fitted), fitted.positive)
         answers = np.array(held.answers, np.float64)
@@ -243,11 +242,14 @@ def _backtest(
                 continue
             gap = abs(value - true.value)
             if gap > max(FAR * error, least_effect(name, true.value, config)):
-                found[name] = (
-                    f"by one half of the reference the other half's is {value:.4g}, "
-                    f"and it is {true.value:.4g}: scores did not keep their meaning"
+                # What scores mean is one thing: where one metric shows that it changed, the others
+                # stand on it as well.
+                why = (
+                    f"by one half of the reference the other half's {find_formula(name).title} "
+                    f"is {value:.4g}, and it is {true.value:.4g}: scores did not keep their meaning"
                 )
-    return found
+                return dict.fromkeys(names, why)
+    return {}
 
 
 def _few(usual: Metric, table: ScoreTable, window: Window, config: QualityConfig) -> SignalPoint:
