@@ -135,7 +135,13 @@ GROUPS: dict[str, tuple[str, dict[str, tuple[str, str]]]] = {
             "report": (
                 "afterfit.cli.monitor:report",
                 "Counts, latency and distributions of a period.",
-            )
+            ),
+            "run": ("afterfit.cli.monitor_run:run", "Watch an endpoint, window by window."),
+            "status": ("afterfit.cli.monitor_run:status", "What is watched, and what lasts."),
+            "backfill": (
+                "afterfit.cli.monitor_run:backfill",
+                "Judge windows of the past anew.",
+            ),
         },
     ),
     "config": (

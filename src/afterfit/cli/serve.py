@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import threading
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from cyclopts import Parameter
 
 from afterfit.cli.common import Common, opened
 from afterfit.cli.output import Answer
+from afterfit.cli.stopping import stopping
 from afterfit.serve.ending import ended
 from afterfit.serve.run import ServedBundle, ServerHandle
 
@@ -85,7 +85,7 @@ def serve(
     options = {"follow": follow, "events": events, "allow_unauthenticated": allow_unauthenticated}
     with (
         opened(common, asked) as space,
-        _interruptible() as stop,
+        stopping() as stop,
         space.serve(*refs, **options) as served,
     ):
         _tell(served.server, served.bundles, as_json=common.json)
@@ -127,19 +127,3 @@ def _wait(server: ServerHandle, stop: threading.Event) -> int:
     if code and not stop.is_set():
         raise ended(code, server.url)
     return code
-
-
-class _interruptible:  # noqa: N801 - a context manager that reads as a word
-    """Yields an event that ctrl-C and SIGTERM set, in place of an exception anywhere."""
-
-    def __enter__(self) -> threading.Event:
-        self.event = threading.Event()
-        self._before = {
-            number: signal.signal(number, lambda *_: self.event.set())
-            for number in (signal.SIGINT, signal.SIGTERM)
-        }
-        return self.event
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)

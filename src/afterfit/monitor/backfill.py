@@ -50,14 +50,12 @@ def backfill(setup: Setup, since: int, until: int, scratch: Path) -> Filled:
             why=f"a window closes {watch.grace_us / 60e6:g} minutes after its end",
             fix="wait for it, or give an earlier period",
         )
-    rest = EmbeddedStore(scratch)
-    between = _Between(setup.source, since, until)
-    target = _Points(rest, setup.store)
+    store = _Scratch(scratch, setup.store)
     daemon = Daemon(
         replace(
             setup,
-            source=between,
-            store=target,
+            source=_Between(setup.source, since, until),
+            store=store,
             notifier_of=None,
             windows_only=True,
             clock=lambda: until + watch.grace_us,
@@ -66,8 +64,8 @@ def backfill(setup: Setup, since: int, until: int, scratch: Path) -> Filled:
     try:
         daemon.poll()
     finally:
-        rest.close()
-    return Filled(since=since, until=until, rows=daemon.kept.progress.rows, points=target.count)
+        store.close()
+    return Filled(since=since, until=until, rows=daemon.kept.progress.rows, points=store.count)
 
 
 def _closed(setup: Setup) -> int:
@@ -94,11 +92,12 @@ class _Between:
                 yield item.take((item.ts >= self.since) & (item.ts < self.until)), after
 
 
-class _Points(MonitorStore):
-    """Sends points where they belong, and keeps all else in a store of its own."""
+class _Scratch(EmbeddedStore):
+    """Sends points where they belong, and keeps the state of a daemon that soon ends."""
 
-    def __init__(self, rest: MonitorStore, target: MonitorStore) -> None:
-        self._rest, self._target = rest, target
+    def __init__(self, folder: Path, target: MonitorStore) -> None:
+        super().__init__(folder)
+        self._target = target
         self.count = 0
 
     def commit(self, endpoint: str, change: Change) -> None:
@@ -107,12 +106,4 @@ class _Points(MonitorStore):
         if points:
             self._target.commit(endpoint, Change(points=points))
             self.count += len(points)
-        self._rest.commit(endpoint, Change(parts=change.parts))
-
-    def parts(self, endpoint: str, prefix: str = "") -> dict[str, bytes]:
-        """Return the pieces of state."""
-        return self._rest.parts(endpoint, prefix)
-
-    def part_names(self, endpoint: str, prefix: str = "") -> list[str]:
-        """Return their names."""
-        return self._rest.part_names(endpoint, prefix)
+        super().commit(endpoint, Change(parts=change.parts))

@@ -28,6 +28,7 @@ from afterfit.monitor.producers import PRODUCERS, Producer, Watched, budget_of, 
 from afterfit.monitor.settings import Watch
 from afterfit.monitor.signals.service import burn_points
 from afterfit.monitor.signals.timely import timely_points
+from afterfit.monitor.silence import Quiet
 from afterfit.monitor.state import WindowState
 from afterfit.monitor.store import Change, MonitorStore
 from afterfit.monitor.tempo import TICK, Rhythm, Tempo
@@ -94,8 +95,9 @@ class Setup:
 
     ``watched_of`` gives the version of a scope, None for one that is not watched. ``counts`` is
     where its server keeps live counts. ``alarms_of`` makes the engine of alarms from its state,
-    ``notifier_of`` who tells of them. ``tell`` hears what happens, as plain values; ``clock`` is µs
-    since 1970. ``windows_only`` leaves out what is of now: silence, burn rates, news.
+    ``notifier_of`` who tells of them, ``quiet_of`` what is silenced now. ``tell`` hears what
+    happens, as plain values; ``clock`` is µs since 1970. ``windows_only`` leaves out what is of
+    now: silence, burn rates, news.
     """
 
     endpoint: str
@@ -106,6 +108,7 @@ class Setup:
     counts: Path | None = None
     alarms_of: Callable[[AlarmsState], Alarms] = lambda state: Alarms(state=state)
     notifier_of: Callable[[Alarms], Notifying] | None = None
+    quiet_of: Callable[[], Quiet] = Quiet
     producers: tuple[Producer, ...] = PRODUCERS
     tell: Tell = lambda _: None
     clock: Callable[[], int] = now_us
@@ -136,6 +139,7 @@ class Daemon:
     def poll(self) -> None:
         """Read what is new, close the windows that are over, and look for silence."""
         now = self.setup.clock()
+        self._alarms.quiet = self.setup.quiet_of()
         late = sum(self.kept.progress.late.values())
         for item, cursor in self.setup.source.read(self.kept.cursor):
             self._take(item)

@@ -1,0 +1,191 @@
+"""The daemon of an endpoint with what a workspace has: versions, events, silences, channels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from afterfit.core.digest import digest_of
+from afterfit.core.signature import Signature
+from afterfit.errors import ConflictError, NotFoundError
+from afterfit.monitor.alarms import Alarms
+from afterfit.monitor.book import PREFIX
+from afterfit.monitor.calibrate import Calibration
+from afterfit.monitor.channels import open_channels
+from afterfit.monitor.daemon import Kept, Setup, now_us
+from afterfit.monitor.notify import Notifier
+from afterfit.monitor.producers import Watched
+from afterfit.monitor.settings import watch_of
+from afterfit.monitor.silence import Quiet, SilenceBook
+from afterfit.monitor.sources import EventSource
+from afterfit.monitor.store import Change, MonitorStore, open_store
+from afterfit.monitor.table import Reference
+from afterfit.records.signals import Scope
+from afterfit.runtime.predict import load_bundle
+
+if TYPE_CHECKING:
+    from afterfit.workspace.space import Workspace
+
+__all__ = ["Status", "monitor_store", "setup_of", "status_of"]
+
+
+class Status(msgspec.Struct, frozen=True, kw_only=True):
+    """How the watch of one endpoint stands; moments are µs since 1970, 0 where there is none.
+
+    ``read`` is when its log was last read to the end, ``newest`` when the newest prediction came,
+    ``closed`` until when windows are judged. ``late`` counts rows by version whose window was
+    closed, ``failed`` says what signals could not be made, and why.
+    """
+
+    endpoint: str
+    running: bool
+    rows: int
+    read: int
+    newest: int
+    closed: int
+    open_windows: int
+    alarms: tuple[str, ...] = ()
+    late: dict[str, int] = {}
+    failed: dict[str, str] = {}
+    versions: tuple[str, ...] = ()
+
+
+def monitor_store(space: Workspace, *, make: bool = True) -> MonitorStore:
+    """Return where monitoring keeps things; raises NotFoundError where nothing is, unless made."""
+    address, usual = space.config.monitor.store, space.folder / "monitor"
+    place = Path(address.removeprefix("file://") or usual)
+    if not make and "://" not in address and not (place / "monitor.sqlite").is_file():
+        raise NotFoundError(
+            "nothing was watched here yet",
+            where=str(place),
+            fix="afterfit monitor run NAME@champion",
+        )
+    return open_store(address, usual)
+
+
+def setup_of(
+    space: Workspace,
+    ref: str,
+    store: MonitorStore,
+    *,
+    events: Path | None = None,
+    tell: Callable[[dict[str, Any]], None] = lambda _: None,
+    clock: Callable[[], int] = now_us,
+) -> Setup:
+    """Return what a daemon needs to watch the versions that a reference names.
+
+    An alias, such as ``churn@champion``, watches every version of the model, since it moves;
+    ``churn@3`` watches that one. Raises NotFoundError for a reference that names none.
+    """
+    named = space.registry.resolve(ref)
+    alone = ref.partition("@")[2].isdigit()
+    endpoint = f"{named.name}@{named.number}" if alone else named.name
+    versions = _Versions(space, store, endpoint, named.name, named.digest if alone else "")
+    place = space.events if events is None else events
+    watch = watch_of(
+        space.config.monitor, fairness=space.config.fairness.columns, seed=space.config.line.seed
+    )
+    settings = space.config.alarms
+    channels = open_channels(settings.channels)
+    silences = SilenceBook(space.folder / "monitor" / "silences.json", space.registry)
+    return Setup(
+        endpoint=endpoint,
+        source=EventSource(place, versions.signature_of),
+        watched_of=versions.watched_of,
+        store=store,
+        watch=watch,
+        counts=place,
+        alarms_of=lambda state: Alarms(settings, state),
+        notifier_of=(lambda alarms: Notifier(alarms, channels)) if channels else None,
+        quiet_of=lambda: Quiet(silences.read(), settings.maintenance),
+        tell=tell,
+        clock=clock,
+    )
+
+
+@dataclass
+class _Versions:
+    """The versions of a model by digest, each loaded when its first prediction is read."""
+
+    space: Workspace
+    store: MonitorStore
+    endpoint: str
+    name: str
+    digest: str
+
+    def __post_init__(self) -> None:
+        self._known: dict[str, Watched | None] = {}
+
+    def watched_of(self, scope: Scope) -> Watched | None:
+        """Return the version of a scope; None for another model, or one that is gone."""
+        if scope.model != self.name or self.digest not in ("", scope.digest):
+            return None
+        if scope.digest not in self._known:
+            self._known[scope.digest] = self._load(scope.digest)
+        return self._known[scope.digest]
+
+    def signature_of(self, scope: Scope) -> Signature | None:
+        """Return its signature."""
+        watched = self.watched_of(scope)
+        return None if watched is None else watched.reference.signature
+
+    def _load(self, digest: str) -> Watched | None:
+        registry = self.space.registry
+        found = next((v for v in registry.list(self.name) if v.digest == digest), None)
+        if found is None:
+            return None
+        predictor = load_bundle(registry.checkout(found), expected=digest)
+        reference = Reference(digest, predictor.signature, predictor.fingerprint)
+        return self._calibrated(Watched(reference, seed=self.space.config.line.seed))
+
+    def _calibrated(self, watched: Watched) -> Watched:
+        """Return a version with its thresholds, which are made once and then kept."""
+        fingerprint = watched.reference.fingerprint
+        if fingerprint is None:
+            return watched
+        part = f"calibration/{watched.reference.subject}"
+        body = self.store.parts(self.endpoint, part).get(part)
+        if body is not None:
+            kept = msgspec.msgpack.decode(body, type=Calibration)
+            if kept.reference == digest_of(fingerprint):
+                watched.kept = kept
+                return watched
+        if watched.calibration is not None:
+            made = msgspec.msgpack.encode(watched.calibration)
+            self.store.commit(self.endpoint, Change(parts={part: made}))
+        return watched
+
+
+def status_of(store: MonitorStore, endpoint: str) -> Status:
+    """Return how the watch of an endpoint stands."""
+    body = store.parts(endpoint, "kept").get("kept")
+    kept = Kept() if body is None else msgspec.msgpack.decode(body, type=Kept)
+    progress = kept.progress
+    scopes = {(tempo.scope.model, tempo.scope.version) for tempo in kept.tempos}
+    models = {rhythm.scope.model for rhythm in kept.rhythms}
+    lasting = [a for a in store.alarms(lasting=True) if a.scope.model in models]
+    return Status(
+        endpoint=endpoint,
+        running=_is_watched(store, endpoint),
+        rows=progress.rows,
+        read=progress.read,
+        newest=progress.newest,
+        closed=progress.closed,
+        open_windows=len(store.part_names(endpoint, PREFIX)),
+        alarms=tuple(f"{a.severity}: {a.signal} {a.subject}".strip() for a in lasting),
+        late=progress.late,
+        failed=progress.failed,
+        versions=tuple(f"{model}@{version}" for model, version in sorted(scopes)),
+    )
+
+
+def _is_watched(store: MonitorStore, endpoint: str) -> bool:
+    try:
+        with store.writer(endpoint):
+            return False
+    except ConflictError:
+        return True
