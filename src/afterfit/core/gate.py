@@ -83,6 +83,11 @@ def parse_gate(text: str, *, where: str = "") -> Gate:
     )
 
 
+def passes(gate: Gate, value: float) -> bool:
+    """Return whether a number is on the good side of the gate's limit."""
+    return _OPERATORS[gate.op](value, gate.limit)
+
+
 def evaluate(gate: Gate, evidence: Mapping[str, Sequence[Metric]]) -> GateResult:
     """Return the gate's result on metrics by step; what is not there is ``missing``, not passed.
 
@@ -111,7 +116,7 @@ def _judge(gate: Gate, step: str, metric: Metric) -> GateResult:
         return GateResult(
             gate=str(gate), outcome="missing", limit=gate.limit, step=step, metric=metric, why=why
         )
-    passed = _OPERATORS[gate.op](value, gate.limit)
+    passed = passes(gate, value)
     return GateResult(
         gate=str(gate),
         outcome="pass" if passed else "fail",

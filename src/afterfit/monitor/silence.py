@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, time, timedelta
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import msgspec
 
 from afterfit.core.digest import digest_of
-from afterfit.errors import ConfigError, NotFoundError, UsageError
+from afterfit.errors import AfterfitError, ConfigError, NotFoundError, UsageError
 from afterfit.records.signals import Alarm
 from afterfit.store.files import file_lock, os_errors, read_bytes, write_bytes
 
@@ -115,19 +115,21 @@ def _micros(moment: datetime) -> int:
 
 
 class Quiet:
-    """What is kept from people now: silences and maintenance windows."""
+    """What is kept from people now: silences, or what gives those of now, and maintenance."""
 
     def __init__(
-        self, silences: Sequence[Silence] = (), maintenance: Iterable[str | Maintenance] = ()
+        self,
+        silences: Sequence[Silence] | Callable[[], Sequence[Silence]] = (),
+        maintenance: Iterable[str | Maintenance] = (),
     ) -> None:
-        self.silences = tuple(silences)
+        self._silences = silences
         self.maintenance = tuple(
             parse_maintenance(each) if isinstance(each, str) else each for each in maintenance
         )
 
     def of(self, alarm: Alarm, now: int) -> str:
         """Return by what an alarm is kept quiet now (µs); empty where people are told."""
-        for silence in self.silences:
+        for silence in self._silences() if callable(self._silences) else self._silences:
             if silence.covers(alarm, now):
                 return f"silence {silence.id} by {silence.who}: {silence.why}"
         for window in self.maintenance:
@@ -142,6 +144,19 @@ class SilenceBook:
     def __init__(self, path: Path, audit: Audit) -> None:
         self.path = path
         self.audit = audit
+        self._seen: tuple[int, int] = (0, 0)
+        self._known: tuple[Silence, ...] = ()
+
+    def now(self) -> tuple[Silence, ...]:
+        """Return what `read` does, and the file is only read again when it has changed.
+
+        A file that cannot be read keeps no monitor from its work: what it held last goes on.
+        """
+        with suppress(OSError, AfterfitError):
+            told = self.path.stat()
+            if (seen := (told.st_mtime_ns, told.st_size)) != self._seen:
+                self._known, self._seen = self.read(), seen
+        return self._known
 
     def read(self) -> tuple[Silence, ...]:
         """Return all that are kept, those that are over included; raises ConfigError."""

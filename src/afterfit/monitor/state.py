@@ -37,7 +37,8 @@ class WindowState(msgspec.Struct, kw_only=True):
     ``n`` predictions were served, ``inputs_n`` of them with known inputs, ``flags_n`` with known
     flags. ``kinds`` counts served, refused and failed; ``errors`` their words, where numbers and
     ids are ``#`` and the 51st and later wordings are one; ``flags`` rows by flag. ``counts`` are
-    those of inputs and output on the reference's bins; ``queue`` and ``infer`` waits; ``scores``
+    those of inputs and output on the reference's bins; ``queue`` and ``infer`` waits, ``total``
+    both together; ``scores``
     answers by score, and by truth once labels were joined. ``first`` and ``last`` are when the
     first and last prediction came, 0 where that is not known.
     """
@@ -56,6 +57,7 @@ class WindowState(msgspec.Struct, kw_only=True):
     flags: dict[str, int] = {}
     queue: Waits = msgspec.field(default_factory=Waits)
     infer: Waits = msgspec.field(default_factory=Waits)
+    total: Waits = msgspec.field(default_factory=Waits)
     scores: ScoreTable | None = None
     first: int = 0
     last: int = 0
@@ -109,6 +111,7 @@ class WindowState(msgspec.Struct, kw_only=True):
         self.sample.merge(other.sample)
         self.queue.merge(other.queue)
         self.infer.merge(other.infer)
+        self.total.merge(other.total)
         if self.scores is not None and other.scores is not None:
             self.scores.merge(other.scores)
         self.n += other.n
@@ -127,6 +130,8 @@ class WindowState(msgspec.Struct, kw_only=True):
         self.counts.update(served.frame, served.scores)
         self.queue.update(served.queue_us)
         self.infer.update(served.infer_us)
+        both = (served.queue_us >= 0) & (served.infer_us >= 0)
+        self.total.update(np.where(both, served.queue_us + served.infer_us, -1))
         if row_count(served.frame):
             self.inputs_n += len(served)
             self.sample.update(marks, served.frame, served.scores, self.counts)

@@ -11,7 +11,7 @@ import pytest
 from tests.monitor.alarms.samples import HOUR, one
 
 from afterfit.errors import ConfigError, NotFoundError, UsageError
-from afterfit.monitor.silence import Silence, SilenceBook, parse_maintenance
+from afterfit.monitor.silence import Quiet, Silence, SilenceBook, parse_maintenance
 
 
 class Lines:
@@ -56,6 +56,9 @@ def test_silences_are_kept_with_a_line_each(tmp_path: Path) -> None:
     assert (ended.id, book.read()[0].until, book.read()[0].id) == (held.id, 2 * HOUR, held.id)
     assert lines.lines == [("monitor_silence", "anna", "known"),
                            ("monitor_silence_end", "ben", "known")]  # fmt: skip
+    other = SilenceBook(book.path, lines)
+    assert Quiet(other.now).of(one(), HOUR).startswith("silence ")
+    assert Quiet(other.now).of(one(), 3 * HOUR) == ""
     with pytest.raises(NotFoundError, match="no silence"):
         book.end(held.id, who="ben", now=3 * HOUR)
     with pytest.raises(UsageError, match="needs a reason"):
@@ -63,6 +66,7 @@ def test_silences_are_kept_with_a_line_each(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="over before"):
         book.add(msgspec.structs.replace(held, until=0))
     book.path.write_text("[{", "utf-8")
+    assert len(other.now()) == 1
     with pytest.raises(ConfigError, match="cannot be read"):
         book.read()
 

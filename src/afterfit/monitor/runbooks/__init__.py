@@ -8,7 +8,7 @@ from afterfit.records.signals import SignalPoint
 
 __all__ = ["HARM", "runbook_of", "severity_of", "steps_of"]
 
-HARM = frozenset({"performance", "gate", "errors"})
+HARM = frozenset({"performance", "gate", "errors", "failed", "burn"})
 """The signals that show harm itself, and not only that something is different."""
 
 _PAGES: dict[str, type[Check]] = {
@@ -45,6 +45,8 @@ _ALSO = {
     "dle": "estimate",
     "pape": "estimate",
     "error": "errors",
+    "failed": "errors",
+    "refused": "errors",
     "availability": "errors",
     "burn": "errors",
     "cpu": "resources",
