@@ -80,7 +80,10 @@ def _shown(path: Path_) -> models.Shown:
 PAGES: tuple[Route_, ...] = (
     Route_("/", lambda site, _, __: overview.overview(site)),
     Route_("/models/{name}", lambda site, p, q: models.model(site, p["name"], _page(q))),
-    Route_("/models/{name}/{number:int}", lambda site, p, _: models.version_page(site, **p)),
+    Route_(
+        "/models/{name}/{number:int}",
+        lambda site, p, _: models.version_page(site, p["name"], p["number"]),
+    ),
     Route_(
         "/models/{name}/{number:int}/{shown}",
         lambda site, p, _: models.version_report(site, p["name"], p["number"], _shown(p)),

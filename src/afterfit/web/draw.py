@@ -23,6 +23,7 @@ __all__ = ["Drawing", "Heat", "OverTime", "Shares", "svg"]
 
 WIDTH, HEIGHT = 480, 210
 LEFT, RIGHT, TOP, BOTTOM = 52, 12, 26, 26
+LEAST_SPAN = 0.1  # of the greatest value: a plot spans at least so much
 LABEL = 22  # letters of a category that have room beside its bars
 _STEPS_S = (60, 300, 900, 3600, 10_800, 21_600, 43_200, 86_400, 172_800, 604_800, 2_592_000)
 Numbers = tuple[float | None, ...]
@@ -154,7 +155,8 @@ def _over_time(canvas: _Canvas, told: OverTime) -> None:
         for v in _known(part)
     ]
     low, high = min(seen, default=0.0), max(seen, default=1.0)
-    pad = (high - low) * 0.06
+    # What hardly moves shall not look as if it did.
+    pad = max((high - low) * 0.06, (LEAST_SPAN * max(abs(low), abs(high)) - (high - low)) / 2)
     down = _Axis(low - pad, high + pad, HEIGHT - BOTTOM, TOP)
     across = _Axis(min(told.at, default=0.0), max(told.at, default=1.0), LEFT, WIDTH - RIGHT)
     _grid(canvas, down)
@@ -189,7 +191,7 @@ def _legend(canvas: _Canvas, told: OverTime) -> None:
         shown.append(("alarm", "alarm"))
     for ink, word in reversed(shown):
         canvas.word(word, x, 12, "end", "ink")
-        x -= 7 * len(word) + 10
+        x -= 8.2 * len(word) + 14
         if ink == "alarm":
             canvas.add("circle", cx=x + 4, cy=8, r=4, class_="f-alarm")
         else:
@@ -230,7 +232,7 @@ def _heat(canvas: _Canvas, told: Heat) -> None:
             )
     for decade in range(math.ceil(logs[0]), math.floor(logs[-1]) + 1):
         canvas.line([(LEFT, down(decade)), (WIDTH - RIGHT, down(decade))], "grid", 1)
-        canvas.word(number.plain(10.0**decade), LEFT - 7, down(decade) + 4, "end")
+        canvas.word(f"{10.0**decade:g}", LEFT - 7, down(decade) + 4, "end")
     _times(canvas, across, HEIGHT - BOTTOM)
     canvas.word(told.y_title, 0, 12)
 
@@ -256,8 +258,8 @@ def _bins(canvas: _Canvas, told: Shares) -> None:
         points.append((across(edges[-1]), down(0)))
         canvas.add("path", d=_path(points) + "Z", fill_opacity="0.16", class_=f"f-{ink}")
         canvas.line(points, ink, 1.8)
-    for value in _nice(edges[0], edges[-1], 5):
-        canvas.word(number.plain(value), across(value), canvas.height - 8, "middle")
+    for value, word in _marked(edges[0], edges[-1], 5):
+        canvas.word(word, across(value), canvas.height - 8, "middle")
     _samples(canvas)
 
 
@@ -284,13 +286,19 @@ def _samples(canvas: _Canvas) -> None:
 
 
 def _grid(canvas: _Canvas, down: _Axis) -> None:
-    marks = _nice(down.low, down.high, 4)
-    places = max((number.decimals(mark, 2) for mark in marks if mark), default=0)
-    step = marks[1] - marks[0] if len(marks) > 1 else 1.0
-    places = min(places, max(0, -math.floor(math.log10(step)) if step > 0 else 0))
-    for mark in marks:
+    for mark, word in _marked(down.low, down.high, 5):
         canvas.line([(LEFT, down(mark)), (WIDTH - RIGHT, down(mark))], "grid", 1)
-        canvas.word(number.plain(mark, places=places), LEFT - 7, down(mark) + 4, "end")
+        canvas.word(word, LEFT - 7, down(mark) + 4, "end")
+
+
+def _marked(low: float, high: float, most: int) -> list[tuple[float, str]]:
+    """Return round numbers between two, with as many decimals as their step has."""
+    marks, step = _nice(low, high, most)
+    places = max(0, -math.floor(math.log10(step) + 1e-9))
+    if abs(round(step * 10**places) - step * 10**places) > 1e-6:
+        places += 1  # a step of 2.5
+    # Beyond a few decimals each is written as short as it can be.
+    return [(m, number.plain(m, places=places) if places <= 4 else f"{m:.3g}") for m in marks]
 
 
 def _times(canvas: _Canvas, across: _Axis, y: float) -> None:
@@ -315,16 +323,16 @@ def _times(canvas: _Canvas, across: _Axis, y: float) -> None:
         )
 
 
-def _nice(low: float, high: float, most: int) -> list[float]:
-    """Return at most about ``most`` round numbers between two."""
+def _nice(low: float, high: float, most: int) -> tuple[list[float], float]:
+    """Return at most about ``most`` round numbers between two, and how far apart they are."""
     raw = (high - low) / most
     if not raw > 0 or not math.isfinite(raw):
-        return [low]
+        return [low], 1.0
     scale = 10.0 ** math.floor(math.log10(raw))
-    step = next(m * scale for m in (1, 2, 5, 10) if m * scale >= raw * 0.999)
+    step = next(m * scale for m in (1, 2, 2.5, 5, 10) if m * scale >= raw * 0.999)
     first = math.ceil(low / step - 1e-9)
     marks = [round((first + place) * step, 12) for place in range(most + 2)]
-    return [mark for mark in marks if mark <= high + 1e-9 * step]
+    return [mark for mark in marks if mark <= high + 1e-9 * step], step
 
 
 def _closed(edges: tuple[float, ...]) -> list[float]:

@@ -105,6 +105,11 @@ class View:
         return ()
 
     @property
+    def choices(self) -> tuple[Link, ...]:
+        """Links that narrow what is shown; the one whose tone is ``info`` is chosen."""
+        return ()
+
+    @property
     def turns(self) -> tuple[Link, ...]:
         """Links to the pages before and after, of a long list."""
         return ()
@@ -163,8 +168,8 @@ def turns_of(
     return tuple(found)
 
 
-def counted(pages: Pages, word: str) -> str:
+def counted(pages: Pages, word: str, words: str = "") -> str:
     """Return which of how many things are shown."""
     if pages.pages == 1:
-        return number.plural(pages.total, word)
-    return f"{number.plural(pages.total, word)}, page {pages.page} of {pages.pages}"
+        return number.plural(pages.total, word, words)
+    return f"{number.plural(pages.total, word, words)}, page {pages.page} of {pages.pages}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -15,6 +16,8 @@ from afterfit.errors import ConflictError, DependencyError, ForbiddenError, Usag
 from afterfit.runtime.keys import KeyRing
 
 if TYPE_CHECKING:
+    import uvicorn
+
     from afterfit.web.site import Site
 
 __all__ = ["Listening", "listening", "serve"]
@@ -137,7 +140,7 @@ def serve(
     timer.daemon = True
     timer.start()
     try:
-        uvicorn.Server(config).run(sockets=[sock])
+        _server(config).run(sockets=[sock])
     finally:
         timer.cancel()
 
@@ -147,3 +150,23 @@ def _warm() -> None:
 
     if os.environ.get("PYTHONOPTIMIZE") in (None, "", "0", "1"):
         warm()
+
+
+def _server(config: uvicorn.Config) -> uvicorn.Server:
+    """Return a server that ends by itself on a signal; Uvicorn's own would end the process."""
+    import uvicorn
+
+    class Server(uvicorn.Server):
+        @contextmanager
+        def capture_signals(self) -> Iterator[None]:
+            before = {
+                number: signal.signal(number, self.handle_exit)
+                for number in (signal.SIGINT, signal.SIGTERM)
+            }
+            try:
+                yield
+            finally:
+                for number, handler in before.items():
+                    signal.signal(number, handler)
+
+    return Server(config)

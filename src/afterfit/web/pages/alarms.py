@@ -35,6 +35,7 @@ from afterfit.web.site import Site
 SIZE = 50
 AROUND = 40
 """Windows before an alarm that its plot begins with."""
+ORDER = ("firing", "pending", "resolved")
 SEVERITY_TONES: dict[str, Tone] = {"high": "bad", "medium": "warn", "low": "info", "info": "muted"}
 STATE_TONES: dict[str, Tone] = {"firing": "bad", "pending": "warn", "resolved": "good"}
 SENT_TONES: dict[str, Tone] = {
@@ -216,7 +217,7 @@ def alarms_table(lines: tuple[AlarmLine, ...]) -> Table:
 def alarms(site: Site, model: str = "", page: int = 1) -> Alarms:
     """Return a page of the alarms."""
     every = [alarm for alarm in site.alarms() if model in ("", alarm.scope.model)]
-    every.sort(key=lambda alarm: (alarm.state == "resolved", -alarm.opened))
+    every.sort(key=lambda alarm: (ORDER.index(alarm.state), -alarm.opened))
     pages = pages_of(len(every), SIZE, page)
     shown = every[(pages.page - 1) * SIZE : pages.page * SIZE]
     lasting = sum(alarm.state != "resolved" for alarm in every)

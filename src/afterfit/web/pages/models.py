@@ -330,9 +330,11 @@ def _certified(stored: Stored) -> Iterator[CertificateLine]:
 
 
 def _log_table(entries: tuple[Entry, ...]) -> Table:
-    rows = [
-        [e.seq, when(e.time), e.who, e.action, f"{e.source or number.NOTHING} to {e.to}"
-         if e.source or e.to else None, e.why]
-        for e in entries
-    ]  # fmt: skip
-    return table(("Line", "When", "Who", "What", "From and to", "Why"), rows, numeric=(0,))
+    rows = [[when(e.time), e.action, _from_to(e), e.who, e.why, e.seq] for e in entries]
+    return table(("When", "What", "From and to", "Who", "Why", "Line"), rows, numeric=(5,))
+
+
+def _from_to(entry: Entry) -> str | None:
+    if not entry.source and not entry.to:
+        return None
+    return f"{entry.source or number.NOTHING} to {entry.to}"

@@ -8,7 +8,6 @@ from typing import ClassVar
 from afterfit.core.digest import short
 from afterfit.records.record import Envelope
 from afterfit.report.page import Page
-from afterfit.report.parts import table
 from afterfit.web.pages.common import RecordLine, nothing, record_lines, records_table, step_title
 from afterfit.web.parts import Link, Pages, Part, View, counted, link, pages_of, turns_of
 from afterfit.web.site import Site
@@ -42,15 +41,24 @@ class Records(View):
 
     @property
     def parts(self) -> tuple[Part, ...]:
-        """The steps to choose from, and the list."""
+        """The list."""
         listed = (records_table(self.records),) if self.records else nothing("No such record.")
-        rows = [
-            [link(step_title(step), "records", query={"step": step}), count]
-            for step, count in sorted(self.steps.items())
-        ]
-        rows = [[link("All", "records"), sum(self.steps.values())], *rows]
-        steps = table(("Step", "Records"), rows, numeric=(1,))
-        return Part("records", "Records", listed), Part("steps", "By step", (steps,))
+        return (Part("records", "Records", listed),)
+
+    @property
+    def choices(self) -> tuple[Link, ...]:
+        """All steps, and each one."""
+        steps = [("", "All", sum(self.steps.values()))]
+        steps += [(step, step_title(step), count) for step, count in sorted(self.steps.items())]
+        return tuple(
+            link(
+                f"{title} ({count})",
+                "records",
+                tone="info" if step == self.step else "",
+                query={"step": step},
+            )
+            for step, title, count in steps
+        )
 
     @property
     def turns(self) -> tuple[Link, ...]:

@@ -112,7 +112,24 @@ class Signals(View):
     @property
     def subtitle(self) -> str:
         """How many there are."""
-        return f"{counted(self.pages, 'series')}, {number.plural(self.alarms, 'alarm')} now"
+        return (
+            f"{counted(self.pages, 'series', 'series')}, {number.plural(self.alarms, 'alarm')} now"
+        )
+
+    @property
+    def choices(self) -> tuple[Link, ...]:
+        """All signals, and each kind."""
+        kinds = [("", "All", sum(self.signals.values()))]
+        kinds += [(name, name, count) for name, count in sorted(self.signals.items())]
+        return tuple(
+            link(
+                f"{text} ({count})",
+                "signals",
+                tone="info" if name == self.filter.signal else "",
+                query=self.filter.as_query(signal=name),
+            )
+            for name, text, count in kinds
+        )
 
     @property
     def turns(self) -> tuple[Link, ...]:
@@ -121,22 +138,13 @@ class Signals(View):
 
     @property
     def parts(self) -> tuple[Part, ...]:
-        """The signals to choose from, plots, and the list."""
+        """Plots, and the list."""
         if not self.monitored:
             return (Part("none", "Signals", nothing(NOT_YET)),)
-        kinds = [
-            [link(signal, "signals", query=self.filter.as_query(signal=signal)), count]
-            for signal, count in sorted(self.signals.items())
-        ]
-        chosen = self.filter.as_query(signal="")
-        kinds = [[link("All", "signals", query=chosen), sum(self.signals.values())], *kinds]
         listed = (table(_COLUMNS, [_row(s) for s in self.series], numeric=(4, 5, 6, 7)),)
-        parts = [
-            Part("series", "Newest windows", listed if self.series else nothing("No series yet.")),
-            Part("kinds", "By signal", (table(("Signal", "Series"), kinds, numeric=(1,)),)),
-        ]
+        parts = (Part("series", "Newest windows", listed if self.series else nothing("None yet.")),)
         plots = tuple(self._plots())
-        return (Part("plots", "Over time", plots), *parts) if plots else tuple(parts)
+        return (Part("plots", "Over time", plots), *parts) if plots else parts
 
     def _plots(self) -> Iterator[Plot]:
         if self.waits is not None:
