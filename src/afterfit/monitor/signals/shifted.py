@@ -24,7 +24,7 @@ __all__ = ["Correction", "corrections"]
 FloatArray = npt.NDArray[np.float64]
 
 DRAWS = 50
-SURE = 2.0
+SURE = 3.0
 """A difference of fewer standard errors than this is taken for chance."""
 
 
@@ -44,8 +44,8 @@ def corrections(
 ) -> dict[str, Correction]:
     """Return by metric what the weights of labelled reference rows change of its estimate.
 
-    What is less than two standard errors is left out, and the rest shrunk by as much: the positive
-    part estimator of James and Stein (1961) with four for its constant.
+    What is less than three standard errors is left out, and the rest shrunk by as much: the
+    positive part estimator of James and Stein (1961) with nine for its constant.
     """
     generator = np.random.default_rng(config.seed)
     answers, positive = np.array(table.answers, np.float64), table.positive
