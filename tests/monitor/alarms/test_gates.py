@@ -111,9 +111,8 @@ def test_a_window_tells_its_metrics_by_the_names_of_gates() -> None:
     told = {metric.name: metric for metric in live_metrics(window())}
     latency = told["latency_p99_ms"]
     assert latency.value == pytest.approx(1.99, rel=1 / 32)
-    assert latency.low is not None
-    assert latency.high is not None
-    assert latency.low <= latency.value <= latency.high
+    assert None not in (latency.value, latency.low, latency.high)
+    assert (latency.low or 9) <= (latency.value or 0) <= (latency.high or 0)
     assert told["error_rate"].value == 30 / 1030
     assert told["error_rate"].n == 1030
     assert told["ood_share"].value is None

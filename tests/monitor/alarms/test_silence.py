@@ -27,8 +27,8 @@ class Lines:
 
 def silence(pattern: str = "*", **more: Any) -> Silence:
     """Four hours of it."""
-    return Silence(**({"pattern": pattern, "since": HOUR, "until": 5 * HOUR, "who": "anna",
-                       "why": "known"} | more))  # fmt: skip
+    told: dict[str, Any] = {"since": HOUR, "until": 5 * HOUR, "who": "anna", "why": "known"}
+    return Silence(pattern=pattern, **(told | more))
 
 
 @pytest.mark.parametrize(
