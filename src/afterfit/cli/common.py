@@ -6,13 +6,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
 from afterfit.cli.progress import TerminalProgress
-from afterfit.config import load_config
-from afterfit.workspace import Workspace
+
+if TYPE_CHECKING:
+    from afterfit.workspace import Workspace
 
 
 @Parameter(name="*")
@@ -40,6 +41,10 @@ def opened(
 
     Raises NotFoundError where there is no workspace, unless ``create``.
     """
+    # Here, because they take most of a second, and the dashboard does without them.
+    from afterfit.config import load_config
+    from afterfit.workspace import Workspace
+
     loaded = load_config(overrides=overrides)
     with TerminalProgress(quiet=common.quiet) as progress:
         yield Workspace(common.workspace, config=loaded, progress=progress, create=create)
