@@ -25,6 +25,8 @@ from afterfit.monitor.backfill import backfill
 from afterfit.monitor.book import Book
 from afterfit.monitor.cut import DAY, HOUR
 from afterfit.monitor.daemon import Daemon, Kept, Setup
+from afterfit.monitor.labelled import LabelFeed
+from afterfit.monitor.labels import LabelJoin
 from afterfit.monitor.producers import Watched
 from afterfit.monitor.settings import Objective, Watch
 from afterfit.monitor.sources import EventSource
@@ -37,7 +39,7 @@ from afterfit.runtime.event_write import batches_of
 from afterfit.runtime.sinks.segments import SegmentWriter
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 START = 20_000 * DAY
 SCOPE = Scope(endpoint="shop", model="churn", version=3, digest="9b")
@@ -360,3 +362,53 @@ def test_a_daemon_that_is_killed_loses_nothing_and_repeats_no_alarm(
     body = store.parts("churn", "kept")["kept"]
     assert msgspec.msgpack.decode(body, type=Kept).progress.rows == 9000
     whole.close()
+
+
+def labels_of(hours: Iterable[int], *, flipped: bool = False) -> list[Event]:
+    """A true class for each prediction of some hours: what was decided, in nine of ten rows."""
+    found = []
+    for hour in hours:
+        scores = np.random.default_rng(hour).random(300)
+        for row, score in enumerate(scores.tolist()):
+            right = (row % 10 > 0) != (flipped and row % 10 > 5)
+            yes = (score >= 0.5) == right
+            found.append(
+                Event(
+                    event_id=f"{hour}-{row}",
+                    kind="label",
+                    ts=START + 39 * HOUR,
+                    model="churn",
+                    true_label="yes" if yes else "no",
+                )
+            )
+    return found
+
+
+def test_labels_that_come_later_judge_windows_that_are_closed(
+    tmp_path: Path, store: EmbeddedStore, version: Watched
+) -> None:
+    """The first windows are what is usual; quality that fell is an alarm, told again or not."""
+    folder = tmp_path / "log"
+    write(folder / "events", "w0", [event for hour in range(8) for event in events(hour)])
+    feed = LabelFeed(
+        LabelJoin(tmp_path / "labels.sqlite"), lambda s: version if s.digest == "9b" else None,
+        WATCH, {},
+    )  # fmt: skip
+    setup = setup_of(folder, store, version, labels=feed)
+    Daemon(setup).poll()
+    query = PointQuery(signal="performance", subject="accuracy")
+    assert store.points(query) == []
+    write(folder / "events", "w1", labels_of(range(5)) + labels_of(range(5, 8), flipped=True))
+    Daemon(setup).poll()
+    points = store.points(query)
+    assert [p.n for p in points] == [300] * (8 - 2)
+    assert [p.state for p in points] == ["ok"] * 3 + ["alarm"] * 3
+    alarms = [alarm for alarm in store.alarms() if alarm.signal == "performance"]
+    write(folder / "events", "w2", labels_of(range(6, 8), flipped=True))
+    Daemon(setup).poll()
+    assert [alarm.id for alarm in store.alarms() if alarm.signal == "performance"] == [
+        alarm.id for alarm in alarms
+    ]
+    shares = store.points(PointQuery(signal="labels", subject="labelled_share"))
+    assert [point.value for point in shares] == [1.0] * 8
+    feed.join.close()

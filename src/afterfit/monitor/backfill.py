@@ -57,6 +57,7 @@ def backfill(setup: Setup, since: int, until: int, scratch: Path) -> Filled:
             source=_Between(setup.source, since, until),
             store=store,
             notifier_of=None,
+            labels=None,
             windows_only=True,
             clock=lambda: until + watch.grace_us,
         )

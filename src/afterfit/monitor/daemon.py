@@ -22,6 +22,7 @@ from afterfit.monitor.alarms import Alarms, AlarmsState
 from afterfit.monitor.batches import Batch, Cursor, Labels, Source
 from afterfit.monitor.book import Book
 from afterfit.monitor.cut import DAY, HOUR, Windows
+from afterfit.monitor.labelled import LabelFeed
 from afterfit.monitor.live import add_live_counts
 from afterfit.monitor.log import iso
 from afterfit.monitor.producers import PRODUCERS, Producer, Watched, budget_of, produce
@@ -95,9 +96,9 @@ class Setup:
 
     ``watched_of`` gives the version of a scope, None for one that is not watched. ``counts`` is
     where its server keeps live counts. ``alarms_of`` makes the engine of alarms from its state,
-    ``notifier_of`` who tells of them, ``quiet_of`` what is silenced now. ``tell`` hears what
-    happens, as plain values; ``clock`` is µs since 1970. ``windows_only`` leaves out what is of
-    now: silence, burn rates, news.
+    ``notifier_of`` who tells of them, ``quiet_of`` what is silenced now; ``labels`` joins
+    labels and judges by them. ``tell`` hears what happens, as plain values; ``clock`` is µs since
+    1970. ``windows_only`` leaves out what is of now: labels, silence, burn rates, news.
     """
 
     endpoint: str
@@ -110,6 +111,7 @@ class Setup:
     notifier_of: Callable[[Alarms], Notifying] | None = None
     quiet_of: Callable[[], Quiet] = Quiet
     producers: tuple[Producer, ...] = PRODUCERS
+    labels: LabelFeed | None = None
     tell: Tell = lambda _: None
     clock: Callable[[], int] = now_us
     windows_only: bool = False
@@ -143,6 +145,8 @@ class Daemon:
         late = sum(self.kept.progress.late.values())
         for item, cursor in self.setup.source.read(self.kept.cursor):
             self._take(item)
+            if self.setup.labels is not None:
+                self.setup.labels.take(item, cursor)
             self.kept.cursor = cursor
             self._reading += len(item)
             if self._reading >= COMMIT_ROWS:
@@ -156,6 +160,7 @@ class Daemon:
         if not self.stopped.is_set():
             self._close(now)
         if not self.stopped.is_set() and not self.setup.windows_only:
+            self._look_at_labels(now)
             self._look_for_silence(now)
             self._burn(now)
             self._notify(now)
@@ -166,6 +171,8 @@ class Daemon:
         """Stop telling people; what they were told last is kept."""
         if self._notifier is not None:
             self._commit([], self._notifier.close())
+        if self.setup.labels is not None:
+            self.setup.labels.join.close()
 
     def _load(self) -> None:
         store, endpoint = self.setup.store, self.setup.endpoint
@@ -290,6 +297,17 @@ class Daemon:
         )
         return points
 
+    def _look_at_labels(self, now: int) -> None:
+        """Judge quality anew in windows of which labels came."""
+        feed, watch = self.setup.labels, self.setup.watch
+        if feed is None:
+            return
+        before = now - watch.grace_us if watch.rows else self.kept.progress.closed
+        told = feed.tell(before, now, budget_of(watch, len(self._tempos)))
+        if told.hours:
+            self._commit(told.points, self._alarms.step(told.points, now), told.parts)
+            feed.written(told.hours)
+
     def _look_for_silence(self, now: int) -> None:
         """Look at each hour that is over, once."""
         progress, watch = self.kept.progress, self.setup.watch
@@ -336,7 +354,10 @@ class Daemon:
             return
         # Windows are told anew for some time, as labels come in: those stay where writing is easy.
         store.compact(now - 2 * DAY)
-        store.retain(now - self.setup.watch.retention_days * DAY)
+        oldest = now - self.setup.watch.retention_days * DAY
+        store.retain(oldest)
+        if self.setup.labels is not None:
+            self.setup.labels.join.prune(oldest)
         progress.upkeep = now
         self._commit([], [])
 

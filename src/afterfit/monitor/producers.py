@@ -12,6 +12,7 @@ from functools import cached_property
 from afterfit.errors import InputError
 from afterfit.monitor.budget import Budget
 from afterfit.monitor.calibrate import LEAST_ROWS, Calibration, calibrate_counts
+from afterfit.monitor.score_table import ScoreTable
 from afterfit.monitor.settings import Watch
 from afterfit.monitor.state import WindowState
 from afterfit.monitor.table import Reference
@@ -19,19 +20,21 @@ from afterfit.records.signals import SignalPoint
 
 __all__ = ["PRODUCERS", "SIGNALS", "Watched", "budget_of", "drift", "produce", "service"]
 
-SIGNALS = 4
-"""Families that share the budget: inputs, output, and the two of `signals.timely`."""
+SIGNALS = 6
+"""Families that share the budget: inputs, output, two of silence, quality and fairness."""
 
 
 @dataclass
 class Watched:
     """A version that is watched: what it is compared with, and thresholds from that.
 
-    ``kept`` is the calibration that was made of the same reference before, or of its rows.
+    ``kept`` is the calibration that was made of the same reference before, or of its rows;
+    ``scores`` those of its labelled rows, where they are known.
     """
 
     reference: Reference
     kept: Calibration | None = None
+    scores: ScoreTable | None = None
     seed: int = 0
     judges: dict[Budget, object] = field(default_factory=dict)
 

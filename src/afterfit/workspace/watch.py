@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from afterfit.core.cuts import Cut
 from afterfit.core.digest import digest_of
+from afterfit.core.fingerprint import ColumnCounts
 from afterfit.core.signature import Signature
 from afterfit.errors import ConflictError, NotFoundError
 from afterfit.monitor.alarms import Alarms
@@ -17,8 +19,11 @@ from afterfit.monitor.book import PREFIX
 from afterfit.monitor.calibrate import Calibration
 from afterfit.monitor.channels import open_channels
 from afterfit.monitor.daemon import Kept, Setup, now_us
+from afterfit.monitor.labelled import BASELINE, LabelFeed
+from afterfit.monitor.labels import LabelJoin
 from afterfit.monitor.notify import Notifier
 from afterfit.monitor.producers import Watched
+from afterfit.monitor.score_table import ScoreTable
 from afterfit.monitor.settings import watch_of
 from afterfit.monitor.silence import Quiet, SilenceBook
 from afterfit.monitor.sources import EventSource
@@ -90,6 +95,9 @@ def setup_of(
         space.config.monitor, fairness=space.config.fairness.columns, seed=space.config.line.seed
     )
     settings = space.config.alarms
+    feed = LabelFeed(
+        _join(space, endpoint, versions), versions.watched_of, watch, _baselines(store, endpoint)
+    )
     channels = open_channels(settings.channels)
     silences = SilenceBook(space.folder / "monitor" / "silences.json", space.registry)
     return Setup(
@@ -102,9 +110,37 @@ def setup_of(
         alarms_of=lambda state: Alarms(settings, state),
         notifier_of=(lambda alarms: Notifier(alarms, channels)) if channels else None,
         quiet_of=lambda: Quiet(silences.read(), settings.maintenance),
+        labels=feed,
         tell=tell,
         clock=clock,
     )
+
+
+def _join(space: Workspace, endpoint: str, versions: _Versions) -> LabelJoin:
+    """Return the join of an endpoint, with the groups of the columns of ``[fairness]``."""
+    watched = versions.newest()
+    fingerprint = None if watched is None else watched.reference.fingerprint
+    columns = () if fingerprint is None else map(fingerprint.column, space.config.fairness.columns)
+    cuts = [_cut(column) for column in columns if column is not None]
+    place = space.folder / "monitor"
+    place.mkdir(parents=True, exist_ok=True)
+    return LabelJoin(place / f"labels-{endpoint}.sqlite", cuts=cuts)
+
+
+def _cut(column: ColumnCounts) -> Cut:
+    """Return the groups of a column: its values, or four ranges of about as many rows."""
+    if column.kind in ("category", "text"):
+        return Cut(column.name, ordered=False, values=tuple(column.categories))
+    quarter = max(1, len(column.edges) // 4)
+    return Cut(column.name, ordered=True, edges=tuple(column.edges[quarter::quarter][:3]))
+
+
+def _baselines(store: MonitorStore, endpoint: str) -> dict[str, ScoreTable]:
+    parts = store.parts(endpoint, BASELINE)
+    return {
+        name.removeprefix(BASELINE): msgspec.msgpack.decode(body, type=ScoreTable)
+        for name, body in parts.items()
+    }
 
 
 @dataclass
@@ -127,6 +163,14 @@ class _Versions:
         if scope.digest not in self._known:
             self._known[scope.digest] = self._load(scope.digest)
         return self._known[scope.digest]
+
+    def newest(self) -> Watched | None:
+        """Return the version that was registered last, of those that are watched."""
+        found = [v for v in self.space.registry.list(self.name) if self.digest in ("", v.digest)]
+        if not found:
+            return None
+        version = max(found, key=lambda each: each.number)
+        return self.watched_of(Scope(model=self.name, digest=version.digest))
 
     def signature_of(self, scope: Scope) -> Signature | None:
         """Return its signature."""

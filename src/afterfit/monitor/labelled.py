@@ -1,0 +1,147 @@
+"""What labels say of windows that are closed already: judged again whenever more of them come."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import msgspec
+
+from afterfit.core.signature import Signature
+from afterfit.monitor.batches import Batch, Cursor, Labels
+from afterfit.monitor.budget import Budget
+from afterfit.monitor.cut import HOUR
+from afterfit.monitor.labels import LabelJoin, Series
+from afterfit.monitor.maturity import MaturityCurve, maturity_curve
+from afterfit.monitor.producers import Watched
+from afterfit.monitor.score_table import ScoreTable
+from afterfit.monitor.settings import Watch
+from afterfit.monitor.signals.fairness import fairness_points
+from afterfit.monitor.signals.performance import (
+    coverage_points,
+    group_tables,
+    performance_points,
+    table_of,
+)
+from afterfit.monitor.signals.quality import QualityConfig, Window
+from afterfit.records.signals import Scope, SignalPoint
+
+__all__ = ["BASELINE", "LabelFeed", "Told"]
+
+BASELINE = "baseline/"
+LEAST_BASELINE = 500
+SOURCE = "log"
+
+
+class Told(NamedTuple):
+    """The points of windows whose labels changed, the hours that they are of, and baselines.
+
+    ``parts`` are pieces of state to be kept with the points.
+    """
+
+    points: list[SignalPoint]
+    hours: list[tuple[Series, int]]
+    parts: dict[str, bytes | None]
+
+
+@dataclass
+class LabelFeed:
+    """Joins labels to predictions, and judges quality by the labels that came.
+
+    What is usual of a version is its ``scores`` where it has some, else its own first windows with
+    500 labels together, which are then frozen: a later decline is seen beside these.
+    """
+
+    join: LabelJoin
+    watched_of: Callable[[Scope], Watched | None]
+    watch: Watch
+    baselines: dict[str, ScoreTable]
+
+    def take(self, item: Batch | Labels, cursor: Cursor) -> None:
+        """Add predictions or labels; those that are there already change nothing."""
+        if isinstance(item, Batch) and self.watched_of(item.scope) is None:
+            return
+        with self.join.transaction(SOURCE, cursor):
+            self.join.add(item)
+
+    def tell(self, before: int, now: int, budget: Budget) -> Told:
+        """Return what is new of the windows that end by ``before`` (µs)."""
+        width = self.watch.width_us or HOUR
+        touched = [
+            (series, hour)
+            for series, hour in self.join.touched()
+            if hour + max(width, HOUR) <= before and series.role != "shadow"
+        ]
+        told = Told([], touched, {})
+        windows = sorted({(s, start) for s, hour in touched for start in _starts(hour, width)},
+                         key=lambda found: (found[1], msgspec.json.encode(found[0])))  # fmt: skip
+        curves: dict[Series, MaturityCurve] = {}
+        tallies = self.join.tallies() if windows else {}
+        for series, start in windows:
+            watched = self.watched_of(series.scope)
+            if watched is None:
+                continue
+            if series not in curves:
+                curves[series] = maturity_curve(self.join, series, now)
+            window = Window(series.scope, start, start + width)
+            config = QualityConfig(
+                chance=budget.per_window(start, start + width),
+                min_rows=self.watch.min_rows,
+                seed=self.watch.seed,
+            )
+            maturity = curves[series].of_window(start, start + width, now)
+            signature = watched.reference.signature
+            table = table_of(self.join, series, signature, start, start + width)
+            told.points.extend(coverage_points(table, window, config, tallies))
+            usual = watched.scores or self._baseline(series, signature, start, told.parts)
+            if usual is not None:
+                told.points.extend(
+                    performance_points(usual, table, window, config, maturity=maturity)
+                )
+            groups = group_tables(self.join, series, signature, start, start + width)
+            for column, tables in groups.items():
+                told.points.extend(fairness_points(tables, column, window, config))
+        return told
+
+    def written(self, hours: Sequence[tuple[Series, int]]) -> None:
+        """Take note that what is told of some hours is kept."""
+        self.join.forget_touched(hours)
+
+    def _baseline(
+        self, series: Series, signature: Signature, start: int, parts: dict[str, bytes | None]
+    ) -> ScoreTable | None:
+        """Return the first windows of a version with enough labels; None up to their end."""
+        digest = series.scope.digest
+        if digest not in self.baselines:
+            found = self._first(series, signature, start)
+            if found is None:
+                return None
+            self.baselines[digest] = found
+            parts[f"{BASELINE}{digest}"] = msgspec.msgpack.encode(found)
+        return self.baselines[digest]
+
+    def _first(self, series: Series, signature: Signature, until: int) -> ScoreTable | None:
+        table = ScoreTable.of(signature)
+        width = self.watch.width_us or HOUR
+        for start in self._labelled(series, until, width):
+            table.merge(table_of(self.join, series, signature, start, start + width))
+            if table.labelled >= LEAST_BASELINE:
+                return table
+        return None
+
+    def _labelled(self, series: Series, until: int, width: int) -> Iterator[int]:
+        """Yield the windows before a moment that have a label, in order."""
+        rows = self.join.query(
+            "SELECT DISTINCT ts / ? FROM predictions WHERE truth IS NOT NULL AND ts < ? AND "
+            "series = (SELECT number FROM series WHERE key = ?) ORDER BY 1",
+            (width, until, msgspec.json.encode(series).decode()),
+        )
+        for (place,) in rows:
+            yield place * width
+
+
+def _starts(hour: int, width: int) -> list[int]:
+    """Return the windows that an hour is in, or that are in it."""
+    first = hour // width * width
+    return list(range(first, hour + HOUR, width))
