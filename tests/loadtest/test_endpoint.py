@@ -6,6 +6,7 @@ import dataclasses
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 
 from afterfit.core.metric import find
@@ -22,6 +23,7 @@ from afterfit.store.environment import current_environment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from afterfit.loadtest.gathered import Live
     from afterfit.loadtest.shot import Arrivals, Shot
@@ -155,6 +157,18 @@ def test_a_schedule_is_followed_and_nothing_else_is_claimed() -> None:
     assert value(record, "throughput_rps") == pytest.approx(200, rel=0.1)
     assert record.sustained_rps is None
     assert record.certificate is None
+
+
+def test_a_gap_in_a_trace_is_told(tmp_path: Path) -> None:
+    """The run goes on without requests there, and a tip says from when to when."""
+    times = [*np.arange(0, 3, 0.01), *np.arange(6, 9, 0.01)]
+    path = tmp_path / "trace.csv"
+    path.write_text("time\n" + "\n".join(f"{time:g}" for time in times))
+    record = load_endpoint(endpoint(), LoadConfig(schedule=f"trace:{path}", seconds=9.0))
+    (told,) = [finding for finding in record.findings if finding.code == "L009"]
+    assert told.outcome == "tip"
+    assert "the longest is 3.01 s from 2.99 s on" in told.message
+    assert record.requests == len(times)
 
 
 class Cut:

@@ -35,7 +35,7 @@ def request_bodies(
 ) -> list[bytes]:
     """Return up to ``most`` bodies of our ``/predict``, of ``rows`` rows each, from the data."""
     chosen = drawn(data, seed, rows, most)
-    columns = frames.select(data.frame, signature.names)
+    columns = columns_of(data, list(signature.names), "the model")
     return [msgspec.json.encode({"rows": plain_rows(columns, part)}) for part in chosen]
 
 

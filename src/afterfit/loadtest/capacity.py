@@ -154,6 +154,7 @@ def findings_of(
     if found.shots and found.shots[-1].schedule.startswith("closed"):
         text = "closed loop: users wait for their answers, so these are those of a quiet service"
         told.append(findings.ClosedLoopOnly.tip(text))
+    told += [findings.TraceLooksOdd.tip(note) for note in found.notes]
     by_name = {metric.name: metric for metric in metrics}
     if found.search is not None:
         told += search_findings(found.search)

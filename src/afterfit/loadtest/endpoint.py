@@ -34,6 +34,7 @@ from afterfit.loadtest.shot import Arrivals, Shooter, Shot
 from afterfit.loadtest.slo import Slo
 from afterfit.loadtest.soak import Fault, FaultName, fault_moments, soak
 from afterfit.loadtest.steps import Runs
+from afterfit.loadtest.trace import Trace
 from afterfit.records.loadtest import LoadtestRecord
 from afterfit.records.record import Environment
 
@@ -47,6 +48,8 @@ Just at its limit a server misses as much as it may, which no number of requests
 NO_LIMIT = Slo(quantile=0.99, limit_ms=1e12)
 """Stands in for an objective where none was given: nothing but a failure misses it."""
 WARMUP_S = 1.0
+END_S = 1.0
+"""About so long a run takes to begin and to end, beside its time."""
 BELOW_USUAL = 4.0
 """A search starts so far below what users who wait got: doubling from 50 takes a run for each."""
 USUAL = "closed:2"
@@ -217,7 +220,9 @@ def _capacity(runs: Runs, config: LoadConfig, found: Found, usual_rps: float) ->
         rates = [] if found.search.rate is None else [r * found.search.rate for r in RUNGS]
     # Each rung has its part of the error, as any of them might pass by chance.
     confidence = 1.0 - (1.0 - config.confidence) / max(1, len(rates))
-    runs.budget_s = runs.budget_s - runs.left_s + 2 * config.certify_s * max(1, len(rates))
+    looks = CertifyConfig().looks * (WARMUP_S + END_S)
+    each_s = 2 * (config.certify_s + looks)
+    runs.budget_s = runs.budget_s - runs.left_s + each_s * max(1, len(rates))
     for rate in rates:
         runs.progress.step(f"certificate at {rate:.4g} requests/s")
         plan = CertifyConfig(seconds=config.certify_s, confidence=confidence)
@@ -236,6 +241,8 @@ def _capacity(runs: Runs, config: LoadConfig, found: Found, usual_rps: float) ->
 def _follow(server: Server, config: LoadConfig, found: Found, progress: Progress) -> None:
     """Send what the schedule says."""
     schedule = _schedule(config)
+    if isinstance(schedule, Trace):
+        found.notes = schedule.notes
     progress.step(f"{schedule.name} for {config.seconds:g} s")
     shot = server.follow(schedule, config.seconds, config.seed)
     found.shots = [shot]

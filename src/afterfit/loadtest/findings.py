@@ -114,6 +114,19 @@ class RateCertified(Check):
     severity = "medium"
 
 
+class TraceLooksOdd(Check):
+    """A part of the recorded traffic seems to be missing.
+
+    What it looks for: gaps of more than a second that are fifty times as long as usual.
+    Why it matters: nothing is sent there, so the service has a rest that callers may not give it.
+    Fix: look whether the recording had stopped; a quiet night is no fault.
+    """
+
+    code = "L009"
+    title = "the trace is whole"
+    severity = "low"
+
+
 class CertificateLapsed(Check):
     """A certificate of load does not hold for this version, these settings or this machine.
 

@@ -36,3 +36,4 @@ class Found:
     shots: list[Shot] = field(default_factory=list)
     steps: list[LoadStep] = field(default_factory=list)
     stopped: str = ""
+    notes: tuple[str, ...] = ()

@@ -15,7 +15,7 @@ from afterfit.loadtest.process import EngineProcess
 from afterfit.loadtest.shot import STATUS_OK, Floats
 from afterfit.stats.quantile import quantile_of
 
-__all__ = ["Gathered", "Live"]
+__all__ = ["Gathered", "Live", "live_text"]
 
 RECORD = np.dtype({"names": FIELDS, "formats": FORMATS, "itemsize": 38})
 Records = npt.NDArray[np.void]
@@ -145,3 +145,24 @@ class Gathered:
         for place in np.flatnonzero(variants > RIGHT):
             wrong[place] = verdicts.get(int(variants[place]), False)
         return wrong
+
+
+def live_text(live: Live) -> str:
+    """Return the last second in one line: rates, percentiles, errors, and the server's needs."""
+
+    def ms(value: float | None) -> str:
+        return "–" if value is None else f"{value:.3g}"  # noqa: RUF001 - a dash for nothing
+
+    parts = [
+        f"{live.good_rps:,.0f} of {live.due_rps:,.0f}/s",
+        f"p50 {ms(live.p50_ms)} p99 {ms(live.p99_ms)} ms",
+    ]
+    if live.errors:
+        parts.append(f"{live.errors} errors")
+    if "server_cpu" in live.seen:
+        parts.append(f"CPU {live.seen['server_cpu']:.2f} cores")
+    if "server_memory_bytes" in live.seen:
+        parts.append(f"{live.seen['server_memory_bytes'] / 1e6:.0f} MB")
+    if live.lag_p99_ms >= 1.0:
+        parts.append(f"generator {live.lag_p99_ms:.1f} ms late")
+    return ", ".join(parts)

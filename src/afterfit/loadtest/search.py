@@ -198,14 +198,16 @@ class _Hunt:
         return step.verdict == "pass"
 
     def bracket(self) -> bool:
-        """Double, or halve where the start fails already; return whether any rate passed."""
+        """Double, or divide by ever more where the start fails; return whether any rate passed."""
         rate, found = self.config.start_rps, self.found
         self.runs.progress.step("search: doubling")
         while self.holds("double", rate) and rate < self.config.most_rps:
             rate = min(2 * rate, self.config.most_rps)
+        factor = 2.0
         while found.passed is None and rate > LEAST_RPS:
-            rate = max(rate / 2, LEAST_RPS)
+            rate = max(rate / factor, LEAST_RPS)
             self.holds("double", rate)
+            factor *= 2
         if found.passed is None:
             last = self.runs.steps[-1]
             found.ended = "unmeasurable" if last.verdict == "invalid" else "unreachable"

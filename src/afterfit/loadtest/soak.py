@@ -182,6 +182,8 @@ def soak_findings(soaked: Soaked, slope: Metric | None) -> tuple[Finding, ...]:
             found.append(findings.FaultUnderLoad.issue(told + ends, where=where, fix=fix))
         else:
             text = f"{told}; calm again after {outcome.recovery_s:.2g} s"
+            if not outcome.misses:
+                text = "no request felt it"
             found.append(findings.FaultUnderLoad.passed(text, where=where))
     return tuple(found)
 

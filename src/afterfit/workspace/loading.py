@@ -7,7 +7,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -23,7 +23,7 @@ from afterfit.loadtest.aim import Target
 from afterfit.loadtest.arrivals import Closed
 from afterfit.loadtest.config import LoadConfig
 from afterfit.loadtest.endpoint import About, Endpoint, load_endpoint
-from afterfit.loadtest.gathered import Live
+from afterfit.loadtest.gathered import Live, live_text
 from afterfit.loadtest.generator import Generator, Means
 from afterfit.loadtest.shot import Arrivals, Shooter, Shot
 from afterfit.loadtest.soak import FaultName
@@ -282,8 +282,10 @@ def _of_bundle(space: Workspace, ref: str, standing: Standing, aim: _Aim) -> End
     @contextmanager
     def stand(settings: ServingSettings) -> Iterator[_Up]:
         try:
+            right = _right_after_swap(standing, aim, data)
             with _served(name, served, settings) as server:
                 target = target_of(server.url, aim.ask, data=data, signature=bundle.signature)
+                target = _either(target, right)
                 lives: list[Live] = []
                 with aim.generator(target, lives, server.pid) as generator:
                     yield _Up(
@@ -309,6 +311,27 @@ def _of_bundle(space: Workspace, ref: str, standing: Standing, aim: _Aim) -> End
         cores=usable_cores(),
     )
     return Endpoint(about, stand)
+
+
+Judge = Callable[[int, bytes], bool]
+
+
+def _right_after_swap(standing: Standing, aim: _Aim, data: Dataset) -> Judge | None:
+    """Return what says that an answer is not that of the version to swap to; None without one."""
+    name, _, other = standing
+    if other is None or "swap" not in aim.config.faults:
+        return None
+    signature = Bundle(other.folder).signature
+    with _served(name, other, ServingSettings(workers=1)) as server:
+        return target_of(server.url, aim.ask, data=data, signature=signature).wrong
+
+
+def _either(target: Target, also: Judge | None) -> Target:
+    """Return a target whose answers may also be those that another judge finds right."""
+    first = target.wrong
+    if first is None or also is None:
+        return target
+    return replace(target, wrong=lambda number, body: first(number, body) and also(number, body))
 
 
 def bundle_of(space: Workspace, ref: str) -> Standing:
@@ -357,24 +380,3 @@ def _ask_once(server: ServerHandle, target: Target) -> None:
     with server.client() as client:
         body = target.requests[0].partition(b"\r\n\r\n")[2]
         client.request("POST", target.route, body, content_type="application/json")
-
-
-def live_text(live: Live) -> str:
-    """Return the last second in one line: rates, percentiles, errors, and the server's needs."""
-
-    def ms(value: float | None) -> str:
-        return "–" if value is None else f"{value:.3g}"  # noqa: RUF001 - a dash for nothing
-
-    parts = [
-        f"{live.good_rps:,.0f} of {live.due_rps:,.0f}/s",
-        f"p50 {ms(live.p50_ms)} p99 {ms(live.p99_ms)} ms",
-    ]
-    if live.errors:
-        parts.append(f"{live.errors} errors")
-    if "server_cpu" in live.seen:
-        parts.append(f"CPU {live.seen['server_cpu']:.2f} cores")
-    if "server_memory_bytes" in live.seen:
-        parts.append(f"{live.seen['server_memory_bytes'] / 1e6:.0f} MB")
-    if live.lag_p99_ms >= 1.0:
-        parts.append(f"generator {live.lag_p99_ms:.1f} ms late")
-    return ", ".join(parts)
