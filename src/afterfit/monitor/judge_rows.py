@@ -27,6 +27,17 @@ _CHECKS: dict[str, type[Check]] = {
     "structure": checks.StructureBroken,
 }
 
+_SAYS = {
+    "domain": (
+        "a classifier cannot tell live rows from the reference's",
+        "a classifier tells live rows from the reference's",
+    ),
+    "structure": (
+        "columns hang together as in the reference",
+        "columns do not hang together as in the reference",
+    ),
+}
+
 
 def of_rows(log: Log, reference: Rows | None, config: MonitorConfig) -> list[SignalPoint]:
     """Return both signals of all columns together; none where rows were not sampled."""
@@ -90,9 +101,11 @@ def _signal(point: SignalPoint) -> Iterator[Finding]:
     if point.state == "insufficient":
         yield check.skipped(f"insufficient data: {point.message}", needed_n=point.needed, n=point.n)
     elif point.value is not None and point.threshold is not None:
+        by_chance = abs(point.threshold - 0.5) + 0.5
         shown = (
-            f"ROC AUC {point.value:.3f} ({point.low:.3f} to {point.high:.3f}; by chance at most "
-            f"{abs(point.threshold - 0.5) + 0.5:.3f}): {point.message}"
+            f"{_SAYS[point.signal][point.state == 'alarm']}: ROC AUC {point.value:.3f} "
+            f"({point.low:.3f} to {point.high:.3f}; by chance at most {by_chance:.3f}), "
+            f"{point.message}"
         )
         if point.state == "alarm":
             fix = "look at what changed upstream; assess the model on recent labelled rows"

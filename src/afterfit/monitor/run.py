@@ -46,8 +46,11 @@ def monitor_report(
     stand in for the inputs where none were captured. Raises InputError for counts on other bins.
     """
     config = config or MonitorConfig()
-    progress.step("read the log")
-    read = log if isinstance(log, Log) else _collect(log, reference, config)
+    if isinstance(log, Log):
+        read = log
+    else:
+        progress.step("read the log")
+        read = _collect(log, reference, config)
     progress.step("compare with the reference")
     counted = [] if _captured(read) else within(windows, config.since, config.until)
     live = _live(read, reference.fingerprint, counted)
