@@ -62,6 +62,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     ),
     "predict": ("afterfit.cli.predict:predict", "Score a file, in constant memory."),
     "report": ("afterfit.cli.report:report", "Write the page of a release."),
+    "ui": ("afterfit.cli.ui:ui", "Show everything in a browser: the dashboard."),
     "trust": (
         "afterfit.cli.trust:trust",
         "See what a file holds, and let something in on purpose.",

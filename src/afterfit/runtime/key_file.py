@@ -46,7 +46,7 @@ __all__ = [
 ]
 
 PREFIX = "af"
-Role = Literal["predict", "label", "admin"]
+Role = Literal["predict", "label", "admin", "view"]
 ROLES: tuple[Role, ...] = get_args(Role)
 
 _NAME = re.compile(r"[\w.@:+-][\w .@:+-]{0,63}")
