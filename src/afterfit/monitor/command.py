@@ -11,6 +11,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
+from afterfit.errors import UnavailableError
 from afterfit.monitor.channels.base import Message, Refused
 from afterfit.store.files import os_errors, write_bytes
 
@@ -36,13 +37,15 @@ class Command:
         self._stopped = False
 
     def run(self, message: Message) -> Path:
-        """Return the path of the new model; raises Refused where there is none."""
+        """Return the path of the new model; raises Refused, or UnavailableError after `stop`."""
         place = (self._folder / message.alarm.id).resolve()
         out = place / "model"
         with os_errors(place, "keep the evidence"):
             out.mkdir(parents=True, exist_ok=True)
         write_bytes(place / "evidence.json", message.body)
         code = self._wait(place, self._environment(message, place, out))
+        if self._stopped:
+            raise _stops()
         if code is None:
             raise Refused(f"the command was ended after {self._seconds:g} s; see {place}/log.txt")
         if code != 0:
@@ -64,7 +67,7 @@ class Command:
         with (place / "log.txt").open("wb") as log:
             with self._lock:
                 if self._stopped:
-                    raise Refused("the monitor stops")
+                    raise _stops()
                 try:
                     self._process = process = subprocess.Popen(
                         self._words,
@@ -96,6 +99,10 @@ class Command:
             "AFTERFIT_NAME": alarm.scope.model,
             "AFTERFIT_MODEL_OUT": str(out),
         }
+
+
+def _stops() -> UnavailableError:
+    return UnavailableError("the monitor stops", fix="the next one runs the command again")
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -173,6 +173,18 @@ def test_a_silenced_alarm_is_told_when_the_silence_is_over() -> None:
     assert len(ear.heard) == 1
 
 
+def test_a_monitor_that_stops_at_once_tells_first() -> None:
+    """As with --once: what waits is tried once more, and what failed is left to the next time."""
+    alarms, ear = alarmed(), Ear()
+    deaf = Ear(deaf=9)
+    channels = {"ear": Opened("ear", ear), "deaf": Opened("deaf", deaf)}
+    notifier = Notifier(alarms, channels, patience=Patience(first_s=60.0))
+    notifier.step(HOUR)
+    (alarm,) = {a.id: a for a in notifier.close()}.values()
+    states = {d.channel: d.state for d in alarm.deliveries}
+    assert states == {"ear": "sent", "deaf": "failed"}
+
+
 def test_news_that_were_given_up_are_seen() -> None:
     """The channel is named with what it last said."""
     alarms = alarmed()
@@ -316,7 +328,8 @@ time.sleep(60)
     notifier.step(HOUR)
     until(lambda: pid.is_file() and pid.read_text("utf-8") != "")
     (alarm,) = notifier.close()
-    assert alarm.deliveries[-1].state == "dropped"
+    assert alarm.deliveries[-1].state == "failed"  # so that the next monitor does it
+    assert "the monitor stops" in alarm.deliveries[-1].message
 
     def gone() -> bool:
         try:

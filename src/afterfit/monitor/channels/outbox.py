@@ -80,12 +80,12 @@ class Outbox:
         return found
 
     def close(self, timeout_s: float = 5.0) -> None:
-        """Stop after the attempts under way; what still waits was never told, and is told later."""
+        """Try once what still waits, for so long, and stop; the rest is told another time."""
         for line in self._lines.values():
-            line.stop()
+            line.hurry()
         ends = time.monotonic() + timeout_s
         for line in self._lines.values():
-            line.join(max(0.0, ends - time.monotonic()))
+            line.stop(max(0.0, ends - time.monotonic()))
 
     def _note(self, name: str, message: Message, state: str, attempt: int, why: str) -> None:
         words = f"{message.event}: {why}" if why else message.event
@@ -110,12 +110,12 @@ class _Line:
         self._opened, self._patience, self._most, self._note = opened, patience, most, note
         self._waiting: deque[Message] = deque()
         self._condition = threading.Condition()
-        self._stopped = False
+        self._hurried = False
         self._thread: threading.Thread | None = None
 
     def put(self, message: Message) -> bool:
         with self._condition:
-            if self._stopped or len(self._waiting) >= self._most:
+            if self._hurried or len(self._waiting) >= self._most:
                 return False
             self._waiting.append(message)
             if self._thread is None:
@@ -125,31 +125,35 @@ class _Line:
             self._condition.notify()
         return True
 
-    def stop(self) -> None:
+    def hurry(self) -> None:
+        """Take no more, and try nothing twice."""
         with self._condition:
-            self._stopped = True
+            self._hurried = True
             self._condition.notify()
 
-    def join(self, timeout_s: float) -> None:
+    def stop(self, timeout_s: float) -> None:
+        """Wait for so long, and then begin nothing new."""
         if self._thread is not None:
             self._thread.join(timeout_s)
+        with self._condition:
+            self._waiting.clear()
 
     def _work(self) -> None:
         while (message := self._next()) is not None:
             attempt = 1
             while not self._attempt(message, attempt):
                 if self._interrupted(self._patience.after(attempt)):
-                    return
+                    break
                 attempt += 1
 
     def _next(self) -> Message | None:
         with self._condition:
-            self._condition.wait_for(lambda: self._stopped or self._waiting)
-            return None if self._stopped else self._waiting.popleft()
+            self._condition.wait_for(lambda: self._hurried or self._waiting)
+            return self._waiting.popleft() if self._waiting else None
 
     def _interrupted(self, seconds: float) -> bool:
         with self._condition:
-            return self._condition.wait_for(lambda: self._stopped, seconds)
+            return self._condition.wait_for(lambda: self._hurried, seconds)
 
     def _attempt(self, message: Message, attempt: int) -> bool:
         """Return whether the news are done with, well or not."""
