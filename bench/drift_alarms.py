@@ -112,10 +112,10 @@ class Judged:
         self.reference = population.reference(self.rows)
         self.population = population
         self.calibration = self._calibrated(method, seed)
-        self._families = {}
+        self.families = {}
         for family, columns in families(self.reference):
             codes = codes_of(columns, population.frame, population.scores)
-            self._families[family] = line_of(columns), groups_of(columns), codes
+            self.families[family] = line_of(columns), groups_of(columns), codes
 
     def _calibrated(self, method: str, seed: int) -> Calibration:
         if method == "counts":
@@ -130,7 +130,7 @@ class Judged:
                 0, len(self.population.scores), (min(20, windows - begin), n)
             )
             found = {}
-            for family, (line, groups, codes) in self._families.items():
+            for family, (line, groups, codes) in self.families.items():
                 after = np.stack(
                     [np.bincount(codes[r].ravel(), minlength=len(line)) for r in rows]
                 ).astype(float)
@@ -140,7 +140,7 @@ class Judged:
 
     def alarms(self, n: int, windows: int, chance: float) -> dict[str, int]:
         """Return how many windows exceed the threshold, by family."""
-        counts = dict.fromkeys(self._families, 0)
+        counts = dict.fromkeys(self.families, 0)
         for found in self.surprises(n, windows):
             for family, values in found.items():
                 limit = self.calibration.threshold(family, n, chance)

@@ -11,6 +11,8 @@ from afterfit.errors import ConfigError
 __all__ = ["MONTH_US", "Budget"]
 
 MONTH_US = 365.25 / 12 * 24 * 3600 * 1e6
+MOST = 0.5
+"""An alarm in more than every second window says nothing."""
 
 
 class Budget(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -39,9 +41,9 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         return self.of_windows(MONTH_US / max(1, end - start))
 
     def of_windows(self, per_month: float) -> float:
-        """Return the chance of one signal in each of ``per_month`` windows, below 1."""
+        """Return the chance of one signal in each of ``per_month`` windows, a half at most."""
         shares = max(1.0, per_month) * self.signals * self.versions
-        return -math.expm1(-self.false_alarms_per_month / shares)
+        return min(MOST, -math.expm1(-self.false_alarms_per_month / shares))
 
 
 def _wrong(name: str, why: str, fix: str) -> ConfigError:

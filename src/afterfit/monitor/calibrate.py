@@ -32,18 +32,19 @@ SIZES = (50, 200, 500, 2000)
 """Rows of the windows that are drawn; a surprise hardly depends on it, so few are enough."""
 LEAST_ROWS = 50
 LEAST_REFERENCE = 200
-REPLICATES = 2000
-TAIL = 0.1
+REPLICATES = 4000
+TAIL = 0.05
 """The share of the windows that the tail is fitted to."""
-PRIOR = 100
+PRIOR = 20
 """The slope of exact p-values is 1: it counts as much as this many windows."""
+LEAST_CHANCE = 1e-300
 _CELLS = 1 << 17
 
 
 class Tail(msgspec.Struct, frozen=True, kw_only=True):
     """The upper tail for windows of ``n`` rows.
 
-    The worst column of a window is more surprising than ``start`` nats in one window of ten; beyond
+    The worst column of a window is more surprising than ``start`` nats in one window of twenty; beyond
     it the rate falls by a factor e with each 1 / ``slope`` nats.
     """
 
@@ -56,7 +57,7 @@ class Tail(msgspec.Struct, frozen=True, kw_only=True):
         return self.start + (_intensity(TAIL) - _intensity(chance)) / self.slope
 
     def chance(self, threshold: float) -> float:
-        """Return the share of windows that exceed a surprise; above a tenth it is rough."""
+        """Return the share of windows that exceed a surprise; above a twentieth it is rough."""
         return -math.expm1(-math.exp(_intensity(TAIL) - (threshold - self.start) * self.slope))
 
 
@@ -93,7 +94,9 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True):
     def chance(self, family: str, n: int, surprise: float) -> float:
         """Return how often windows of ``n`` rows are by chance at least as surprising."""
         tails = self._tails(family)
-        return math.exp(_between(tails, n, [math.log(t.chance(surprise)) for t in tails]))
+        return math.exp(
+            _between(tails, n, [math.log(max(LEAST_CHANCE, t.chance(surprise))) for t in tails])
+        )
 
     def of(self, reference: Fingerprint) -> Calibration:
         """Return the same thresholds for another reference with these columns, as for an hour's.
@@ -302,7 +305,7 @@ def _greatest(groups: Sequence[Group], before: FloatArray, after: FloatArray, n:
 
 
 def _tail(n: int, greatest: FloatArray) -> Tail:
-    """Return the tail of the worst columns: the fit of an exponential to the upper tenth.
+    """Return the tail of the worst columns: the fit of an exponential to the upper twentieth.
 
     It is fitted to -ln P(no column exceeds), which is exponential already where the probability of
     one that does is not small.

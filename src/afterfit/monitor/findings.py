@@ -135,6 +135,34 @@ class InputsUnseen(Check):
     severity = "medium"
 
 
+class Calibrated(Check):
+    """Looks for thresholds of drift that were calibrated on the rows of the reference.
+
+    Why it matters: columns that hang together are like fewer columns, and neighbours in time like
+    fewer rows. Counts alone know of neither: of the one come fewer alarms than were asked for, of
+    the other more.
+    Example: the reference is a fingerprint in a bundle whose rows are not at hand.
+    Fix: calibrate with the reference's rows, and say whether they are in the order of time.
+    """
+
+    code = "M020"
+    title = "Drift is judged by thresholds from the reference's rows"
+    severity = "low"
+
+
+class FalseAlarmsAsAsked(Check):
+    """Looks at how many windows of held-out reference rows would have been alarms.
+
+    Why it matters: a budget of false alarms is a promise; this is whether it is kept.
+    Example: at 1 % a window 4 % of held-out windows are alarms, as the rows are ordered by time.
+    Fix: give the rows in the order of time and say so; or take a reference by season.
+    """
+
+    code = "M021"
+    title = "False alarms come as often as asked"
+    severity = "medium"
+
+
 class SchemaChanged(Check):
     """Looks for inputs that are not in the log, or are of another type than in the reference.
 

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from afterfit.core.fingerprint import build
+from afterfit.core.finding import Finding
+from afterfit.core.fingerprint import Fingerprint, build
 from afterfit.core.frame import Frame, Predictions, row_count
 from afterfit.core.metric import in_percent
 from afterfit.core.signature import Signature
 from afterfit.errors import InputError
 from afterfit.monitor.bins import codes_of, families, groups_of, line_of
-from afterfit.monitor.calibrate import LEAST_ROWS, calibrate
+from afterfit.monitor.calibrate import LEAST_ROWS, REPLICATES, Calibration, calibrate
+from afterfit.monitor.findings import Calibrated, FalseAlarmsAsAsked
 from afterfit.stats.interval import wilson
 
-__all__ = ["MeasuredRate", "measured_rate"]
+__all__ = ["MeasuredRate", "calibration_findings", "measured_rate"]
 
 FOLDS = 5
+WINDOWS = 1000
+NEAR = 1.25
+"""A rate that may be this much off in either direction is as asked."""
 
 
 class MeasuredRate(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,8 +63,8 @@ def measured_rate(
     *,
     n: int = 200,
     asked: float = 0.01,
-    windows: int = 1000,
     in_time_order: bool = False,
+    replicates: int = REPLICATES,
     seed: int = 0,
 ) -> list[MeasuredRate]:
     """Return the measured rate of false alarms, of the inputs and, with scores, of the output.
@@ -79,15 +84,44 @@ def measured_rate(
     generator = np.random.default_rng(seed)
     order = np.arange(rows) if in_time_order else generator.permutation(rows)
     alarms: dict[str, int] = {}
-    each = -(-windows // FOLDS)
+    each = WINDOWS // FOLDS
     for held in np.array_split(order, FOLDS):
         rest = np.setdiff1d(np.arange(rows), held)
         cut = list(_windows(held, n, each, generator, in_time_order=in_time_order))
-        for family, count in _alarms(
-            frame, signature, scores, rest, cut, asked, in_time_order=in_time_order
-        ):
+        part = {column.name: frame[column.name][rest] for column in signature.columns}
+        kept = None if scores is None else scores[rest]
+        reference = build(part, signature, None if kept is None else Predictions(values=kept))
+        calibration = calibrate(
+            reference, part, kept, in_time_order=in_time_order, replicates=replicates, seed=seed
+        )
+        for family, count in _alarms(reference, calibration, frame, scores, cut, asked):
             alarms[family] = alarms.get(family, 0) + count
     return [_rate(family, n, asked, each * FOLDS, count) for family, count in alarms.items()]
+
+
+def calibration_findings(
+    calibration: Calibration, rates: Sequence[MeasuredRate] = ()
+) -> Iterator[Finding]:
+    """Yield what to think of alarms: from what thresholds come, and whether they keep to it."""
+    if calibration.method == "counts":
+        yield Calibrated.tip(
+            "drift is judged by counts alone, which take columns and rows as independent",
+            fix="calibrate with the reference's rows",
+        )
+    else:
+        blocks = f" in blocks of {calibration.block}" if calibration.method == "blocks" else ""
+        yield Calibrated.passed(f"from {calibration.n_ref} reference rows{blocks}")
+    for rate in rates:
+        if rate.low <= rate.asked * NEAR and rate.high >= rate.asked / NEAR:
+            yield FalseAlarmsAsAsked.passed(rate.told(), where=rate.family)
+        else:
+            yield FalseAlarmsAsAsked.issue(
+                rate.told(),
+                where=rate.family,
+                fix="say whether the rows are in the order of time; or take references by season",
+            )
+    if not rates:
+        yield FalseAlarmsAsAsked.skipped("false alarms were not measured on held-out rows")
 
 
 def _rate(family: str, n: int, asked: float, windows: int, alarms: int) -> MeasuredRate:
@@ -121,20 +155,14 @@ def _windows(
 
 
 def _alarms(
+    reference: Fingerprint,
+    calibration: Calibration,
     frame: Frame,
-    signature: Signature,
     scores: npt.NDArray[np.float64] | None,
-    rest: npt.NDArray[np.int64],
     windows: list[npt.NDArray[np.int64]],
     asked: float,
-    *,
-    in_time_order: bool,
 ) -> Iterator[tuple[str, int]]:
-    """Yield how many windows are alarms beside a reference of the ``rest``, by family."""
-    part = {column.name: frame[column.name][rest] for column in signature.columns}
-    kept = None if scores is None else scores[rest]
-    reference = build(part, signature, None if kept is None else Predictions(values=kept))
-    calibration = calibrate(reference, part, kept, in_time_order=in_time_order)
+    """Yield how many windows, rows of ``frame``, are alarms, by family."""
     for family, columns in families(reference):
         codes, line, n = codes_of(columns, frame, scores), line_of(columns), len(windows[0])
         counts = [np.bincount(codes[rows].ravel(), minlength=len(line)) for rows in windows]

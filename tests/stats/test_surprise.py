@@ -1,0 +1,121 @@
+"""How surprising binned samples are, against exact laws and simulation."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from afterfit.stats import surprise
+
+SHARES = np.array([[0.05, 0.2, 0.3, 0.25, 0.15, 0.05], [0.6, 0.1, 0.1, 0.1, 0.05, 0.05]])
+counts = st.lists(st.integers(0, 500), min_size=4, max_size=4)
+
+
+def drawn(n: int, windows: int) -> np.ndarray:
+    """Counts of samples of two columns, (windows, 2, 6)."""
+    random = np.random.default_rng(0)
+    return np.stack([random.multinomial(n, share, size=windows) for share in SHARES], axis=1)
+
+
+@pytest.mark.parametrize("chance", [0.1, 0.01])
+def test_the_law_of_gaps_is_that_of_samples(chance: float) -> None:
+    """Of samples from the reference as many are as surprising as the surprise says."""
+    reference = SHARES * 1e9
+    found = surprise.law_of_gaps(reference).surprise(
+        surprise.ordered(reference, reference, drawn(2000, 20_000))
+    )
+    rates = (found > -np.log(chance)).mean(axis=0)
+    assert rates == pytest.approx(chance, rel=0.25)
+
+
+def test_pearson_has_the_chi_squared_law() -> None:
+    """Its surprise is -ln of the p-value of scipy's test, without pooling."""
+    from scipy.stats import chi2_contingency
+
+    before, after = SHARES[:1] * 5000, drawn(400, 1)[0, :1].astype(float)
+    statistic = surprise.pearson(before, before, after, 400)
+    p = chi2_contingency(np.stack([before[0], after[0]]), correction=False).pvalue
+    assert surprise.law_of_pearson(before, 400).surprise(statistic) == pytest.approx(-np.log(p))
+
+
+def test_bins_of_few_rows_are_pooled_until_they_expect_enough() -> None:
+    """Two rare bins and the smallest of the others make one."""
+    law = surprise.law_of_pearson(np.array([[1.0, 2.0, 60.0, 400.0, 537.0]]), 100)
+    assert law.freedom == pytest.approx([2.0])
+
+
+def test_a_surprise_beyond_the_smallest_number_goes_on() -> None:
+    """It is neither infinite nor smaller than one of a smaller statistic."""
+    law = surprise.Law.of(np.array([5.0]), np.array([5.0]), np.array([5.0]))
+    near, far = law.surprise(np.array([1250.0])), law.surprise(np.array([1500.0]))
+    assert np.isfinite(far).all()
+    assert far - near == pytest.approx([125.0], rel=0.01)
+
+
+@given(st.floats(0.5, 200.0))
+def test_the_value_of_a_surprise_is_as_surprising(nats: float) -> None:
+    """The two functions of a law are inverse to each other."""
+    law = surprise.law_of_gaps(SHARES * 1000)
+    assert law.surprise(law.value(nats)) == pytest.approx([nats, nats], rel=1e-6)
+
+
+@given(counts, counts)
+def test_no_counts_give_nan_and_equal_ones_no_surprise(first: list[int], second: list[int]) -> None:
+    """Empty bins, empty samples and constants included."""
+    before, after = np.array([first], float), np.array([second], float)
+    _, spike = surprise.spike(before, after, np.array([4]))
+    gaps = surprise.law_of_gaps(before).surprise(surprise.ordered(before, before, after))
+    pearson = surprise.law_of_pearson(before, 100.0).surprise(
+        surprise.pearson(before, before, after, 100.0)
+    )
+    for found in (spike, gaps, pearson):
+        assert np.isfinite(found).all()
+        assert (found >= 0).all()
+    assert surprise.spike(before, before, np.array([4]))[1] == pytest.approx([0.0])
+    assert surprise.ordered(before, before, before) == pytest.approx([0.0])
+
+
+@pytest.mark.parametrize(("k", "exact"), [(1, 0.0244), (2, 5.9e-4), (3, 1.4e-5)])
+def test_a_value_the_reference_never_had_is_as_rare_as_exchangeable_rows_say(
+    k: int, exact: float
+) -> None:
+    """P(the k rarest of n + n_ref rows are all in the window), to a factor of two."""
+    found = float(surprise.share(0, 20_000, k, 500, more_only=True))
+    assert np.exp(-found) == pytest.approx(exact, rel=0.5)
+
+
+def test_fewer_rows_surprise_only_where_both_sides_count() -> None:
+    """A missing share that fell is a change; fewer new categories are none."""
+    assert surprise.share(400, 2000, 20, 500) > 20
+    assert surprise.share(400, 2000, 20, 500, more_only=True) < 0.1
+
+
+@pytest.mark.parametrize("more", [True, False])
+@given(r=st.integers(0, 300))
+def test_the_surprising_count_is_the_first_one(r: int, *, more: bool) -> None:
+    """It exceeds the surprise, and the count before it does not."""
+    found = surprise.surprising_count(r, 1000, 200, 6.0, more=more)
+    step = -1 if more else 1
+    if 0 <= found <= 200:
+        assert surprise.share(r, 1000, found, 200) > 6.0
+    if 0 <= found + step <= 200:
+        assert surprise.share(r, 1000, found + step, 200) <= 6.0
+
+
+def test_a_deviation_is_as_surprising_on_both_sides() -> None:
+    """-ln of the two-sided p-value of 3 is 5.9."""
+    from scipy.special import ndtr
+
+    assert surprise.deviation(np.array(-np.log(2 * ndtr(-3.0)))) == pytest.approx(3.0)
+
+
+def test_the_bin_that_changed_is_found() -> None:
+    """A heap of one value is seen though the distribution hardly moves."""
+    before = np.full((1, 64), 300.0)
+    after = np.full((1, 64), 10.0)
+    after[0, 40] = 60
+    place, found = surprise.spike(before, after, np.array([64]))
+    assert place.tolist() == [40]
+    assert found[0] > 30
