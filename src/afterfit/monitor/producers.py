@@ -83,7 +83,8 @@ def drift(state: WindowState, watched: Watched, watch: Watch, budget: Budget) ->
         config = DriftConfig(budget=budget, min_rows=max(LEAST_ROWS, watch.min_rows))
         judge = watched.judges[budget] = DriftJudge(fingerprint, calibration, config)
     flags = state.flags if state.flags_n else None
-    return judge.points(state.counts, state.scope, (state.start, state.end), flags=flags)
+    span = (state.start, state.end)
+    return judge.points(state.counts, state.scope, span, flags=flags, flags_n=state.flags_n)
 
 
 PRODUCERS: tuple[Producer, ...] = (service, drift)
