@@ -24,11 +24,12 @@ from afterfit.errors import UnavailableError, UsageError
 from afterfit.monitor.backfill import backfill
 from afterfit.monitor.book import Book
 from afterfit.monitor.cut import DAY, HOUR
-from afterfit.monitor.daemon import Daemon, Kept, Setup
+from afterfit.monitor.daemon import Daemon
 from afterfit.monitor.labelled import LabelFeed
 from afterfit.monitor.labels import LabelJoin
 from afterfit.monitor.producers import Watched
 from afterfit.monitor.settings import Objective, Watch
+from afterfit.monitor.setup import Kept, Setup
 from afterfit.monitor.sources import EventSource
 from afterfit.monitor.store import Change, PointQuery
 from afterfit.monitor.store.embedded import EmbeddedStore

@@ -15,8 +15,9 @@ from afterfit.cli.output import Answer
 from afterfit.cli.stopping import stopping
 from afterfit.errors import NotFoundError
 from afterfit.monitor.backfill import backfill as fill
-from afterfit.monitor.daemon import Daemon, now_us
+from afterfit.monitor.daemon import Daemon
 from afterfit.monitor.log import iso, moment
+from afterfit.monitor.setup import now_us
 from afterfit.workspace.watch import Status, monitor_store, setup_of, status_of
 
 Events = Annotated[Path | None, Parameter(help="The folder that the server writes events to.")]

@@ -10,8 +10,9 @@ import msgspec
 
 from afterfit.errors import UsageError
 from afterfit.monitor.batches import Batch, Cursor, Labels, Source
-from afterfit.monitor.daemon import Daemon, Kept, Setup
+from afterfit.monitor.daemon import Daemon
 from afterfit.monitor.log import iso
+from afterfit.monitor.setup import Kept, Setup
 from afterfit.monitor.store import Change, MonitorStore
 from afterfit.monitor.store.embedded import EmbeddedStore
 
@@ -58,6 +59,7 @@ def backfill(setup: Setup, since: int, until: int, scratch: Path) -> Filled:
             store=store,
             notifier_of=None,
             labels=None,
+            metrics=None,
             windows_only=True,
             clock=lambda: until + watch.grace_us,
         )

@@ -8,113 +8,36 @@ next one goes on as if nothing had been: no row counts twice, and no alarm is ra
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Protocol
+from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 
 from afterfit.core.fingerprint import Fingerprint
-from afterfit.errors import UnavailableError
-from afterfit.monitor.alarms import Alarms, AlarmsState
-from afterfit.monitor.batches import Batch, Cursor, Labels, Source
+from afterfit.errors import AfterfitError, UnavailableError
+from afterfit.monitor.alarms import AlarmsState
+from afterfit.monitor.batches import Batch, Labels
 from afterfit.monitor.book import Book
 from afterfit.monitor.cut import DAY, HOUR, Windows
-from afterfit.monitor.labelled import LabelFeed
 from afterfit.monitor.live import add_live_counts
 from afterfit.monitor.log import iso
-from afterfit.monitor.producers import PRODUCERS, Producer, Watched, budget_of, produce
-from afterfit.monitor.settings import Watch
+from afterfit.monitor.producers import budget_of, produce
+from afterfit.monitor.setup import Kept, Setup
 from afterfit.monitor.signals.service import burn_points
 from afterfit.monitor.signals.timely import timely_points
-from afterfit.monitor.silence import Quiet
 from afterfit.monitor.state import WindowState
-from afterfit.monitor.store import Change, MonitorStore
+from afterfit.monitor.store import Change
 from afterfit.monitor.tempo import TICK, Rhythm, Tempo
+from afterfit.monitor.usage import usage_points
 from afterfit.records.signals import Alarm, Scope, SignalPoint
 
-__all__ = ["Daemon", "Kept", "Notifying", "Progress", "Setup", "now_us"]
+__all__ = ["Daemon"]
 
 COMMIT_ROWS = 50_000
 """So many rows are read at most between two transactions: what a kill makes read again."""
 MOST_HOURS = 31 * 24
 """So many hours back silence is looked for after the daemon itself was away."""
 BACKFILL = "afterfit monitor backfill"
-Tell = Callable[[dict[str, Any]], None]
-
-
-class Notifying(Protocol):
-    """What tells people of alarms, in threads of its own."""
-
-    def step(self, now: int) -> list[Alarm]:
-        """Return the alarms with new deliveries, after what is due was offered."""
-        ...
-
-    def close(self, timeout_s: float = 5.0) -> list[Alarm]:
-        """Stop; returns the alarms that got a last delivery."""
-        ...
-
-
-class Progress(msgspec.Struct, kw_only=True):
-    """Where a daemon stands: µs since 1970 throughout.
-
-    ``closed`` is until when windows are closed, ``hour`` the last hour that silence was looked for
-    in, ``tick`` when burn rates were last told, ``read`` when the log was last read to its end.
-    ``late`` counts rows whose window was closed, ``failed`` what signals could not be made.
-    """
-
-    rows: int = 0
-    closed: int = 0
-    hour: int = 0
-    tick: int = 0
-    read: int = 0
-    newest: int = 0
-    upkeep: int = 0
-    late: dict[str, int] = {}
-    failed: dict[str, str] = {}
-
-
-class Kept(msgspec.Struct, kw_only=True):
-    """The small parts of a daemon's state."""
-
-    cursor: Cursor = {}
-    progress: Progress = msgspec.field(default_factory=Progress)
-    tempos: list[Tempo] = []
-    rhythms: list[Rhythm] = []
-
-
-def now_us() -> int:
-    """Return the moment, in µs since 1970."""
-    return time.time_ns() // 1000
-
-
-@dataclass(frozen=True, kw_only=True)
-class Setup:
-    """What a daemon stands between.
-
-    ``watched_of`` gives the version of a scope, None for one that is not watched. ``counts`` is
-    where its server keeps live counts. ``alarms_of`` makes the engine of alarms from its state,
-    ``notifier_of`` who tells of them, ``quiet_of`` what is silenced now; ``labels`` joins
-    labels and judges by them. ``tell`` hears what happens, as plain values; ``clock`` is µs since
-    1970. ``windows_only`` leaves out what is of now: labels, silence, burn rates, news.
-    """
-
-    endpoint: str
-    source: Source
-    watched_of: Callable[[Scope], Watched | None]
-    store: MonitorStore
-    watch: Watch
-    counts: Path | None = None
-    alarms_of: Callable[[AlarmsState], Alarms] = lambda state: Alarms(state=state)
-    notifier_of: Callable[[Alarms], Notifying] | None = None
-    quiet_of: Callable[[], Quiet] = Quiet
-    producers: tuple[Producer, ...] = PRODUCERS
-    labels: LabelFeed | None = None
-    tell: Tell = lambda _: None
-    clock: Callable[[], int] = now_us
-    windows_only: bool = False
 
 
 class Daemon:
@@ -161,7 +84,8 @@ class Daemon:
             self._close(now)
         if not self.stopped.is_set() and not self.setup.windows_only:
             self._look_at_labels(now)
-            self._look_for_silence(now)
+            self._look_at_server(now)
+            self._look_at_hours(now)
             self._burn(now)
             self._notify(now)
             self._keep_house(now)
@@ -305,11 +229,23 @@ class Daemon:
         before = now - watch.grace_us if watch.rows else self.kept.progress.closed
         told = feed.tell(before, now, budget_of(watch, len(self._tempos)))
         if told.hours:
-            self._commit(told.points, self._alarms.step(told.points, now), told.parts)
+            points = [*told.points, *self.setup.also(told.points)]
+            self._commit(points, self._alarms.step(points, now), told.parts)
             feed.written(told.hours)
 
-    def _look_for_silence(self, now: int) -> None:
-        """Look at each hour that is over, once."""
+    def _look_at_server(self, now: int) -> None:
+        if self.setup.metrics is None:
+            return
+        try:
+            text = self.setup.metrics()
+        except AfterfitError as error:
+            self._failed("metrics", error)
+            return
+        self.kept.usage.update(text, now)
+        self.kept.progress.failed.pop("metrics", None)
+
+    def _look_at_hours(self, now: int) -> None:
+        """Look for silence, and at what the server used, in each hour that is over, once."""
         progress, watch = self.kept.progress, self.setup.watch
         last = (now - watch.grace_us) // HOUR * HOUR - HOUR
         firsts = [min(r.predictions) for r in self._rhythms.values() if r.predictions]
@@ -323,6 +259,7 @@ class Daemon:
                 for rhythm in self._rhythms.values()
                 for point in timely_points(rhythm, hour, chance, usd_per_hour=watch.usd_per_hour)
             ]
+            points += usage_points(self.kept.usage, next(iter(self._rhythms)), hour)
             progress.hour = hour
             self._commit(points, self._alarms.step(points, now))
 

@@ -52,17 +52,24 @@ COUNTERS = {
     "events_dropped": "afterfit_events_dropped_total",
     "events_failed": "afterfit_events_failed_total",
     "tls_handshakes_failed": "afterfit_tls_handshakes_failed_total",
+    "cpu_seconds": "afterfit_cpu_seconds_total",
     # Of all the server: the supervisor alone adds to these.
     "worker_restarts": "afterfit_worker_restarts_total",
     "worker_hangs": "afterfit_worker_hangs_total",
 }
-GAUGES = {"connections": "afterfit_connections", "ready": "afterfit_workers_ready"}
+GAUGES = {
+    "connections": "afterfit_connections",
+    "ready": "afterfit_workers_ready",
+    "memory_bytes": "afterfit_memory_bytes",
+}
 HELP = {
     "afterfit_rows_total": "Rows that were predicted.",
     "afterfit_events_written_total": "Events that reached the sink.",
     "afterfit_events_dropped_total": "Events dropped because the queue was full.",
     "afterfit_events_failed_total": "Events lost because the sink failed, as on a full disk.",
     "afterfit_tls_handshakes_failed_total": "Handshakes that failed or were too many.",
+    "afterfit_cpu_seconds_total": "CPU time of the workers, s.",
+    "afterfit_memory_bytes": "Memory that the workers hold, bytes.",
     "afterfit_worker_restarts_total": "Workers that were started in place of one that ended.",
     "afterfit_worker_hangs_total": "Workers that were ended because a model did not come back.",
     "afterfit_connections": "Open connections.",
@@ -164,8 +171,8 @@ class Metrics:
 
     def ended(self, worker: int) -> None:
         """Take note that a worker is gone: it is not ready, and in no call of a model."""
-        self.table[worker * ROW + LAYOUT["ready"]] = 0.0
-        self.table[worker * ROW + LAYOUT["connections"]] = 0.0
+        for name in GAUGES:
+            self.table[worker * ROW + LAYOUT[name]] = 0.0
         stop_calls(self.tallies(worker))
 
     def wipe(self, role: str, index: int) -> None:
@@ -191,7 +198,8 @@ class Metrics:
         for kind, names in (("counter", COUNTERS), ("gauge", GAUGES)):
             for name, metric in names.items():
                 lines += header(metric, kind, HELP[metric])
-                lines.append(f"{metric} {self.total(name):.0f}")
+                value = self.total(name)
+                lines.append(f"{metric} {value:.{0 if value.is_integer() else 3}f}")
         lines += header("afterfit_model_info", "gauge", "The models that serve.")
         for model, version, digest in models:
             labels = f'model="{escape(model)}",version="{version}",digest="{digest}"'

@@ -29,7 +29,7 @@ from afterfit.runtime.journal import Journal
 from afterfit.runtime.keys import KeyRing
 from afterfit.runtime.live import LiveModel, Service
 from afterfit.runtime.log import log_line
-from afterfit.runtime.memory import trim
+from afterfit.runtime.memory import resident_bytes, trim
 from afterfit.runtime.metrics import Metrics
 from afterfit.runtime.prepare import Loader, Prepared, commit, release
 from afterfit.runtime.quiet import gently
@@ -113,6 +113,7 @@ class Worker:
         orders = asyncio.ensure_future(self._orders(reader, writer))
         stop = asyncio.ensure_future(self.stopped.wait())
         self._spawn(self._watch_files())
+        self._spawn(self._tell_usage())
         await asyncio.wait({orders, stop}, return_when=asyncio.FIRST_COMPLETED)
         lifeline.last(self.settings.grace_seconds)
         self.app.ready = False
@@ -282,6 +283,16 @@ class Worker:
                     look()
                 except Exception as error:  # noqa: BLE001 - the watch must outlive a defect in it
                     log_line({"event": "error", "during": "watching files", "error": repr(error)})
+
+    async def _tell_usage(self) -> None:
+        """Count this process's CPU time and memory, for ``/metrics``."""
+        before = 0.0
+        while True:
+            now = time.process_time()
+            self.metrics.add("cpu_seconds", now - before)
+            self.metrics.set("memory_bytes", resident_bytes())
+            before = now
+            await asyncio.sleep(WATCH_SECONDS)
 
     def _spawn(self, coroutine: Any) -> None:
         task = asyncio.ensure_future(coroutine)

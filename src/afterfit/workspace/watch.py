@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,24 +15,26 @@ from afterfit.core.cuts import Cut
 from afterfit.core.digest import digest_of
 from afterfit.core.fingerprint import ColumnCounts
 from afterfit.core.signature import Signature
-from afterfit.errors import ConflictError, NotFoundError
+from afterfit.errors import ConflictError, NotFoundError, UnavailableError
 from afterfit.monitor.alarms import Alarms
 from afterfit.monitor.book import PREFIX
 from afterfit.monitor.calibrate import Calibration
 from afterfit.monitor.channels import open_channels
-from afterfit.monitor.daemon import Kept, Setup, now_us
 from afterfit.monitor.labelled import BASELINE, LabelFeed
 from afterfit.monitor.labels import LabelJoin
 from afterfit.monitor.notify import Notifier
-from afterfit.monitor.producers import Watched
+from afterfit.monitor.producers import PRODUCERS, Watched
 from afterfit.monitor.score_table import ScoreTable
 from afterfit.monitor.settings import watch_of
+from afterfit.monitor.setup import Kept, Setup, now_us
 from afterfit.monitor.silence import Quiet, SilenceBook
 from afterfit.monitor.sources import EventSource
 from afterfit.monitor.store import Change, MonitorStore, open_store
 from afterfit.monitor.table import Reference
 from afterfit.records.signals import Scope
+from afterfit.runtime.client import Client
 from afterfit.runtime.predict import load_bundle
+from afterfit.workspace.acting import actions_of, gates_of
 
 if TYPE_CHECKING:
     from afterfit.workspace.space import Workspace
@@ -99,6 +103,7 @@ def setup_of(
         _join(space, endpoint, versions), versions.watched_of, watch, _baselines(store, endpoint)
     )
     channels = open_channels(settings.channels)
+    actions, gates = actions_of(space, channels), gates_of(space)
     silences = SilenceBook(space.folder / "monitor" / "silences.json", space.registry)
     return Setup(
         endpoint=endpoint,
@@ -108,12 +113,39 @@ def setup_of(
         watch=watch,
         counts=place,
         alarms_of=lambda state: Alarms(settings, state),
-        notifier_of=(lambda alarms: Notifier(alarms, channels)) if channels else None,
-        quiet_of=lambda: Quiet(silences.read(), settings.maintenance),
+        notifier_of=(lambda alarms: Notifier(alarms, channels, actions))
+        if channels or actions
+        else None,
+        quiet_of=lambda: Quiet(silences.now(), settings.maintenance),
+        producers=(*PRODUCERS, gates),
+        also=gates.of_points,
         labels=feed,
+        metrics=_metrics(watch.metrics_url) if watch.metrics_url else None,
         tell=tell,
         clock=clock,
     )
+
+
+def _metrics(url: str) -> Callable[[], str]:
+    """Return what reads a server's metrics, with the key in AFTERFIT_METRICS_KEY where it is set.
+
+    It raises AfterfitError where nobody answers, or not with metrics.
+    """
+    client = Client(url, timeout=5.0)
+    key = os.environ.get("AFTERFIT_METRICS_KEY", "")
+
+    def read() -> str:
+        headers = {"authorization": f"Bearer {key}"} if key else {}
+        reply = client.request("GET", "/metrics", None, **headers)
+        if reply.status != HTTPStatus.OK:
+            raise UnavailableError(
+                f"the server's metrics cannot be read: status {reply.status}",
+                where=url,
+                fix="set AFTERFIT_METRICS_KEY to a key that may observe: afterfit key create",
+            )
+        return reply.body.decode("utf-8", "replace")
+
+    return read
 
 
 def _join(space: Workspace, endpoint: str, versions: _Versions) -> LabelJoin:
