@@ -15,6 +15,7 @@ import os
 import platform
 import time
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -80,9 +81,15 @@ class Side:
         return max(float(group.surprises(line, after, len(rows)).greatest()[0]) for group in groups)
 
 
+@cache
+def side_of(seed: int) -> Side:
+    """Return one reference, calibrated once for all sizes."""
+    return Side(seed)
+
+
 def measured(seed: int, n: int, windows: int) -> dict[str, dict[str, list[float]]]:
     """Return each method's statistic of each window, by shift."""
-    side = Side(seed)
+    side = side_of(seed)
     limit = side.judged.calibration.threshold("inputs", n, CHANCE)
     found = {}
     for name, (columns, by) in SHIFTS.items():
@@ -130,12 +137,28 @@ def share(raised: np.ndarray) -> dict[str, float]:
     }
 
 
+def write(folder: Path, references: int, windows: int) -> None:
+    """Leave windows of 500 rows for what runs in an environment of its own."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for seed in range(references):
+        side = Side(1000 + seed)
+        rows = {
+            shift: np.stack([side.window(500, columns, by) for _ in range(windows)])
+            for shift, (columns, by) in SHIFTS.items()
+        }
+        np.savez(folder / f"{seed}.npz", reference=side.matrix[side.judged.rows], **rows)
+
+
 def main() -> None:
     """Measure and write the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--references", type=int, default=5)
     parser.add_argument("--windows", type=int, default=200)
+    parser.add_argument("--write", type=Path, help="leave windows in this folder, and measure none")
     asked = parser.parse_args()
+    if asked.write:
+        write(asked.write, asked.references, asked.windows)
+        return
     began, tables = time.process_time(), {}
     for n in (200, 500):
         runs = [measured(1000 + seed, n, asked.windows) for seed in range(asked.references)]
