@@ -65,14 +65,14 @@ def test_a_window_that_is_worse_is_an_alarm_and_says_by_how_much() -> None:
 
 
 def test_windows_like_the_reference_are_seldom_alarms() -> None:
-    """Of 200 null windows with chance 1 %, no metric is an alarm in more than 4 %."""
+    """Of 100 null windows with chance 1 %, no metric is an alarm in more than 5 %."""
     reference = flipped(0, 0, 20_000)
     config = QualityConfig(metrics=("accuracy", "log_loss"), least=0.0, least_share=0.0)
     alarms = dict.fromkeys(config.metrics, 0)
-    for seed in range(2, 202):
+    for seed in range(2, 102):
         for point in performance_points(reference, flipped(seed, 0, 600), WINDOW, config):
             alarms[point.subject] += point.state == "alarm"
-    assert max(alarms.values()) <= 8
+    assert max(alarms.values()) <= 5
 
 
 def test_few_labels_and_early_ones_are_no_answer() -> None:
@@ -158,13 +158,13 @@ def test_labels_that_depend_on_the_score_are_flagged(*, selective: bool) -> None
 def test_labels_that_do_not_depend_on_the_score_are_seldom_called_selective() -> None:
     """Ten ranges, one test: p-values of null windows are spread evenly."""
     p_values = []
-    for seed in range(150):
+    for seed in range(80):
         scores, codes, truth = binary_rows(500, seed)
         seen = np.random.default_rng(seed).random(500) < 0.5
         found = label_selection(binary_table(scores, codes, np.where(seen, truth, -1)))
         assert found is not None
         p_values.append(found.p_value)
-    assert np.mean(np.array(p_values) < 0.05) <= 0.11
+    assert np.mean(np.array(p_values) < 0.05) <= 0.13
 
 
 def groups_of(second_rate: float, n: int = 2000) -> dict[str, ScoreTable]:

@@ -52,8 +52,8 @@ def cycle_peaks(steps: FloatArray) -> FloatArray:
     walk = np.cumsum(steps)
     sums = walk - np.minimum.accumulate(np.minimum(walk, 0.0))
     starts = np.flatnonzero(np.append(True, sums[:-1] == 0.0))
-    peaks: FloatArray = np.maximum.reduceat(sums, starts)
-    return peaks[peaks > 0]
+    peaks = np.maximum.reduceat(sums, starts)
+    return np.asarray(peaks[peaks > 0], np.float64)
 
 
 def alarm_limit(

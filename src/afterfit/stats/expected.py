@@ -132,7 +132,8 @@ def spread_outcomes(
     Rows are drawn anew, and so is whether each is a hit: so far apart the metrics of windows lie
     whose true one is the same.
     """
-    generator = np.random.default_rng(seed)
+    # Another stream than that of the versions, or both would err alike.
+    generator = np.random.default_rng([seed, 1])
     versions = len(shares.hit)
     drawn = generator.poisson(answers, (versions, *answers.shape))
     hits = generator.binomial(drawn, np.clip(shares.hit, 0.0, 1.0)).astype(np.float64)

@@ -132,7 +132,7 @@ def errors_of(
     """
     if task == "regression":
         sizes = np.abs(scores - np.asarray(truth, np.float64))
-        return sizes[np.isfinite(sizes)]
+        return np.asarray(sizes[np.isfinite(sizes)], np.float64)
     known = np.asarray(truth, np.int64)
     rows = (known >= 0) & (codes >= 0)
     return (known[rows] != codes[rows]).astype(np.float64)

@@ -38,8 +38,8 @@ __all__ = ["BLIND", "Estimator", "estimate_points", "fit_estimator"]
 
 BLIND = "an estimate cannot see that the same rows came to mean something else"
 LEAST_REFERENCE = 500
-FAR = 3.0
-"""How many times the half width of its bounds an estimate may miss the other half's metric."""
+FAR = 4.0
+"""By how many standard errors an estimate may miss the other half's metric."""
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ def _point(
     found = None
     if not why:
         if estimator.errors is not None:
-            found = estimator.errors[name].estimate(rows, table.answered, config.level)
+            found = estimator.errors[name].estimate(rows, ratios, table.answered, config.level)
         else:
             found = _expected(estimator, table, name, correction)
         why = "" if found else "it is not defined on rows like these"
@@ -178,7 +178,7 @@ def _expected(
     drawn = expected_metric(name, spread, positive)
     if correction is not None:
         value += correction.value
-        wider = np.random.default_rng(config.seed).normal(0, correction.error, len(drawn))
+        wider = np.random.default_rng([config.seed, 2]).normal(0, correction.error, len(drawn))
         drawn = drawn + wider
     bounds = bounds_around(value, drawn, config.level, find_formula(name).bounds)
     if bounds is None or not np.isfinite(value):

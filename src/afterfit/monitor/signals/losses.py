@@ -17,7 +17,7 @@ from afterfit.core.frame import Frame
 from afterfit.core.signature import Column, Signature
 from afterfit.errors import ModelError
 from afterfit.models.baseline import boosted_values
-from afterfit.monitor.density import Rows, with_score
+from afterfit.monitor.density import Ratios, Rows, with_score
 from afterfit.monitor.signals.quality import QualityConfig, least_effect
 from afterfit.stats.interval import Interval, normal_quantile
 
@@ -25,37 +25,41 @@ __all__ = ["ErrorModel", "fit_errors"]
 
 FloatArray = npt.NDArray[np.float64]
 
-FAR = 3.0
+FAR = 4.0
+"""By how many standard errors an estimate may miss the other half of the reference."""
 
 
 @dataclass(frozen=True)
 class ErrorModel:
     """What is expected of the loss of a row: absolute errors (mae) or squared ones (rmse).
 
-    ``spread`` is the standard deviation of losses around what was expected of rows that it was
-    not fitted to, of ``n`` reference rows. ``unproven`` says why it is not to be used, or nothing.
+    ``rest`` is each reference row's loss less what was expected of it by a model that was not
+    fitted to it, [n]. ``unproven`` says why it is not to be used, or nothing.
     """
 
     name: str
     expected: Callable[[Frame], np.ndarray] | None
-    spread: float
-    n: int
+    rest: FloatArray
     unproven: str = ""
 
     def estimate(
-        self, rows: Rows | None, answered: int, level: float
+        self, rows: Rows | None, ratios: Ratios | None, answered: int, level: float
     ) -> tuple[float, Interval, float] | None:
         """Return the metric of a window, its bounds and its standard error, in the target's unit.
 
-        ``rows`` are a sample of its ``answered`` ones. The bounds hold the sample's error, that of
-        the reference and that of the window's own losses.
+        ``rows`` are a sample of its ``answered`` ones, ``ratios`` how the reference differs from
+        it. The bounds hold the sample's error, that of reference rows like the window's, and that
+        of the window's own losses.
         """
-        if rows is None or self.expected is None or len(rows) < 2:
+        if rows is None or ratios is None or self.expected is None or len(rows) < 2:
             return None
         losses = np.maximum(self.expected(with_score(rows)), 0.0)
         mean = float(losses.mean())
         variance = float(losses.var(ddof=1)) / len(rows)
-        variance += self.spread**2 * (1 / max(1, answered) + 1 / self.n)
+        weights = ratios.weights / ratios.weights.sum()
+        squares = np.square(self.rest)
+        variance += float(weights @ squares) / max(1, answered)
+        variance += float(np.square(weights) @ squares)
         error = math.sqrt(variance)
         value = mean
         if self.name == "rmse":
@@ -95,13 +99,13 @@ def _fitted(
             expected[held] = model(with_score(rows.take(held)))
         whole = boosted_values(signature, with_score(rows), losses, seed=config.seed)
     except ModelError as error:
-        return ErrorModel(name, None, math.nan, n, f"no model of the errors was fitted: {error}")
-    spread = float(np.std(losses - expected))
+        return ErrorModel(name, None, np.zeros(n), f"no model of the errors was fitted: {error}")
+    rest = losses - expected
     for part in parts:
-        why = _missed(name, expected[part], losses[part], spread, config)
+        why = _missed(name, expected[part], losses[part], float(rest.std()), config)
         if why:
-            return ErrorModel(name, whole, spread, n, why)
-    return ErrorModel(name, whole, spread, n)
+            return ErrorModel(name, whole, rest, why)
+    return ErrorModel(name, whole, rest)
 
 
 def _missed(
