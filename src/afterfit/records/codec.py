@@ -19,6 +19,7 @@ from afterfit.records.optimize import OptimizeRecord
 from afterfit.records.package import PackageRecord
 from afterfit.records.predict import PredictRecord
 from afterfit.records.record import Envelope, Record
+from afterfit.records.rehearsal import RehearsalRecord
 from afterfit.records.robustness import RobustnessRecord
 from afterfit.records.robustness_endpoint import RobustnessEndpointRecord
 from afterfit.records.ship import ShipRecord
@@ -34,6 +35,7 @@ AnyRecord = (
     | PackageRecord
     | PredictRecord
     | MonitorRecord
+    | RehearsalRecord
     | ShipRecord
 )
 SCHEMA = 1

@@ -17,6 +17,7 @@ from afterfit.records.optimize import OptimizeRecord
 from afterfit.records.package import PackageRecord
 from afterfit.records.predict import PredictRecord
 from afterfit.records.record import Envelope, Record
+from afterfit.records.rehearsal import RehearsalRecord
 from afterfit.records.robustness import RobustnessRecord
 from afterfit.records.robustness_endpoint import RobustnessEndpointRecord
 from afterfit.records.ship import ShipRecord, Verdict
@@ -42,6 +43,7 @@ from afterfit.report.parts import STEP_TITLES, gates_table, key_values, note, st
 from afterfit.report.problems import problems, tallies
 from afterfit.report.quality import baseline_of, headline, quality
 from afterfit.report.recalibrated import decided
+from afterfit.report.rehearsed import rehearsed
 from afterfit.report.shipping import (
     batch,
     bundle,
@@ -74,6 +76,7 @@ _BODIES: dict[type[Record], Callable[[Any], tuple[Block, ...]]] = {
     PackageRecord: bundle,
     PredictRecord: batch,
     MonitorRecord: watching,
+    RehearsalRecord: rehearsed,
 }
 
 

@@ -27,6 +27,7 @@ STEP_TITLES = {
     "package": "What ships",
     "predict": "Batch scored",
     "monitor": "What was seen",
+    "rehearsal": "Rehearsal of the monitor",
     "ship": "Release",
 }
 

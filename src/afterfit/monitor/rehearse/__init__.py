@@ -1,0 +1,1 @@
+"""A rehearsal: scripted faults in replayed traffic, and what a monitor says of them."""
