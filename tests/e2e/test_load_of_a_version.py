@@ -232,7 +232,7 @@ def test_an_objective_that_nothing_holds_ends_early_and_says_so(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     """A tenth of a microsecond: down to one request a second, and a finding of high severity."""
-    words = ["--slo", "p50<0.1us", "--seconds", "0.05", "--budget", "60s"]
+    words = ["--slo", "p50<0.1us", "--seconds", "0.5", "--budget", "60s"]
     code, body = asked(capfd, CHAMPION, *words)
     assert code == 0
     assert outcomes(body)["L005"] == "issue"

@@ -39,6 +39,8 @@ CONFIG = GridConfig(seconds=60.0, step_s=2.0)
 class Virtual:
     """A server of 4 ms a request, in which a thread does 80 % of what a worker does."""
 
+    usual_rps = 0.0
+
     def __init__(self, settings: ServingSettings) -> None:
         self.settings = settings
         fewer = 1 + 0.8 * (settings.intra_op - 1)

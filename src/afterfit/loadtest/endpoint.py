@@ -29,7 +29,7 @@ from afterfit.loadtest.grid import GridConfig, best, combinations, try_grid
 from afterfit.loadtest.histogram import Histogram
 from afterfit.loadtest.judge import judged, settled, windows
 from afterfit.loadtest.schedule import arrivals_of
-from afterfit.loadtest.search import LEAST_RPS, SearchConfig, find_rate
+from afterfit.loadtest.search import BELOW_USUAL, LEAST_RPS, SearchConfig, find_rate
 from afterfit.loadtest.shot import Arrivals, Shooter, Shot
 from afterfit.loadtest.slo import Slo
 from afterfit.loadtest.soak import Fault, FaultName, fault_moments, soak
@@ -48,10 +48,10 @@ Just at its limit a server misses as much as it may, which no number of requests
 NO_LIMIT = Slo(quantile=0.99, limit_ms=1e12)
 """Stands in for an objective where none was given: nothing but a failure misses it."""
 WARMUP_S = 1.0
+GRID_RUNS = 16
+"""A coarse search takes half as many runs, and each as much again for its warm-up and its end."""
 END_S = 1.0
 """About so long a run takes to begin and to end, beside its time."""
-BELOW_USUAL = 4.0
-"""A search starts so far below what users who wait got: doubling from 50 takes a run for each."""
 USUAL = "closed:2"
 
 
@@ -169,7 +169,9 @@ def _require_schedule(config: LoadConfig) -> None:
 def _try_settings(endpoint: Endpoint, config: LoadConfig, found: Found, progress: Progress) -> None:
     """Try the grid, and go on with what is best for the goal."""
     tried = combinations(endpoint.about.cores, config.caps)
-    plan = GridConfig(caps=config.caps, seconds=config.budget_s / len(tried), seed=config.seed)
+    each = config.budget_s / len(tried)
+    step_s = min(config.seconds, GridConfig().step_s, each / GRID_RUNS)
+    plan = GridConfig(caps=config.caps, seconds=each, step_s=step_s, seed=config.seed)
     found.grid = try_grid(endpoint.stand, tried, config.slo or NO_LIMIT, Poisson, plan, progress)
     found.steps += found.grid.steps
     chosen = best(found.grid.points, config.goal)

@@ -17,7 +17,7 @@ import msgspec
 from afterfit.core.progress import SILENT, Progress
 from afterfit.core.serving_settings import ServingSettings
 from afterfit.errors import AfterfitError
-from afterfit.loadtest.search import SearchConfig, find_rate
+from afterfit.loadtest.search import BELOW_USUAL, LEAST_RPS, SearchConfig, find_rate
 from afterfit.loadtest.shot import Shooter
 from afterfit.loadtest.slo import Slo
 from afterfit.loadtest.steps import EndedError, Runs, Schedule
@@ -39,6 +39,11 @@ class Running(Protocol):
     @property
     def shooter(self) -> Shooter:
         """Return what sends requests to it."""
+        ...
+
+    @property
+    def usual_rps(self) -> float:
+        """Return what a few users who wait got answered (requests/s); 0 where nobody looked."""
         ...
 
     def memory_bytes(self) -> float | None:
@@ -168,8 +173,13 @@ def _point(
     common: float | None,
 ) -> tuple[GridPoint, float | None]:
     """Return what a combination carries, and the common rate."""
+    usual = running.usual_rps / BELOW_USUAL
     coarse = SearchConfig(
-        start_rps=config.start_rps, step_s=config.step_s, resolution=0.1, verify=1, step_down=0.1
+        start_rps=max(LEAST_RPS, usual) if usual else config.start_rps,
+        step_s=config.step_s,
+        resolution=0.1,
+        verify=1,
+        step_down=0.1,
     )
     found = find_rate(runs, coarse)
     if found.ended == "cut":

@@ -26,10 +26,12 @@ from afterfit.loadtest.slo import Slo
 from afterfit.loadtest.steps import EndedError, Runs
 from afterfit.records.loadtest import LoadStep
 
-__all__ = ["Search", "SearchConfig", "find_rate"]
+__all__ = ["BELOW_USUAL", "LEAST_RPS", "Search", "SearchConfig", "find_rate"]
 
 Ended = Literal["found", "at least", "unreachable", "unmeasurable", "budget", "gone", "cut"]
 LEAST_RPS = 1.0
+BELOW_USUAL = 4.0
+"""A search may start so far below what users who wait got, which saves the first runs."""
 LEAST_REQUESTS = 200
 MOST_STRETCH = 4.0
 CLEAR = 0.95
