@@ -10,7 +10,7 @@ import msgspec
 
 from afterfit.core.gate import Gate, passes
 from afterfit.core.metric import Metric
-from afterfit.core.metric_names import METRICS, MONITOR
+from afterfit.core.metric_names import CLASSIFICATION, METRICS, MONITOR, REGRESSION
 from afterfit.core.sections import AlarmsSection
 from afterfit.monitor.figures import Ask, column_figure, sql_figure
 from afterfit.monitor.measure import share_metric
@@ -23,6 +23,7 @@ __all__ = ["GateWatch", "gate_points", "is_live", "live_metrics"]
 LATENCY = {f"latency_p{q:g}_ms": q / 100 for q in (50, 90, 95, 99)}
 """Gates on a load test that mean the same of a window: time in queue and model, ms."""
 STEPS = ("", "assess", "loadtest", MONITOR)
+QUALITY = frozenset({*CLASSIFICATION, *REGRESSION})
 COLUMN = "column:"
 
 
@@ -86,12 +87,28 @@ class GateWatch:
             if text.startswith(COLUMN):
                 column = text.removeprefix(COLUMN)
                 metrics.append(column_figure(name, column, state.counts, self._level))
-        points = gate_points(self._gates, metrics, state.scope, span, self._settings)
+        # Quality is judged by `of_points` where labels are joined apart from the window.
+        gates = [g for g in self._gates if state.scores is not None or g.metric not in QUALITY]
+        points = gate_points(gates, metrics, state.scope, span, self._settings)
         if state.scope.slice or state.role != "primary":
             return points
         whole = msgspec.structs.replace(state.scope, version=0, digest="")
         answers = [self._answer(gate.metric, span) for gate in self._asked]
         return points + gate_points(self._asked, answers, whole, span, self._settings)
+
+    def of_points(self, points: Sequence[SignalPoint]) -> list[SignalPoint]:
+        """Return the points of gates on quality, from points of performance on labels."""
+        by_window: dict[tuple[Scope, int, int], list[Metric]] = {}
+        for point in points:
+            if point.signal == "performance":
+                window = (point.scope, point.start, point.end)
+                by_window.setdefault(window, []).append(_metric(point))
+        gates = [gate for gate in self._gates if gate.metric in QUALITY]
+        return [
+            point
+            for (scope, start, end), metrics in by_window.items()
+            for point in gate_points(gates, metrics, scope, (start, end), self._settings)
+        ]
 
     def _is_query(self, gate: Gate) -> bool:
         text = self._figures.get(gate.metric, COLUMN)
@@ -125,6 +142,14 @@ def live_metrics(state: WindowState, *, level: float = 0.95, seed: int = 0) -> l
         found.append(share_metric("labelled_share", state.scores.labelled, state.n, level))
         found += table_metrics(state.scores, level=level, seed=seed)
     return found
+
+
+def _metric(point: SignalPoint) -> Metric:
+    """Return the metric of a point; what is said to be too little says nothing."""
+    if point.state == "insufficient":
+        return Metric(name=point.subject, value=None, n=point.n, method=point.message or "too few")
+    return Metric(name=point.subject, value=point.value, low=point.low, high=point.high,
+                  level=point.level, n=point.n, unit=point.unit)  # fmt: skip
 
 
 def _quantile(name: str, waits: Any, q: float, divisor: float, unit: str, level: float) -> Metric:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.monitor.alarms.samples import HOUR, SCOPE
+from tests.monitor.alarms.samples import HOUR, SCOPE, bad
 
 from afterfit.config import read_config
 from afterfit.core.fingerprint import build
@@ -144,14 +144,27 @@ def test_a_window_gives_the_points_of_all_gates() -> None:
     points = watch(window())
     states = {point.subject: point.state for point in points}
     assert states == {"revenue >= 5": "alarm", "sales >= 12": "alarm",
-                      "error_rate <= 0.01": "alarm", "f1 >= 0.5": "insufficient"}  # fmt: skip
+                      "error_rate <= 0.01": "alarm"}  # fmt: skip
     assert [(p.scope.version, p.scope.digest) for p in points if p.subject == "sales >= 12"] == [
         (0, "")
     ]
-    assert len(watch(window())) == 4
-    assert len(watch(window(role="shadow"))) == 3
+    assert len(watch(window())) == 3
+    assert len(watch(window(role="shadow"))) == 2
     assert asked == [{"query": "SELECT 1", "start": "1970-01-01T00:00:00+00:00",
                       "end": "1970-01-01T01:00:00+00:00"}]  # fmt: skip
+
+
+def test_gates_on_quality_follow_the_points_of_labels() -> None:
+    """With their interval and n, window by window; what is too little stays too little."""
+    told = [bad(0, subject="f1", threshold=0.1), bad(1, subject="f1", state="insufficient"),
+            bad(1, signal="estimate", subject="f1")]  # fmt: skip
+    gates = [parse_gate("f1 >= 0.7"), parse_gate("error_rate <= 0.1")]
+    points = GateWatch(gates, AlarmsSection()).of_points(told)
+    assert [(p.subject, p.start, p.state) for p in points] == [
+        ("f1 >= 0.7", 0, "alarm"),
+        ("f1 >= 0.7", HOUR, "insufficient"),
+    ]
+    assert (points[0].n, points[0].low, points[0].scope) == (900, 0.55, SCOPE)
 
 
 @pytest.fixture

@@ -68,8 +68,8 @@ def runbook_of(signal: str) -> str:
 
 def steps_of(code: str) -> dict[str, str]:
     """Return the page of a code by its labels, empty for one that is none of these."""
-    pages = {page.code: page for page in (*_PAGES.values(), findings.AnySignal)}
-    return pages[code].page() if code in pages else {}
+    pages: tuple[type[Check], ...] = (*_PAGES.values(), findings.AnySignal)
+    return next((page.page() for page in pages if page.code == code), {})
 
 
 def severity_of(point: SignalPoint) -> Severity:
