@@ -63,17 +63,17 @@ def estimator() -> Estimator:
 
 
 def test_bounds_hold_the_truth_about_as_often_as_they_say() -> None:
-    """Of 24 windows with shifted scores, by three references, bounds of 95 % hold 21 or more."""
+    """Of 24 windows with shifted scores, by six references, bounds of 95 % hold 20 or more."""
     held = dict.fromkeys(CONFIG.metrics, 0)
-    for reference in range(3):
+    for reference in range(6):
         made = fit_estimator(BINARY, loans(1000 + reference, 8000), CONFIG)
-        for seed in range(1, 9):
+        for seed in range(1, 5):
             rows = loans(100 * reference + seed, 1000, shift=seed % 4 * 0.2)
             for name, point in estimates(made, rows, inputs=False).items():
                 assert point.low is not None
                 assert point.high is not None
                 held[name] += point.low <= true(rows, name) <= point.high
-    assert min(held.values()) >= 21
+    assert min(held.values()) >= 20
 
 
 def test_a_window_that_is_harder_is_an_alarm_before_any_label(estimator: Estimator) -> None:

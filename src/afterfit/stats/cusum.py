@@ -88,9 +88,9 @@ def alarm_limit(
 def _blocks(values: FloatArray, starts: NDArray[Any], block: int) -> FloatArray:
     """Return blocks of neighbours one after another; the end is followed by the beginning."""
     if block == 1:
-        return values[starts]
+        return np.asarray(values[starts], np.float64)
     places = (starts[:, None] + np.arange(block)) % len(values)
-    return values[places].ravel()
+    return np.asarray(values[places].ravel(), np.float64)
 
 
 def _limit_of(peaks: FloatArray, alarms: float) -> float:
