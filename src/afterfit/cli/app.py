@@ -137,11 +137,31 @@ GROUPS: dict[str, tuple[str, dict[str, tuple[str, str]]]] = {
                 "afterfit.cli.monitor:report",
                 "Counts, latency and distributions of a period.",
             ),
+            "alarms": (
+                "afterfit.cli.monitor_alarms:alarms",
+                "What is wrong, the worst first, and who was told.",
+            ),
+            "silence": (
+                "afterfit.cli.monitor_alarms:silence",
+                "Keep alarms from people for a while.",
+            ),
+            "test-channel": (
+                "afterfit.cli.monitor_alarms:try_",
+                "Send one message by a channel, now.",
+            ),
+            "rules": (
+                "afterfit.cli.monitor_alarms:rules",
+                "Rules for Prometheus and a dashboard for Grafana.",
+            ),
             "run": ("afterfit.cli.monitor_run:run", "Watch an endpoint, window by window."),
             "status": ("afterfit.cli.monitor_run:status", "What is watched, and what lasts."),
             "backfill": (
                 "afterfit.cli.monitor_run:backfill",
                 "Judge windows of the past anew.",
+            ),
+            "rehearse": (
+                "afterfit.cli.monitor_rehearse:rehearse",
+                "Put faults into replayed traffic: which are seen, and when?",
             ),
         },
     ),
