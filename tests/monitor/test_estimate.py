@@ -10,6 +10,7 @@ import pytest
 from afterfit.core.formulae import compute
 from afterfit.core.signature import Column, Signature
 from afterfit.monitor.density import Rows, density_ratios
+from afterfit.monitor.findings import NoEstimate
 from afterfit.monitor.score_table import ScoreTable
 from afterfit.monitor.signals.estimate import BLIND, Estimator, estimate_points, fit_estimator
 from afterfit.monitor.signals.quality import QualityConfig, Window
@@ -114,6 +115,7 @@ def test_rows_that_the_reference_never_had_are_no_ground_to_stand_on(
     assert point.state == "cannot_tell"
     assert "kind that the reference hardly has" in point.message
     assert point.value is None
+    assert point.evidence["finding"] == NoEstimate.code
     assert point.evidence["beyond_share"] > 0.5
     extreme = loans(9, 2000, shift=7.0)
     point = estimates(estimator, extreme, inputs=False)["accuracy"]

@@ -12,6 +12,7 @@ from tests.monitor.test_score_table import binary_rows, binary_table
 from afterfit.core.cuts import Cut
 from afterfit.core.formulae import compute
 from afterfit.core.signature import Column, Signature
+from afterfit.monitor.findings import LabelsImmature
 from afterfit.monitor.labels import HOUR_US, LabelJoin
 from afterfit.monitor.maturity import label_selection, maturity_curve
 from afterfit.monitor.score_table import ScoreTable
@@ -85,6 +86,7 @@ def test_few_labels_and_early_ones_are_no_answer() -> None:
     assert {p.state for p in early} == {"insufficient"}
     assert "only 20 %" in early[0].message
     assert early[0].needed == 7500
+    assert early[0].evidence["finding"] == LabelsImmature.code
 
 
 def filled(path: Path, delays: Any, n: int = 2000) -> tuple[LabelJoin, Any, Any]:
@@ -151,6 +153,7 @@ def test_labels_that_depend_on_the_score_are_flagged(*, selective: bool) -> None
     assert points["labelled_share"].value == pytest.approx(float(seen.mean()))
     assert points["labelled_share"].evidence["early"] == 3
     assert points["labelled_by_score"].state == ("alarm" if selective else "ok")
+    assert ("finding" in points["labelled_by_score"].evidence) is selective
     told = performance_points(table, table, WINDOW, CONFIG)[0].message
     assert ("labels depend on the score" in told) is selective
 

@@ -17,6 +17,7 @@ from afterfit.core.metric import Metric, in_percent
 from afterfit.core.signature import Signature
 from afterfit.errors import ModelError
 from afterfit.monitor.density import MOST_ROWS, Ratios, Rows, density_ratios
+from afterfit.monitor.findings import NoEstimate
 from afterfit.monitor.score_metrics import TABLE_METRICS, table_metric
 from afterfit.monitor.score_table import ScoreTable
 from afterfit.monitor.signals.losses import ErrorModel, fit_errors
@@ -138,6 +139,7 @@ def _point(
         why = "" if found else "it is not defined on rows like these"
     if why or found is None:
         nothing = Metric(name=name, value=None, n=table.answered, unit=usual.unit)
+        evidence["finding"] = NoEstimate.code
         message = f"no estimate of {find_formula(name).title}: {why}"
         return unjudged(
             "estimate", nothing, "cannot_tell", window, message=message, evidence=evidence

@@ -13,6 +13,7 @@ from afterfit.core.dataset import encode_labels
 from afterfit.core.formulae import find_formula
 from afterfit.core.metric import Metric, in_percent
 from afterfit.core.signature import Signature
+from afterfit.monitor.findings import LabelsImmature, LabelsSelective
 from afterfit.monitor.labels import Joined, LabelJoin, Series
 from afterfit.monitor.maturity import Selection, label_selection
 from afterfit.monitor.score_metrics import TABLE_METRICS, table_metric
@@ -117,6 +118,7 @@ def _too_early(
     n = table.labelled
     needed, message = config.min_labels, f"{n} labels, {config.min_labels} are needed"
     if n >= config.min_labels and maturity is not None:
+        evidence = evidence | {"finding": LabelsImmature.code}
         needed = round(n * config.least_maturity / max(maturity, 1e-9))
         message = (
             f"only {in_percent(maturity)} of the labels can have come by now: those that come "
@@ -205,11 +207,13 @@ def coverage_points(
         if bad
         else "labels do not depend on the score as far as can be seen"
     )
-    evidence = {
+    evidence: dict[str, Any] = {
         "shares": list(selection.shares),
         "sizes": list(selection.sizes),
         "p_value": selection.p_value,
     }
+    if bad:
+        evidence["finding"] = LabelsSelective.code
     state: PointState = "alarm" if bad else "ok"
     point = unjudged("labels", span, state, window, message=message, evidence=evidence)
     return [*points, msgspec.structs.replace(point, least=LEAST_SELECTION)]
