@@ -186,8 +186,8 @@ class SlowAnswers(Check):
 
     Why it matters: callers time out, and a late answer is none.
     Example: p99 went from 12 ms to 48 ms when requests doubled.
-    Fix: compare queue and model time in the evidence. Queue: more replicas, see afterfit autoscale
-    NAME. Model: larger rows or a new version; afterfit loadtest tells which.
+    Fix: compare queue and model time in the evidence. A long queue asks for more replicas:
+    afterfit autoscale NAME. A slow model has larger rows, or is a new version: load it again.
     """
 
     code = "M083"
@@ -266,7 +266,7 @@ class ChannelFails(Check):
 
     Why it matters: an alarm that nobody hears is none.
     Example: the token of the chat was revoked, and 8 tries failed.
-    Fix: afterfit monitor test-channel NAME tells why; mend the address in its variable or file.
+    Fix: mend the address in its variable or file, and try it: afterfit monitor test-channel NAME
     """
 
     code = "M089"
