@@ -46,8 +46,8 @@ class Team:
 
     def log_in(self, key: str, **headers: str) -> Answer:
         """The answer to the form."""
-        body = f"key={key}&following=/records".encode()
-        return self.browser.ask("POST", "/login", headers, body)
+        path = "/login?following=/records"
+        return self.browser.ask("POST", path, headers, f"key={key}".encode())
 
 
 @pytest.fixture

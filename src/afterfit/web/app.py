@@ -236,8 +236,8 @@ async def _static(request: Request) -> Response:
 
 async def _login(door: Door, request: Request) -> Response:
     """Return the form, or the session of somebody who showed a key."""
+    following = safe_path(request.query_params.get("following", "/"))
     if request.method != "POST":
-        following = safe_path(request.query_params.get("following", "/"))
         return _answer(Login(following), is_json=False)
     headers = dict(request.scope["headers"])
     if not same_origin(headers):
@@ -250,7 +250,6 @@ async def _login(door: Door, request: Request) -> Response:
         if len(body) > MOST_FORM:
             return _answer(Problem(400, "too long for a key"), is_json=False, status=400)
     form = parse_qs(body.decode("utf-8", "replace"))
-    following = safe_path(form.get("following", ["/"])[0])
     found = door.open(form.get("key", [""])[0])
     if isinstance(found, Refusal):
         told = Login(following, found.message)
