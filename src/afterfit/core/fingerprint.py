@@ -20,12 +20,15 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from afterfit.core.cells import Cells, cells_of
 from afterfit.core.disclosure import MIN_ROWS, reference_edges, reference_range
 from afterfit.core.frame import Frame, MatrixFrame, Predictions, missing_mask, row_count
 from afterfit.core.signature import Column, ColumnKind, Signature
 
 MAX_CATEGORY_BINS = 255
 OUTPUT = "\0output"
+MANY = 2048
+"""From so many values on, looking each up among cells is quicker than sorting them."""
 GREATEST = sys.float_info.max
 
 
@@ -114,7 +117,24 @@ class ColumnCounts(msgspec.Struct, kw_only=True):
             gone = missing_mask(values)
             self.missing += int(gone.sum())
             numbers = values[~gone]
-        self.add_sorted(np.sort(numbers.astype(np.float64)))
+        numbers = numbers.astype(np.float64)
+        cells = cells_of(tuple(self.edges)) if len(numbers) >= MANY else None
+        if cells is None or self.kind == "boolean":
+            self.add_sorted(np.sort(numbers))
+        else:
+            self._add_many(numbers, cells)
+
+    def _add_many(self, numbers: np.ndarray, cells: Cells) -> None:
+        """Add the values of many rows in any order, as ``add_sorted`` does."""
+        known = np.isfinite(numbers)
+        if not known.all():
+            self.nan += int(np.isnan(numbers).sum())
+            self.pinf += int((numbers == np.inf).sum())
+            self.ninf += int((numbers == -np.inf).sum())
+            numbers = numbers[known]
+        if len(numbers):
+            ends = float(numbers.min()), float(numbers.max())
+            self._add_finite(numbers, cells.counts(numbers).tolist(), ends)
 
     def add_sorted(self, numbers: np.ndarray) -> None:
         """Add the values of some rows, float64 in ascending order with NaN last, as numpy sorts.
@@ -133,9 +153,13 @@ class ColumnCounts(msgspec.Struct, kw_only=True):
         else:
             self.nan += len(numbers) - known
         if finite > least:
-            self._add_finite(numbers[least:finite], np.diff([least, *below, finite]).tolist())
+            known_values = numbers[least:finite]
+            ends = float(known_values[0]), float(known_values[-1])
+            self._add_finite(known_values, np.diff([least, *below, finite]).tolist(), ends)
 
-    def _add_finite(self, numbers: np.ndarray, counts: list[int]) -> None:
+    def _add_finite(
+        self, numbers: np.ndarray, counts: list[int], ends: tuple[float, float]
+    ) -> None:
         mean, m2 = _moments(numbers)
         window = ColumnCounts(
             name=self.name,
@@ -143,8 +167,8 @@ class ColumnCounts(msgspec.Struct, kw_only=True):
             counts=counts,
             mean=mean,
             m2=m2,
-            min=float(numbers[0]),
-            max=float(numbers[-1]),
+            min=ends[0],
+            max=ends[1],
         )
         self._merge_moments(window)
         self.counts = [a + b for a, b in zip(self.counts, counts, strict=True)]
@@ -246,7 +270,10 @@ def _reference(column: Column, values: np.ndarray) -> ColumnCounts:
         numbers = values[~missing_mask(values)].astype(np.float64)
         counts.edges = [1.0] if column.kind == "boolean" else reference_edges(numbers)
         counts.counts = [0] * (len(counts.edges) + 1)
-        counts.update(values)
+        # In order, so that the same rows in another order give the same digits, and one digest.
+        counts.missing = len(values) - len(numbers) if values.dtype.kind == "O" else 0
+        given = numbers if values.dtype.kind == "O" else values.astype(np.float64)
+        counts.add_sorted(np.sort(given))
         if column.kind != "boolean":
             _keep_to_crowds(counts, numbers)
         return counts
