@@ -37,6 +37,7 @@ OUT = ROOT / "bench" / "results" / "drift_alarms.json"
 DATA = Path(os.environ.get("AFTERFIT_TEST_DATA") or ROOT.parent / "shared" / "data")
 SIZES = {200: 300, 500: 300, 2000: 200, 20_000: 40}
 """Rows of a window, and how many windows a reference is given of them."""
+MONTHLY = 2500
 POPULATION = 60_000
 HOURS = 365.25 / 12 * 24
 
@@ -166,8 +167,8 @@ def monthly(name: str, method: str, seeds: range) -> list[dict[str, Any]]:
     chance = Budget(false_alarms_per_month=1).of_windows(HOURS)
     for seed in seeds:
         judged = Judged(population, seed, method)
-        alarms = judged.alarms(500, 1000, chance)
-        found.append({"n": 500, "windows": 1000, "seed": seed, "chance": chance, **alarms})
+        alarms = judged.alarms(500, MONTHLY, chance)
+        found.append({"n": 500, "windows": MONTHLY, "seed": seed, "chance": chance, **alarms})
     return found
 
 

@@ -8,6 +8,7 @@ those that ``python bench/drift_power.py --write FOLDER`` leaves (one .npz a ref
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -15,6 +16,9 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+
+# Both send usage to their makers unless told not to.
+os.environ |= {"NML_DISABLE_USAGE_LOGGING": "1", "DO_NOT_TRACK": "1"}
 
 
 def evidently(reference: pd.DataFrame, windows: list[pd.DataFrame]) -> Iterator[int]:

@@ -44,8 +44,8 @@ _CELLS = 1 << 17
 class Tail(msgspec.Struct, frozen=True, kw_only=True):
     """The upper tail for windows of ``n`` rows.
 
-    The worst column of a window is more surprising than ``start`` nats in one window of twenty; beyond
-    it the rate falls by a factor e with each 1 / ``slope`` nats.
+    The worst column of a window is more surprising than ``start`` nats in one window of twenty;
+    beyond it the rate falls by a factor e with each 1 / ``slope`` nats.
     """
 
     n: int
@@ -308,11 +308,11 @@ def _tail(n: int, greatest: FloatArray) -> Tail:
     """Return the tail of the worst columns: the fit of an exponential to the upper twentieth.
 
     It is fitted to -ln P(no column exceeds), which is exponential already where the probability of
-    one that does is not small.
+    one that does is not small. A slope above that of exact p-values is not believed so far out.
     """
     start = float(np.quantile(greatest, 1 - TAIL))
     beyond = greatest[greatest > start] - start
-    slope = (len(beyond) + PRIOR) / (float(beyond.sum()) + PRIOR)
+    slope = min(1.0, (len(beyond) + PRIOR) / (float(beyond.sum()) + PRIOR))
     return Tail(n=n, start=start, slope=slope)
 
 
