@@ -319,6 +319,22 @@ def test_a_store_that_goes_away_is_waited_for(
     assert [p.n for p in store.points(PointQuery(signal="drift", subject="age"))] == [300] * 3
 
 
+def test_that_nothing_came_is_kept_too(
+    tmp_path: Path, store: EmbeddedStore, version: Watched
+) -> None:
+    """Whoever asks sees when the log was read, though nothing was in it."""
+    moments = iter(range(START, START + 10 * HOUR, HOUR // 600))
+    now = [0]
+    daemon = Daemon(setup_of(tmp_path, store, version, clock=lambda: now[0]))
+    read = []
+    for _ in range(11):
+        now[0] = next(moments)
+        daemon.poll()
+        body = store.parts("churn", "kept")["kept"]
+        read.append(msgspec.msgpack.decode(body, type=Kept).progress.read - START)
+    assert read == [0] * 5 + [HOUR // 120] * 5 + [HOUR // 60]
+
+
 CHILD = """
 import sys
 from pathlib import Path

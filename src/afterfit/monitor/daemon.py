@@ -35,6 +35,8 @@ __all__ = ["Daemon"]
 
 COMMIT_ROWS = 50_000
 """So many rows are read at most between two transactions: what a kill makes read again."""
+HEARTBEAT = HOUR // 120
+"""µs: where nothing happens, that the log was read is kept as often as this."""
 MOST_HOURS = 31 * 24
 """So many hours back silence is looked for after the daemon itself was away."""
 BACKFILL = "afterfit monitor backfill"
@@ -46,7 +48,7 @@ class Daemon:
     def __init__(self, setup: Setup) -> None:
         self.setup = setup
         self.stopped = threading.Event()
-        self._reading = 0
+        self._reading = self._kept_at = 0
         self._ready: list[SignalPoint] = []
         self._load()
 
@@ -81,6 +83,7 @@ class Daemon:
         if late:
             self._tell("late", rows=late, why="their windows were closed", fix=BACKFILL)
         if not self.stopped.is_set():
+            self.kept.progress.read = now
             self._close(now)
         if not self.stopped.is_set() and not self.setup.windows_only:
             self._look_at_labels(now)
@@ -89,12 +92,12 @@ class Daemon:
             self._burn(now)
             self._notify(now)
             self._keep_house(now)
-            self.kept.progress.read = now
+        if now - self._kept_at >= HEARTBEAT:
+            self._commit([], [])
 
     def close(self) -> None:
         """Stop telling people; what they were told last is kept."""
-        if self._notifier is not None:
-            self._commit([], self._notifier.close())
+        self._commit([], [] if self._notifier is None else self._notifier.close())
         if self.setup.labels is not None:
             self.setup.labels.join.close()
 
@@ -313,6 +316,7 @@ class Daemon:
         }
         change = Change(points=points, alarms=alarms, parts={**(parts or {}), **kept})
         self.setup.store.commit(self.setup.endpoint, change)
+        self._kept_at = self.setup.clock()
         for alarm in alarms:
             self._tell("alarm", id=alarm.id, state=alarm.state, severity=alarm.severity,
                        signal=alarm.signal, subject=alarm.subject,
