@@ -54,7 +54,7 @@ def sql_figure(
     """Return what a query gives of a window (µs, end excluded).
 
     The query may name ``:start`` and ``:end`` (ISO 8601, UTC). One column of numbers is a sample,
-    whose mean is taken; one row with ``value`` and perhaps ``n``, ``low`` and ``high`` is taken as
+    whose mean is taken; one row with ``value``, ``n`` and perhaps ``low`` and ``high`` is taken as
     it is. Raises ConfigError without a database, InputError for an answer of another form.
     """
     if ask is None:
@@ -134,9 +134,13 @@ def _names(description: Any) -> tuple[str, ...]:
 
 
 def _as_told(name: str, told: Mapping[str, Any], level: float) -> Metric:
-    value, low, high = (_number(name, told.get(part)) for part in ("value", "low", "high"))
-    n = int(_number(name, told.get("n")) or 0)
-    return Metric(name=name, value=value, low=low, high=high, level=level, n=n,
+    """Return a row as a metric; a value without bounds, as a sum, is exact."""
+    value, low, high, n = (_number(name, told.get(part)) for part in ("value", "low", "high", "n"))
+    if n is None:
+        raise _wrong_answer(name, "no n", "select count(*) AS n beside the value")
+    if low is None and high is None:
+        low = high = value
+    return Metric(name=name, value=value, low=low, high=high, level=level, n=int(n),
                   method="as the query tells")  # fmt: skip
 
 

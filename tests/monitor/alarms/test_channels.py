@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.monitor.alarms.samples import one, until
 from tests.monitor.alarms.servers import Receiver, http_receiver, mail_receiver
+from tests.runtime.sinks.conftest import optional
 
 from afterfit.errors import ConfigError
 from afterfit.monitor.channels import Message, Opened, Outbox, Sent, open_channel, verify
@@ -149,6 +150,7 @@ def test_alertmanager_gets_alerts_of_its_own_form(receiver: Receiver) -> None:
 
 def test_apprise_brings_it_to_json(receiver: Receiver) -> None:
     """Any address of Apprise is a channel; this one is a plain POST of title and text."""
+    optional("apprise", "alerts")
     opened = open_channel("ops", "env:OPS", environ={"OPS": f"json://127.0.0.1:{receiver.port}/x"})
     (sent,) = deliver(opened)
     assert sent.delivery.state == "sent"
@@ -160,6 +162,7 @@ def test_apprise_brings_it_to_json(receiver: Receiver) -> None:
 
 def test_apprise_brings_it_by_e_mail() -> None:
     """A mail arrives at a real server of mail, its subject the title."""
+    optional("apprise", "alerts")
     with mail_receiver() as receiver:
         address = (
             f"mailto://127.0.0.1:{receiver.port}?from=afterfit@example.org&to=ops@example.org"
@@ -176,6 +179,7 @@ def test_no_secret_is_said(
     receiver: Receiver, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """Neither a delivery, nor a log, nor standard error shows any part of an address."""
+    optional("apprise", "alerts")
     caplog.set_level(logging.DEBUG)
     token = "TOKEN" * 3
     address = f"json://user:{token}@127.0.0.1:{receiver.port}/{token}"

@@ -188,7 +188,7 @@ def test_a_query_gives_a_sample_or_a_figure(database: Path) -> None:
     assert sample.low is not None
     assert sample.low < 4.5
     told = sql_figure("s", f"SELECT sum(amount) AS value, count(*) AS n {within}", SPAN, ask)
-    assert (told.value, told.n, told.low) == (45.0, 10, None)
+    assert (told.value, told.n, told.low, told.high) == (45.0, 10, 45.0, 45.0)
     empty = sql_figure("s", "SELECT amount FROM sales WHERE ts > :end LIMIT 0", SPAN, ask)
     assert (empty.value, empty.n) == (None, 0)
     nulls = sql_figure("s", "SELECT NULL UNION ALL SELECT 1 UNION ALL SELECT 3", SPAN, ask)
@@ -203,6 +203,7 @@ def test_a_query_gives_a_sample_or_a_figure(database: Path) -> None:
         ("DELETE FROM sales", InputError, "readonly"),
         ("SELECT ts, amount FROM sales", InputError, "select one column"),
         ("SELECT 'many'", InputError, "select numbers"),
+        ("SELECT 1 AS value, 2 AS high", InputError, "count(*) AS n"),
     ],
 )
 def test_a_query_that_is_wrong_is_told(
