@@ -14,6 +14,7 @@ from afterfit.core.frame import Frame, Predictions
 from afterfit.core.sections import AlarmsSection
 from afterfit.core.signature import Column, Signature
 from afterfit.errors import ConfigError, InputError
+from afterfit.monitor.calibrate import calibrate_counts
 from afterfit.monitor.producers import Watched
 from afterfit.monitor.rehearse.config import RehearsalConfig
 from afterfit.monitor.rehearse.faults import FAULTS, Hit, fault_called
@@ -306,7 +307,8 @@ def record() -> RehearsalRecord:
     quality, later = halved(traffic(8000, seed=6), watch)
     assert quality is not None
     pace = Pace(300, HOUR)
-    watched = Watched(Reference("d" * 64, SIGNATURE, fingerprint))
+    kept = calibrate_counts(fingerprint, replicates=400)
+    watched = Watched(Reference("d" * 64, SIGNATURE, fingerprint), kept)
     plan = Plan(
         traffic=later,
         make=own_monitor(watched, watch, AlarmsSection(), quality, pace, 1),
@@ -314,7 +316,7 @@ def record() -> RehearsalRecord:
         subject="d" * 64,
         labelled=True,
     )
-    config = RehearsalConfig(replays=2, before=2, after=6, seed=3)
+    config = RehearsalConfig(replays=2, before=1, after=4, seed=3)
     return rehearse(plan, config, env=ENV)
 
 
@@ -333,15 +335,15 @@ def test_our_monitor_sees_the_gross_faults_at_once_and_names_them(record: Rehear
 
 
 def test_what_is_missed_is_told_with_what_would_see_it(record: RehearsalRecord) -> None:
-    """A drift too slow for six windows is a finding, with the settings that were tried."""
+    """A drift too slow for four windows is a finding, with the settings that were tried."""
     slow = next(o for o in record.outcomes if (o.fault, o.severity) == ("slow", "weak"))
     assert slow.detected.value == 0.0
     tried = [each for each in record.remedies if (each.fault, each.severity) == ("slow", "weak")]
     assert {each.setting for each in tried} >= {"windows of 1200 rows", "10 times the false alarms"}
     (told,) = [f for f in record.findings if f.where == "slow, weak"]
     assert (told.code, told.outcome) == ("M090", "tip")
-    assert "0 of 2 replays within 6 windows of 300 rows" in told.message
-    assert record.null_windows == 16
+    assert "0 of 2 replays within 4 windows of 300 rows" in told.message
+    assert record.null_windows == 10
     assert record.null_alarms <= 1
     assert record.status == "complete"
 
