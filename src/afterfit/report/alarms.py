@@ -61,7 +61,7 @@ def alarm_section(alarm: Alarm, runbook: Mapping[str, str]) -> Section:
         ("Value", _metric(point).text()),
         ("Threshold", _number(point.threshold, point)),
         ("Usual", _number(point.usual, point)),
-        ("Estimated loss", "cannot tell" if point.loss is None else point.loss.text()),
+        ("Estimated loss", _loss(point)),
         ("Silenced by", alarm.silenced or "nothing"),
         ("Alarm", code(alarm.id)),
     )
@@ -87,7 +87,7 @@ def _list(alarms: Sequence[Alarm]) -> Block:
             f"{alarm.signal} {alarm.subject}".strip(),
             _scope(alarm),
             alarm.state if not alarm.silenced else f"{alarm.state}, silenced",
-            "cannot tell" if alarm.worst.loss is None else alarm.worst.loss.text(),
+            _loss(alarm.worst),
             _metric(alarm.worst).text(),
             _when(alarm.opened),
         )
@@ -112,7 +112,7 @@ def _charts(point: SignalPoint) -> list[Block]:
 def _interval(point: SignalPoint) -> Chart:
     marks = [("threshold", point.threshold), ("usual", point.usual)]
     ranges = [Range("this window", "value", _of(point.value), _of(point.low), _of(point.high))]
-    ranges += [Range(name, name, at, at, at) for name, at in marks if at is not None]
+    ranges += [Range(name, "value", at, at, at) for name, at in marks if at is not None]
     rows = [(r.label, r.value, r.low, r.high) for r in ranges]
     return Chart(
         title="The value beside its threshold",
@@ -152,6 +152,10 @@ def _bins(point: SignalPoint, n: int) -> tuple[str, ...]:
 def _metric(point: SignalPoint) -> Metric:
     return Metric(name=point.signal, value=point.value, low=point.low, high=point.high,
                   level=point.level, n=point.n, unit=point.unit)  # fmt: skip
+
+
+def _loss(point: SignalPoint) -> str:
+    return "cannot tell" if point.loss is None else f"{point.loss.name}: {point.loss.text()}"
 
 
 def _scope(alarm: Alarm) -> str:
