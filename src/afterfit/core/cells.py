@@ -48,7 +48,7 @@ class Cells:
             places *= self._scale
         places += 1.0
         np.clip(places, 0, CELLS - 1, out=places)
-        return places.astype(np.int32)
+        return np.asarray(places.astype(np.int32))
 
 
 @lru_cache(maxsize=1024)
