@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.web.samples import Answer, Browser, site_of
 
-from afterfit.errors import ConflictError, UsageError
+from afterfit.cli.app import run
+from afterfit.errors import ConflictError, DependencyError, UsageError
 from afterfit.runtime.key_file import KeyFile, add_key, encode_key_file, new_key_file, revoke_key
 from afterfit.runtime.keys import KeyRing
 from afterfit.web.guard import Door, Hosts, safe_path
-from afterfit.web.run import Listening, listening, url_of
+from afterfit.web.run import Listening, listening, serve, url_of
 
 EVIL = "http://evil.example"
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - what must not be without keys
@@ -227,3 +229,17 @@ def test_beyond_this_machine_it_does_not_listen_without_keys(tmp_path: Path) -> 
         with pytest.raises(ConflictError, match="is taken") as refused_too, listening(taken):
             pytest.fail("it listens")
     assert "--port 0" in refused_too.value.fix
+
+
+def test_without_the_extra_the_error_says_what_to_install(
+    tmp_path: Path, workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The command itself is there, and its fix is a command; so it is without a workspace."""
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    with (
+        listening(Listening(port=0)) as sock,
+        pytest.raises(DependencyError, match="uvicorn") as refused,
+    ):
+        serve(site_of(workspace), Listening(), sock)
+    assert refused.value.fix == "pip install 'afterfit[ui]'"
+    assert run(["ui", "--workspace", str(tmp_path / "none")]) == 2
