@@ -135,7 +135,7 @@ def errors_of(
         return np.asarray(sizes[np.isfinite(sizes)], np.float64)
     known = np.asarray(truth, np.int64)
     rows = (known >= 0) & (codes >= 0)
-    return (known[rows] != codes[rows]).astype(np.float64)
+    return np.asarray(known[rows] != codes[rows], np.float64)
 
 
 def fit_detector(
