@@ -159,6 +159,7 @@ def test_a_regression_is_mirrored_and_unknown_labels_stay_unknown() -> None:
     before = made.rows(np.arange(500))
     hit = Hit(made, "amount", 1.0, 1, np.random.default_rng(0))
     after = fault_called("concept").change(before, hit)
+    assert after.truth is not None
     assert np.array_equal(after.truth, 2 * np.nanmean(values) - values, equal_nan=True)
     higher = fault_called("labels").change(before, Hit(made, "labels", 4.0, 1, hit.generator))
     assert np.mean(higher.truth > np.nanmedian(values)) > 0.7
@@ -384,7 +385,8 @@ def test_quality_needs_labels_in_both_halves() -> None:
 
 def test_settings_that_mean_nothing_are_refused() -> None:
     """Each names the option."""
-    for name, value in (("replays", 1), ("after", 0), ("seconds", 0.0), ("level", 1.0)):
+    wrong: dict[str, Any] = {"replays": 1, "after": 0, "seconds": 0.0, "level": 1.0}
+    for name, value in wrong.items():
         with pytest.raises(ConfigError, match=f"{name} is out of range") as error:
             RehearsalConfig(**{name: value})
         assert error.value.where == f"--{name}"

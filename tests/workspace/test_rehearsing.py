@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -18,7 +18,7 @@ from afterfit.workspace import Workspace
 if TYPE_CHECKING:
     from pathlib import Path
 
-QUICK = {"replays": 2, "before": 1, "after": 2, "window_rows": 300}
+QUICK: dict[str, Any] = {"replays": 2, "before": 1, "after": 2, "window_rows": 300}
 
 
 @pytest.fixture
