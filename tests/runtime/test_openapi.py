@@ -11,7 +11,7 @@ from urllib.parse import unquote
 
 import msgspec
 import pytest
-from jsonschema import Draft202012Validator  # type: ignore[import-untyped] # it ships no types
+from jsonschema import Draft202012Validator
 from tests.runtime.signatures import ODD_NAME, Described, numbers, odd, people
 
 from afterfit.core.signature import Column, Signature

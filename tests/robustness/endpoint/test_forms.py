@@ -6,9 +6,6 @@ from typing import Any
 
 import pytest
 
-from afterfit.core.wire.client import Exchange, Sent
-from afterfit.core.wire.documents import UnreadableError
-from afterfit.errors import InputError, UsageError
 from afterfit.core.wire.answers import (
     Layout,
     difference,
@@ -16,6 +13,9 @@ from afterfit.core.wire.answers import (
     improbable,
     not_finite,
 )
+from afterfit.core.wire.client import Exchange, Sent
+from afterfit.core.wire.documents import UnreadableError
+from afterfit.errors import InputError, UsageError
 from afterfit.robustness.endpoint.fields import Field, raw, with_value, without, written
 from afterfit.robustness.endpoint.openapi import described, row_schema
 from afterfit.robustness.endpoint.plain import Plain
