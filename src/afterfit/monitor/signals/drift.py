@@ -378,4 +378,8 @@ def _check_edges(columns: Sequence[ColumnCounts], live: Sequence[ColumnCounts]) 
                 fix="count on the reference's own edges",
             )
     if len(columns) != len(live):
-        raise InputError("these counts are of another version", why="they have other columns")
+        raise InputError(
+            "these counts are of another version",
+            why="they have other columns",
+            fix="count on the reference's own columns",
+        )
