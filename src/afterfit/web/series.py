@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,8 @@ from afterfit.web.site import Seen
 __all__ = ["Latest", "Thin", "latest", "newest", "thinned"]
 
 MOST_POINTS = 400
+FRESH_S = 60
+"""A window that is not the newest may have been written anew: after so long it is seen."""
 LOOKBACK_US = 26 * 3600 * 1_000_000
 """Windows of any signal that ended within this time of the newest one are current."""
 _RANK: dict[str, int] = {"alarm": 0, "cannot_tell": 1, "ok": 2, "insufficient": 3}
@@ -78,7 +81,14 @@ def latest(store: Seen, query: PointQuery) -> list[Latest]:
     last = newest(store, query)
     if last is None:
         return []
-    since = max(query.since, last.start - LOOKBACK_US)
+    # Many series take a second to look through, and open pages ask every few seconds.
+    key = (query, last.key, last.start, last.end, last.n, last.value, time.monotonic() // FRESH_S)
+    found: list[Latest] = store.kept(key, lambda: _latest_of(store, query, last.start))
+    return found
+
+
+def _latest_of(store: Seen, query: PointQuery, start: int) -> list[Latest]:
+    since = max(query.since, start - LOOKBACK_US)
     asked = PointQuery(**query.equal, since=since, until=query.until)  # type: ignore[arg-type]
     frame = store.series(asked)
     names = ("endpoint", "model", "version", "digest", "slice", "signal", "subject")

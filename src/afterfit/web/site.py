@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from afterfit.errors import AfterfitError, IntegrityError, NotFoundError, UnavailableError
 from afterfit.records.codec import Stored
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["Seen", "Server", "Site", "kept_by_monitor"]
 
 KEPT_RECORDS = 256
+KEPT_RANKINGS = 16
 ANSWER_S = 2.0
 
 
@@ -49,6 +51,16 @@ class Seen:
     def __init__(self, store: MonitorStore) -> None:
         self._store = store
         self._lock = Lock()
+        self._kept: OrderedDict[Hashable, Any] = OrderedDict()
+
+    def kept(self, key: Hashable, make: Callable[[], Any]) -> Any:
+        """Return what was made for a key before, or make it now; the newest few are kept."""
+        found = self._kept.get(key)
+        if found is None:
+            found = self._kept[key] = make()
+            while len(self._kept) > KEPT_RANKINGS:
+                self._kept.popitem(last=False)
+        return found
 
     def points(self, query: PointQuery, *, limit: int = 0) -> list[SignalPoint]:
         """Return the points, oldest window first; only the newest where there is a ``limit``."""
