@@ -185,6 +185,7 @@ def kept_by_monitor(folder: Path) -> MonitorStore | None:
     from afterfit.monitor.store import open_store
 
     address, usual = load_config().config.monitor.store, folder / "monitor"
-    if "://" not in address and not (Path(address or usual) / "monitor.sqlite").is_file():
+    place = address.removeprefix("file://")
+    if "://" not in place and not (Path(place or usual) / "monitor.sqlite").is_file():
         return None
     return open_store(address, usual)
