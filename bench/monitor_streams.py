@@ -1,8 +1,9 @@
 """The monitor on real streams: electricity prices, wines of another kind, and the demo's month.
 
 ``elec`` (45,312 half-hours of the New South Wales market, in time order): a model is fitted
-on the first eighth, the second is the reference, and windows are of a week. Prices and demand of Victoria and the transfer stand still
-until its market opens at row 17,424: that is the drift that is known to be there. ``wine``: the
+on the first eighth, the second is the reference, and windows are of a week. Prices and demand of
+Victoria and the transfer stand still until its market opens at row 17,424: that is the drift that
+is known to be there; what alarms before it may be chance or the season. ``wine``: the
 reference is half of the red ones, windows are of the other half and then of white ones. ``demo``:
 the reference is 10,000 of the last quarter's payments, windows are of 5,000 more and then of the
 drifted month. Thresholds are those for one false alarm a month, from ``blocks`` of neighbours in
