@@ -204,6 +204,15 @@ def test_all_at_once_and_one_at_a_time(server: tuple[str, int]) -> None:
     assert stream.seen["seconds"] < 3
 
 
+@pytest.fixture
+def at_the_front() -> Iterator[None]:
+    """A job in the background of a shell inherits an ignored SIGINT; this one is at the front."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("at_the_front")
 def test_ctrl_c_gives_back_what_was_sent(server: tuple[str, int]) -> None:
     """Half a second into a minute: the run is cut, and its requests have ended."""
     url, _ = server

@@ -29,6 +29,9 @@ _LIBRARIES = {
     "fsspec": ("fsspec", "pip install 'afterfit[objectstore]'"),
     "psycopg": ("psycopg", "pip install 'afterfit[postgres]'"),
     "opentelemetry-sdk": ("opentelemetry.sdk", "pip install 'afterfit[otel]'"),
+    "apprise": ("apprise", "pip install 'afterfit[alerts]'"),
+    "starlette": ("starlette", "pip install 'afterfit[ui]'"),
+    "uvicorn": ("uvicorn", "pip install 'afterfit[ui]'"),
 }
 _MEBIBYTE = 1 << 20
 _LOW_DISK_MIB = 500
