@@ -91,12 +91,13 @@ def test_a_rate_is_searched_certified_and_kept(capfd: pytest.CaptureFixture[str]
 
 @pytest.mark.slow
 def test_a_gate_holds_or_fails_and_writes_for_ci(capfd: pytest.CaptureFixture[str]) -> None:
-    """A rate far below is certified; one far above is not, and the command exits with 1."""
-    slo = ["--slo", "p50<200ms", "--junit", "ci.xml"]
-    code, body = asked(capfd, CHAMPION, *slo, "--at", "60", "--certify", "0.8s")
+    """A rate far below is certified; what no server holds is not, and the command exits with 1."""
+    junit = ["--junit", "ci.xml", "--at", "60"]
+    code, body = asked(capfd, CHAMPION, *junit, "--slo", "p50<200ms", "--certify", "0.8s")
     assert (code, body["certificate"]["rate"]) == (0, 60.0)
     assert ET.parse("ci.xml").getroot()[0].get("failures") == "0"  # noqa: S314 - ours
-    code, body = asked(capfd, CHAMPION, *slo, "--at", "30000", "--certify", "0.3s")
+    # In ten microseconds nobody answers, whatever the machine: a rate may be too low one day.
+    code, body = asked(capfd, CHAMPION, *junit, "--slo", "p50<0.01ms", "--certify", "0.8s")
     assert (code, body["certificate"]) == (1, None)
     assert ET.parse("ci.xml").getroot()[0].get("failures") == "1"  # noqa: S314 - ours
     assert run(["version", "show", CHAMPION]) == 0

@@ -75,11 +75,12 @@ class Metric(msgspec.Struct, frozen=True, kw_only=True):
         if self.value is None:
             return "not computed"
         unit = f" {self.unit}" if self.unit else ""
-        core = f"{self.value:.4g}{unit}"
+        core = f"{in_figures(self.value)}{unit}"
         if self.low is None or self.high is None:
             return f"{core} (n = {self.n:,})" if self.n else core
         return (
-            f"{core} ({self.low:.4g} to {self.high:.4g}, {in_percent(self.level)}, n = {self.n:,})"
+            f"{core} ({in_figures(self.low)} to {in_figures(self.high)}, "
+            f"{in_percent(self.level)}, n = {self.n:,})"
         )
 
 
@@ -104,3 +105,8 @@ def in_percent(share: float, places: int = 0) -> str:
 def in_digits(share: float) -> str:
     """Return a share in per cent with three digits that count: ``0.0123 %``, ``12.3 %``."""
     return f"{100 * share:.3g} %"
+
+
+def in_figures(value: float) -> str:
+    """Return a number with four digits that count; large ones whole: ``0.8123``, ``11,832``."""
+    return f"{value:,.0f}" if 1e4 <= abs(value) < 1e15 else f"{value:.4g}"

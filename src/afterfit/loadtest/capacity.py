@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from afterfit.core.finding import Finding
-from afterfit.core.metric import Metric
+from afterfit.core.metric import Metric, in_figures
 from afterfit.core.serving_settings import ServingSettings
 from afterfit.loadtest import findings
 from afterfit.loadtest.config import LoadConfig
@@ -205,8 +205,8 @@ def _queue(metrics: dict[str, Metric]) -> Finding:
         return check.skipped("the workers or the service times are not known")
     share = held.value / model.value
     text = (
-        f"{held.value:.4g} requests/s are held, {share * 100:.0f} % of the {model.value:.4g} that "
-        f"a plain queue would carry ({model.method})"
+        f"{in_figures(held.value)} requests/s are held, {share * 100:.0f} % of the "
+        f"{in_figures(model.value)} that a plain queue would carry ({model.method})"
     )
     if share < MUCH_LESS:
         return check.tip(text, fix="look at server_cpu of the runs: are all cores busy?")
@@ -223,7 +223,8 @@ def _settings(config: LoadConfig, found: Found) -> Finding:
     if top.settings == first.settings:
         return check.passed(text)
     if first.sustained_rps and top.sustained_rps:
-        text += f": {top.sustained_rps:.4g} requests/s beside {first.sustained_rps:.4g} by default"
+        most, usual = in_figures(top.sustained_rps), in_figures(first.sustained_rps)
+        text += f": {most} requests/s beside {usual} by default"
     return check.tip(text, fix="nothing to do: afterfit serve takes them over on such hardware")
 
 

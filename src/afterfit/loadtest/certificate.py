@@ -16,6 +16,7 @@ from typing import Literal
 import msgspec
 import numpy as np
 
+from afterfit.core.metric import in_figures
 from afterfit.errors import UsageError
 from afterfit.loadtest.bound import Bound, bound_of, further
 from afterfit.loadtest.shot import Floats
@@ -108,9 +109,9 @@ def _look(found: Certified, slo: Slo, rate: float, config: CertifyConfig) -> boo
     bound = bound_of(found.latency_ms, slo, config.each)
     found.bound = bound
     told = (
-        f"{bound.misses} of {bound.n} requests missed {slo} at {rate:.4g} requests/s, worth "
-        f"{bound.effective:.0f} independent ones: the true share is between {bound.low:.3%} and "
-        f"{bound.upper:.3%}, {slo.allowed:.3g} may miss"
+        f"{bound.misses} of {bound.n} requests missed {slo} at {in_figures(rate)} requests/s, "
+        f"worth {bound.effective:.0f} independent ones: the true share is between "
+        f"{bound.low:.3%} and {bound.upper:.3%}, {slo.allowed:.3g} may miss"
     )
     found.why = told
     if bound.upper <= slo.allowed:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from afterfit.core.metric import Metric
+from afterfit.core.metric import Metric, in_figures
 from afterfit.errors import InputError
 from afterfit.loadtest.slo import Slo
 from afterfit.records.loadtest import GridPoint, LoadStep, ScalePoint, Scaling
@@ -144,7 +144,7 @@ def capacity_metrics(
             name="headroom",
             value=max(0.0, 1.0 - min(sustained, full) / full),
             n=n,
-            method=f"{method}: the share that is free at {sustained:.4g} requests/s",
+            method=f"{method}: the share that is free at {in_figures(sustained)} requests/s",
         ),
     )
 
@@ -174,7 +174,7 @@ def replica_metrics(
             level=sustained.level,
             n=sustained.n,
             unit="replicas",
-            method=f"{expected:.4g} requests/s over the sustained rate, {text}",
+            method=f"{in_figures(expected)} requests/s over the sustained rate, {text}",
         )
         for name, gone, over, text in wanted
     )

@@ -9,6 +9,7 @@ from typing import Literal
 
 import numpy as np
 
+from afterfit.core.metric import in_figures
 from afterfit.core.progress import SILENT, Progress
 from afterfit.errors import UnavailableError
 from afterfit.loadtest.judge import judged, settled
@@ -89,7 +90,9 @@ class Runs:
         try:
             shot = self.shooter.fire(self.schedule(rate), whole, seed_of(self.seed, self._number))
         except UnavailableError as error:
-            raise EndedError("gone", f"at {rate:.4g} requests/s: {error.message}") from error
+            raise EndedError(
+                "gone", f"at {in_figures(rate)} requests/s: {error.message}"
+            ) from error
         self.asked_s += whole
         self.requests += len(shot)
         kept = settled(shot, self.warmup_s)
@@ -99,7 +102,9 @@ class Runs:
         if shot.cut:
             # A server that is gone left the last requests without an answer.
             gone = bool((shot.status[-1:] == 0).any())
-            raise EndedError("gone" if gone else "cut", f"at {rate:.4g} requests/s: {step.why}")
+            raise EndedError(
+                "gone" if gone else "cut", f"at {in_figures(rate)} requests/s: {step.why}"
+            )
         return step, kept
 
     @property

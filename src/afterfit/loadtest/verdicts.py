@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from afterfit.core.finding import Finding
+from afterfit.core.metric import in_figures
 from afterfit.loadtest import findings
 from afterfit.loadtest.certificate import Certified
 from afterfit.loadtest.search import Search
@@ -26,7 +27,7 @@ def search_findings(found: Search) -> tuple[Finding, ...]:
         told.append(findings.ObjectiveUnreachable.issue(text, fix=fix))
     if found.unmeasured is not None and found.ended in ("at least", "unmeasurable"):
         why = next((s.why for s in found.steps if s.rate == found.unmeasured and s.why), found.why)
-        text = f"this machine cannot measure {found.unmeasured:.4g} requests/s: {why}"
+        text = f"this machine cannot measure {in_figures(found.unmeasured)} requests/s: {why}"
         fix = "run the generator on another machine, or on cores that the server does not use"
         told.append(findings.GeneratorLimit.issue(text, fix=fix, rate=found.unmeasured))
     if found.ended in UNFINISHED:
@@ -47,9 +48,9 @@ def search_findings(found: Search) -> tuple[Finding, ...]:
 
 def _known(found: Search) -> str:
     if found.rate is not None:
-        return f"; {found.rate:.4g} requests/s were verified until then"
+        return f"; {in_figures(found.rate)} requests/s were verified until then"
     if found.passed is not None:
-        return f"; {found.passed:.4g} requests/s passed one run and were not verified"
+        return f"; {in_figures(found.passed)} requests/s passed one run and were not verified"
     return "; no rate has passed until then"
 
 
