@@ -16,7 +16,7 @@ from afterfit.records.loadtest import (
     ScalePoint,
     Scaling,
 )
-from afterfit.report.load import load
+from afterfit.report.load import certificate_text, load
 from afterfit.report.page import Chart, Details, Table, Text
 
 CERTIFICATE = Certificate(
@@ -59,6 +59,14 @@ def test_the_certificate_stands_first_and_says_what_it_holds_for() -> None:
         "81 of 12,571 requests missed it, worth 9,800 independent ones, so at most 0.987 %" in text
     )
     assert "this hardware" in text
+
+
+def test_a_promise_is_never_rounded_to_more_than_was_certified() -> None:
+    """9,465.6 requests/s are not 9,470, nor 0.9304 % at most 0.93 %."""
+    near = msgspec.structs.replace(CERTIFICATE, rate=9465.6, upper=0.009304)
+    text = certificate_text(near).replace("\N{NO-BREAK SPACE}", " ")
+    assert "At least 9,460 requests/s" in text
+    assert "at most 0.931 % do" in text
 
 
 def test_without_a_certificate_nothing_is_promised() -> None:

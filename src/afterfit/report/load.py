@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Callable, Iterable, Sequence
 
 from afterfit.core.finding import Finding
 from afterfit.core.serving_settings import ServingSettings
@@ -70,14 +71,25 @@ def certificate_text(certificate: Certificate) -> str:
     space = number.HARD_SPACE
     objective = f"p{certificate.quantile * 100:g} ≤ {number.plain(certificate.limit_ms)}{space}ms"
     independent = number.count(round(certificate.n_effective))
+    rate = number.plain(_rounded(certificate.rate, math.floor))
+    upper = _rounded(certificate.upper * 100, math.ceil)
     return (
-        f"At least {number.plain(certificate.rate)} requests/s at {objective}, with "
+        f"At least {rate} requests/s at {objective}, with "
         f"{certificate.confidence * 100:g}{space}% confidence. "
         f"{number.count(certificate.misses)} of {number.plural(certificate.n, 'request')} "
         f"missed it, worth {independent} independent ones, so at most "
-        f"{certificate.upper * 100:.3g}{space}% do. It holds for this hardware, this version and "
+        f"{upper:.3g}{space}% do. It holds for this hardware, this version and "
         f"these settings."
     )
+
+
+def _rounded(value: float, towards: Callable[[float], int]) -> float:
+    """Return three digits of a number, never more than was certified: rounded up it would be."""
+    if value <= 0:
+        return value
+    scale = 10.0 ** (math.floor(math.log10(value)) - 2)
+    # What is a whole number of the last digit stays one, whatever the division leaves.
+    return float(towards(round(value / scale, 6)) * scale)
 
 
 def _promise(record: LoadtestRecord) -> list[Block]:
