@@ -6,6 +6,7 @@ which is the default, it says what it would do.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
@@ -49,7 +50,7 @@ class Hands(Protocol):
         ...
 
 
-class Action:
+class Action(ABC):
     """An action: `wants` is its guard, and ``send`` does it, or says what it would do.
 
     ``name`` is the one of the settings.
@@ -80,17 +81,20 @@ class Action:
         self._note(alarm, done, dry_run=False)
         return done
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027 - most actions have nothing under way
         """End what is under way."""
 
+    @abstractmethod
     def _guard(self, alarm: Alarm, points: Sequence[SignalPoint]) -> bool:
-        raise NotImplementedError
+        """Return whether the evidence is strong enough for it."""
 
+    @abstractmethod
     def _plan(self, alarm: Alarm) -> str:
-        raise NotImplementedError
+        """Return what it would do, as "would ..." goes on; raises Refused where it cannot."""
 
+    @abstractmethod
     def _do(self, message: Message) -> str:
-        raise NotImplementedError
+        """Do it; returns what happened in a few words."""
 
     def _note(self, alarm: Alarm, outcome: str, *, dry_run: bool) -> None:
         details = {"action": self.name, "alarm": alarm.id, "dry_run": dry_run, "outcome": outcome}
