@@ -11,11 +11,11 @@ import msgspec
 
 from afterfit.core.digest import sha256_file
 from afterfit.core.metric import find
+from afterfit.core.trace import Trace, event_of, preset, with_event
 from afterfit.errors import NotFoundError, UsageError
 from afterfit.loadtest.autoscale.config import AutoscaleConfig, Measured
 from afterfit.loadtest.autoscale.read_trace import read_trace
 from afterfit.loadtest.autoscale.run import Subject, autoscale
-from afterfit.loadtest.autoscale.trace import Trace, event_of, preset, with_event
 from afterfit.loadtest.scaling import occupied_s
 from afterfit.loadtest.slo import Slo, slo_of
 from afterfit.records.autoscale import AutoscaleRecord

@@ -5,9 +5,9 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
+from afterfit.core.trace import Trace, event_of, preset, with_event
 from afterfit.loadtest.autoscale.config import AutoscaleConfig, Measured
 from afterfit.loadtest.autoscale.run import Subject, autoscale
-from afterfit.loadtest.autoscale.trace import Trace, event_of, preset, with_event
 from afterfit.loadtest.slo import Slo
 from afterfit.records.autoscale import AutoscaleRecord
 

@@ -9,11 +9,11 @@ from typing import Literal
 import numpy as np
 import pytest
 
+from afterfit.core.trace import preset
 from afterfit.loadtest.autoscale.des import OwnQueues
 from afterfit.loadtest.autoscale.policies import Hpa, Keda, Knative, Policy, Static
 from afterfit.loadtest.autoscale.queueing import Replica
 from afterfit.loadtest.autoscale.simulate import Means, Outcome, Requests, exact
-from afterfit.loadtest.autoscale.trace import preset
 from afterfit.loadtest.slo import Slo
 
 Make = Callable[[], Policy]

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from afterfit.core.trace import PRESETS, event_of, preset, with_event
 from afterfit.errors import InputError, UsageError
 from afterfit.loadtest.autoscale.read_trace import read_trace
-from afterfit.loadtest.autoscale.trace import PRESETS, event_of, preset, with_event
 
 
 def csv(folder: Path, text: str) -> Path:

@@ -9,11 +9,11 @@ import numpy as np
 
 from afterfit.core.metric import Metric
 from afterfit.core.progress import Progress
+from afterfit.core.trace import Trace
 from afterfit.loadtest.autoscale.config import POLICIES, AutoscaleConfig
 from afterfit.loadtest.autoscale.plans import Plan, plan_of
 from afterfit.loadtest.autoscale.simulate import Means, Outcome, Requests, exact
 from afterfit.loadtest.autoscale.sizing import Fleet
-from afterfit.loadtest.autoscale.trace import Trace
 from afterfit.stats.interval import t_interval
 
 EXACT_REQUESTS = 3e6

@@ -6,9 +6,9 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from afterfit.core.trace import Trace
 from afterfit.loadtest.autoscale.policies import Hpa, Keda, Knative, Policy, Ray, Static
 from afterfit.loadtest.autoscale.sizing import Block, Fleet, Size, block_length, blocks_of, size
-from afterfit.loadtest.autoscale.trace import Trace
 
 MARGIN_S = 60.0
 """How much earlier than it has to a scheduled replica starts: image pulls and nodes vary."""

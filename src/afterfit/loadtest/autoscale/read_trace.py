@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from afterfit.core.trace import Trace, on_steps, step_for
 from afterfit.errors import InputError
 from afterfit.loadtest.autoscale.queueing import Floats
-from afterfit.loadtest.autoscale.trace import Trace, on_steps, step_for
 from afterfit.store.tables import check_rows, read_frame
 
 TIMES = ("time", "timestamp", "ts", "date", "datetime", "moment", "t")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from afterfit.core.trace import Trace
 from afterfit.loadtest.autoscale.compare import Judged
 from afterfit.loadtest.autoscale.plans import MARGIN_S
 from afterfit.loadtest.autoscale.sizing import HEADROOM, Fleet
-from afterfit.loadtest.autoscale.trace import Trace
 
 
 def reasons(judged: Judged, fleet: Fleet, trace: Trace) -> dict[str, str]:

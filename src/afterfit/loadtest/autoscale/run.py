@@ -9,6 +9,7 @@ import numpy as np
 
 from afterfit.core.metric import Metric
 from afterfit.core.progress import SILENT, Progress
+from afterfit.core.trace import Trace
 from afterfit.errors import UsageError
 from afterfit.loadtest.autoscale.compare import REFERENCE, Arena, Judged, compare
 from afterfit.loadtest.autoscale.config import POLICIES, AutoscaleConfig, Measured
@@ -17,7 +18,6 @@ from afterfit.loadtest.autoscale.plans import plan_of
 from afterfit.loadtest.autoscale.queueing import Floats, calibrated
 from afterfit.loadtest.autoscale.reasons import reasons
 from afterfit.loadtest.autoscale.sizing import Fleet
-from afterfit.loadtest.autoscale.trace import Trace
 from afterfit.loadtest.slo import Slo
 from afterfit.records.autoscale import (
     AutoscaleRecord,

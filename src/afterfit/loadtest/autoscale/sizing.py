@@ -13,8 +13,8 @@ from typing import Literal
 
 import numpy as np
 
+from afterfit.core.trace import Trace
 from afterfit.loadtest.autoscale.queueing import Floats, Replica
-from afterfit.loadtest.autoscale.trace import Trace
 from afterfit.loadtest.slo import Slo
 
 Survive = Literal["none", "replica", "zone"]

@@ -12,9 +12,11 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
+import numpy.typing as npt
 
 from afterfit.errors import UsageError
-from afterfit.loadtest.autoscale.queueing import Floats
+
+Floats = npt.NDArray[np.float64]
 
 DAY, HOUR, MINUTE = 86400, 3600, 60
 MOST_STEPS = 43_200
