@@ -5,7 +5,18 @@ from __future__ import annotations
 from afterfit.core.metric import Metric, find
 from afterfit.records.autoscale import AutoscaleRecord, Floor, PolicyOutcome
 from afterfit.report import number
-from afterfit.report.page import Block, Cell, Chart, Details, KeyValue, Line, Lines, Table, Text
+from afterfit.report.page import (
+    Block,
+    Cell,
+    Chart,
+    Details,
+    KeyValue,
+    Line,
+    Lines,
+    Table,
+    Text,
+    Tone,
+)
 from afterfit.report.parts import cell, key_values, note, table
 
 NEVER = 1e-6
@@ -83,10 +94,10 @@ def _comparison(record: AutoscaleRecord) -> Table:
     priced = record.usd_h is not None
     rows = []
     for policy in record.policies:
-        tone = "good" if policy.name == record.chosen else "" if policy.holds else "bad"
+        tone: Tone = "good" if policy.name == record.chosen else "" if policy.holds else "bad"
         rows.append(
             [
-                Cell("holds" if policy.holds else "does not hold", tone),  # type: ignore[arg-type]
+                Cell("holds" if policy.holds else "does not hold", tone),
                 policy.title,
                 _shown(policy, "violation_minutes"),
                 _share(policy),

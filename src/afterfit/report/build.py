@@ -151,6 +151,7 @@ def _of(stored: Stored) -> str:
 
 def _record_verdict(record: Record, records: Mapping[str, Stored]) -> VerdictBox:
     issues = len(record.issues)
+    tone: Tone
     if record.status == "failed":
         word, tone, sentence = "Failed", "bad", "The step did not come to its end."
     elif record.status == "partial":
@@ -167,12 +168,7 @@ def _record_verdict(record: Record, records: Mapping[str, Stored]) -> VerdictBox
         word, tone, sentence = "No issue", "good", "No check that ran found anything wrong."
     else:
         word, tone, sentence = "Done", "info", "This step judges nothing; its results are below."
-    return VerdictBox(word, sentence, _tone(tone), None, tallies(records))
-
-
-def _tone(tone: str) -> Tone:
-    tones: dict[str, Tone] = {"good": "good", "bad": "bad", "warn": "warn", "info": "info"}
-    return tones[tone]
+    return VerdictBox(word, sentence, tone, None, tallies(records))
 
 
 def _settings(record: Record) -> tuple[Details, ...]:

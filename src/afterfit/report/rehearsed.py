@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from afterfit.core.metric import Metric
 from afterfit.records.rehearsal import Outcome, RehearsalRecord
 from afterfit.report import number
-from afterfit.report.page import Block, Cell, Chart, Details, Line, Lines, Table, Text
+from afterfit.report.page import Block, Cell, Chart, Details, Line, Lines, Table, Text, Tone
 from afterfit.report.parts import code, key_values, note, table
 
 __all__ = ["rehearsed"]
@@ -72,12 +72,12 @@ def _setting(record: RehearsalRecord) -> Block:
 def _faults(record: RehearsalRecord) -> Table:
     rows = []
     for each in record.outcomes:
-        tone = "bad" if (each.detected.value or 0.0) <= HALF else "good"
+        tone: Tone = "bad" if (each.detected.value or 0.0) <= HALF else "good"
         rows.append(
             [
                 each.title,
                 each.size,
-                Cell(_share(each.detected), tone),  # type: ignore[arg-type]
+                Cell(_share(each.detected), tone),
                 _delay(each.delay),
                 _rows(each, record.window_rows),
                 _share(each.named),

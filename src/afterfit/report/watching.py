@@ -9,7 +9,7 @@ from afterfit.core.fingerprint import OUTPUT, ColumnCounts, Fingerprint
 from afterfit.core.metric import in_percent
 from afterfit.records.monitor import Distance, MonitorRecord
 from afterfit.report import number
-from afterfit.report.page import Block, Cell, Chart, Details, Histogram, Table
+from afterfit.report.page import Block, Cell, Chart, Details, Histogram, Table, Tone
 from afterfit.report.parts import code, key_values, metrics_table, note, table, when
 
 MOST_CHARTS = 6
@@ -41,14 +41,14 @@ def _counts(record: MonitorRecord) -> Block:
     if not record.counts:
         return note("No event was in the log.", "warn")
     period = " to ".join(when(moment) for moment in record.period) if record.period else ""
-    tones = {"failed": "bad", "refused": "warn"}
+    tones: dict[str, Tone] = {"failed": "bad", "refused": "warn"}
     items: list[tuple[str, Cell | str]] = [("Period", period)]
     if record.counted:
         items.append(("Live counts, whole hours", " to ".join(map(when, record.counted))))
     for name in sorted(record.counts, key=lambda name: FIRST.index(name) if name in FIRST else 9):
         value = record.counts[name]
-        tone = tones.get(name, "") if value else ""
-        items.append((_words(name), Cell(number.count(value), tone)))  # type: ignore[arg-type]
+        tone: Tone = tones.get(name, "") if value else ""
+        items.append((_words(name), Cell(number.count(value), tone)))
     return key_values(*items)
 
 

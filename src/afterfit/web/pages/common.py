@@ -9,7 +9,7 @@ from afterfit.core.digest import short
 from afterfit.core.gate import GateResult
 from afterfit.registry.history import Move
 from afterfit.report import number
-from afterfit.report.page import Block, Cell, Table
+from afterfit.report.page import Block, Cell, Table, Tone
 from afterfit.report.parts import STEP_TITLES, note, table, when
 from afterfit.store.index import Row
 from afterfit.web.parts import link
@@ -24,7 +24,7 @@ __all__ = [
     "step_title",
 ]
 
-STATUS_TONES = {"failed": "bad", "partial": "warn", "unreadable": "bad"}
+STATUS_TONES: dict[str, Tone] = {"failed": "bad", "partial": "warn", "unreadable": "bad"}
 STATUS_WORDS = {"partial": "cut short", "unreadable": "cannot be read"}
 
 
@@ -67,7 +67,7 @@ def records_table(lines: Sequence[RecordLine], caption: str = "") -> Table:
 def status_cell(status: str) -> Cell:
     """Return a record's status in words."""
     tone = STATUS_TONES.get(status, "")
-    return Cell(STATUS_WORDS.get(status, status), tone)  # type: ignore[arg-type]
+    return Cell(STATUS_WORDS.get(status, status), tone)
 
 
 def gate_cell(gates: Sequence[GateResult]) -> Cell:

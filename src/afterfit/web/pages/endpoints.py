@@ -12,7 +12,7 @@ from afterfit.records.autoscale import AutoscaleRecord
 from afterfit.records.codec import Stored
 from afterfit.records.loadtest import LoadtestRecord
 from afterfit.report import number
-from afterfit.report.page import Block, Cell, Table
+from afterfit.report.page import Block, Cell, Table, Tone
 from afterfit.report.parts import key_values, note, table, when
 from afterfit.serve.observe import Answers, ModelReport, RoleReport, ShadowReport
 from afterfit.web.pages.common import nothing, status_cell
@@ -63,10 +63,10 @@ class Endpoints(View):
             yield key_values(("Address", server.url), ("Process", server.pid))
             return
         ready = sum(worker.ready for worker in report.workers)
-        tone = "good" if ready == len(report.workers) else "warn"
+        tone: Tone = "good" if ready == len(report.workers) else "warn"
         yield key_values(
             ("Address", report.url),
-            ("Processes ready", Cell(f"{ready} of {len(report.workers)}", tone)),  # type: ignore[arg-type]
+            ("Processes ready", Cell(f"{ready} of {len(report.workers)}", tone)),
             ("Generation", f"{report.generation}, {ago(self.at - report.changed)}"),
             ("Restarts", f"{report.restarts}, of them for a hung model {report.hangs}"),
         )

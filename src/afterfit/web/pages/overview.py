@@ -10,14 +10,14 @@ from afterfit.records.ship import ShipRecord
 from afterfit.registry.names import CHAMPION
 from afterfit.registry.version import Version
 from afterfit.report import number
-from afterfit.report.page import Cell, Figure, Table
+from afterfit.report.page import Cell, Figure, Table, Tone
 from afterfit.report.parts import table, when
 from afterfit.web.pages.common import RecordLine, gate_cell, nothing, record_lines, records_table
 from afterfit.web.parts import Part, View, link
 from afterfit.web.site import Site
 
 RECENT = 8
-VERDICT_TONES = {"promoted": "good", "registered": "info", "stopped": "bad"}
+VERDICT_TONES: dict[str, Tone] = {"promoted": "good", "registered": "info", "stopped": "bad"}
 
 
 @dataclass(frozen=True)
@@ -59,8 +59,8 @@ class Overview(View):
         """How many of everything there are."""
         alarms = Figure("Open alarms", number.NOTHING, "nothing is monitored yet")
         if self.alarms is not None:
-            tone = "bad" if self.alarms else "good"
-            alarms = Figure("Open alarms", number.count(self.alarms), "", tone)  # type: ignore[arg-type]
+            tone: Tone = "bad" if self.alarms else "good"
+            alarms = Figure("Open alarms", number.count(self.alarms), "", tone)
         served = number.plural(len(self.servers), "server")
         return (
             Figure("Models", number.count(len(self.models))),
@@ -148,4 +148,4 @@ def _release(line: ModelLine) -> Cell | None:
     if not line.verdict:
         return None
     tone = VERDICT_TONES[line.verdict]
-    return Cell(f"{line.verdict}, {when(line.released)}", tone)  # type: ignore[arg-type]
+    return Cell(f"{line.verdict}, {when(line.released)}", tone)
