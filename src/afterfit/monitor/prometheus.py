@@ -52,8 +52,10 @@ def server_rules() -> list[Rule]:
         _rule("CanaryFails", _share_of_model('role="canary"') + " > 0.01", "5m", "high",
               "Over 1 % of the requests of canary {{ $labels.model }}@{{ $labels.version }} fail",
               "M084"),
-        _rule("Silent", f"sum({_rate(ALL, '1h')}) == 0 and sum({_rate(ALL, '1h')} offset 1d) > 0",
-              "30m", "high", "No predictions for an hour, and yesterday there were", "M087"),
+        # A server that is gone has no series: that is silence too.
+        _rule("Silent", f"(sum({_rate(ALL, '1h')}) or vector(0)) == 0"
+              f" and sum({_rate(ALL, '1h', ' offset 1d')}) > 0", "30m", "high",
+              "No predictions for an hour, and yesterday there were", "M087"),
     ]  # fmt: skip
 
 
@@ -124,8 +126,8 @@ def _gate_rule(gate: Gate, of: str, shown: str, runbook: str) -> Rule:
                  f"The gate {gate} does not hold: {shown}", runbook)  # fmt: skip
 
 
-def _rate(series: str, stretch: str = "5m") -> str:
-    return f"rate({series}[{stretch}])"
+def _rate(series: str, stretch: str = "5m", before: str = "") -> str:
+    return f"rate({series}[{stretch}]{before})"
 
 
 def _share_of_model(role: str) -> str:

@@ -9,7 +9,7 @@ TOKEN = re.compile(
     r"|(?P<range>\[\d+[smhd]\])|(?P<time>\d+[smhd]\b)|(?P<word>[A-Za-z_]\w*)"
     r"|(?P<op>=~|!=|>=|<=|==|[-+*/()<>{},=]))"
 )
-FUNCTIONS = {"rate", "increase", "histogram_quantile"}
+FUNCTIONS = {"rate", "increase", "histogram_quantile", "vector"}
 AGGREGATIONS = {"sum", "max", "min", "avg"}
 OPERATORS = {"+", "-", "*", "/", ">", "<", ">=", "<=", "==", "!=", "and", "or"}
 Used = list[tuple[str, set[str]]]
@@ -60,9 +60,6 @@ class _Parser:
             self.next()
         else:
             self.named(self.next("word"))
-        if self.at("offset"):
-            self.next()
-            self.next("time")
 
     def inside(self) -> None:
         self.next(text="(")
@@ -110,4 +107,7 @@ class _Parser:
             self.next()
         if self.rest and self.rest[0][0] == "range":
             self.next()
+        if self.at("offset"):  # of a selector alone, never of what a function makes of it
+            self.next()
+            self.next("time")
         self.used.append((name, labels))

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -90,6 +93,70 @@ def test_an_objective_burns_over_two_stretches() -> None:
     assert 'le=~"1|1.0"' in whole
 
 
+PROMTOOL_TEST = """
+rule_files: [afterfit-rules.yml]
+evaluation_interval: 1m
+tests:
+  - interval: 1m
+    input_series:
+      - series: 'afterfit_requests_total{route="predict",status="200"}'
+        values: '0+60x1440 _x600'
+    alert_rule_test:
+      - {eval_time: 23h, alertname: AfterfitSilent}
+      - eval_time: 26h
+        alertname: AfterfitSilent
+        exp_alerts:
+          - exp_labels: {severity: high}
+            exp_annotations:
+              summary: No predictions for an hour, and yesterday there were
+              runbook: afterfit explain M087
+  - interval: 1m
+    input_series:
+      - series: 'afterfit_requests_total{route="predict",status="200"}'
+        values: '0+95x300'
+      - series: 'afterfit_requests_total{route="predict",status="500"}'
+        values: '0x120 0+5x180'
+    alert_rule_test:
+      - {eval_time: 2h, alertname: AfterfitGateErrorRate}
+      - eval_time: 4h
+        alertname: AfterfitGateErrorRate
+        exp_alerts:
+          - exp_labels: {severity: high}
+            exp_annotations:
+              summary: "The gate error_rate <= 0.01 does not hold: 5%"
+              runbook: afterfit explain M084
+      - {eval_time: 2h, alertname: AfterfitBurnAvailable9991h}
+      - eval_time: 4h
+        alertname: AfterfitBurnAvailable9991h
+        exp_alerts:
+          - exp_labels: {severity: high}
+            exp_annotations:
+              summary: >-
+                available 99.9 %: the budget of errors burns over 14.4 times too fast for 1h
+              runbook: afterfit explain M084
+"""
+
+
+def promtool(*words: str, folder: Path) -> str:
+    """What it says; the test is skipped, and says so, where it is not installed."""
+    tool = shutil.which("promtool")
+    if tool is None:
+        pytest.skip("promtool is not installed (Debian: apt-get install prometheus): the rules were"
+                    " checked by a parser of ours alone")  # fmt: skip
+    done = subprocess.run([tool, *words], cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_prometheus_itself_takes_the_rules_and_they_ring(tmp_path: Path) -> None:
+    """A server that went away, and one that fails: by Prometheus's own engine, over hours."""
+    rules = [*server_rules(), *gate_rules(GATES), *burn_rules(SLO)]
+    (tmp_path / "afterfit-rules.yml").write_text(rules_file(rules), "utf-8")
+    (tmp_path / "ring.yml").write_text(PROMTOOL_TEST, "utf-8")
+    assert "13 rules found" in promtool("check", "rules", "afterfit-rules.yml", folder=tmp_path)
+    assert "SUCCESS" in promtool("test", "rules", "ring.yml", folder=tmp_path)
+
+
 def test_the_dashboard_has_what_grafana_needs(exposed: dict[str, set[str]]) -> None:
     """Fields of its model, no two panels in one place, and lines of metrics that exist."""
     told = json.loads(dashboard_file(GATES))
@@ -120,6 +187,7 @@ def test_the_dashboard_has_what_grafana_needs(exposed: dict[str, set[str]]) -> N
         "sum by (le (a)",
         "a{b=1}",
         "nofunction(a)",
+        "sum(rate(a[1h])) offset 1d",
         "a >",
         "",
     ],
