@@ -17,6 +17,7 @@ from afterfit.records.loadtest import LoadtestRecord
 from afterfit.records.monitor import MonitorRecord
 from afterfit.records.optimize import OptimizeRecord
 from afterfit.records.package import PackageRecord
+from afterfit.records.platforms import PlatformsRecord
 from afterfit.records.predict import PredictRecord
 from afterfit.records.record import Envelope, Record
 from afterfit.records.rehearsal import RehearsalRecord
@@ -32,6 +33,7 @@ AnyRecord = (
     | RobustnessEndpointRecord
     | LoadtestRecord
     | AutoscaleRecord
+    | PlatformsRecord
     | PackageRecord
     | PredictRecord
     | MonitorRecord
