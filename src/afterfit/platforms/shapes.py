@@ -96,7 +96,7 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def family(self) -> str:
-        """The sizes that differ in nothing but size: ``m7i``, ``n2-standard``, ``D v5``."""
+        """The sizes that differ in nothing but size: ``m7i``, ``n2-standard``, ``Ds v5``."""
         from afterfit.platforms.families import family_of
 
         return family_of(self.provider, self.name)
