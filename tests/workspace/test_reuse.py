@@ -67,7 +67,7 @@ def test_another_version_of_a_library_runs_every_step_again(
     assert reused(space, "inspect", "assess") == []
     assert reused(space, "inspect", "assess") == ["inspect", "assess"]
     upgraded = msgspec.structs.replace(here, packages={**here.packages, "scikit-learn": "99.0"})
-    monkeypatch.setattr("afterfit.workspace.space.current_environment", lambda: upgraded)
+    monkeypatch.setattr("afterfit.workspace.folder.current_environment", lambda: upgraded)
     assert reused(space, "inspect", "assess") == []
 
 

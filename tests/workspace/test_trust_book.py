@@ -14,7 +14,7 @@ from afterfit.config import Config
 from afterfit.errors import UsageError
 from afterfit.models.trust import load_book
 from afterfit.workspace import Workspace
-from afterfit.workspace import space as space_module
+from afterfit.workspace import folder as folder_module
 
 WRITERS, EACH = 4, 10
 WRITER = """
@@ -79,7 +79,7 @@ def test_the_log_comes_before_the_book(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(space_module, "grant", crash)
+        patched.setattr(folder_module, "grant", crash)
         with pytest.raises(KeyboardInterrupt):
             space.trust(model, ("mypkg.Encoder",))
     assert [entry.action for entry in space.registry.log()] == ["trust"]

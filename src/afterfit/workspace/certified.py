@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from afterfit.core.finding import Finding
 from afterfit.loadtest.findings import CertificateLapsed
 from afterfit.loadtest.holds import holds_for
+from afterfit.records.codec import Stored
 from afterfit.records.loadtest import Certificate, LoadtestRecord
 from afterfit.serve.run import ServedBundle
 from afterfit.store.environment import current_environment
@@ -18,7 +19,7 @@ from afterfit.workspace.loading import usual_settings
 if TYPE_CHECKING:
     from afterfit.workspace.space import Workspace
 
-__all__ = ["Certified", "certified"]
+__all__ = ["Certified", "certificate_of", "certified"]
 
 MOST_TOLD = 3
 
@@ -53,24 +54,29 @@ def certified(
 
     None where there is none; only then ``served`` is not called.
     """
-    for stored in space.records.list("loadtest", digest):
-        record = stored.body
-        if not isinstance(record, LoadtestRecord) or record.certificate is None:
-            continue
-        usual = usual_settings(space, served())
-        settings = {
-            "workers": usual.workers,
-            "threads": usual.intra_op,
-            "batch_cap": usual.batch_cap,
-        }
-        lapsed = holds_for(
-            record,
-            datetime.fromisoformat(stored.envelope.created),
-            max_age("loadtest"),
-            subject=digest,
-            settings=settings,
-            env=current_environment(),
-            now=datetime.now(UTC),
-        )
-        return Certified(record.certificate, stored.digest, lapsed)
-    return None
+    found = (
+        certificate_of(space, stored, digest, served)
+        for stored in space.records.list("loadtest", digest)
+    )
+    return next((each for each in found if each is not None), None)
+
+
+def certificate_of(
+    space: Workspace, stored: Stored, digest: str, served: Callable[[], ServedBundle]
+) -> Certified | None:
+    """Return the certificate of a record beside what `serve` would run here; None without one."""
+    record = stored.body
+    if not isinstance(record, LoadtestRecord) or record.certificate is None:
+        return None
+    usual = usual_settings(space, served())
+    settings = {"workers": usual.workers, "threads": usual.intra_op, "batch_cap": usual.batch_cap}
+    lapsed = holds_for(
+        record,
+        datetime.fromisoformat(stored.envelope.created),
+        max_age("loadtest"),
+        subject=digest,
+        settings=settings,
+        env=current_environment(),
+        now=datetime.now(UTC),
+    )
+    return Certified(record.certificate, stored.digest, lapsed)

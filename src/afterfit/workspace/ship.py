@@ -12,6 +12,7 @@ from afterfit.registry.version import GateRefusal, Version
 from afterfit.report.html import require_charts
 from afterfit.store.environment import current_environment
 from afterfit.workspace.asked import asked_of
+from afterfit.workspace.judging import judge
 from afterfit.workspace.line import Line, opened_line
 from afterfit.workspace.publish import publish
 from afterfit.workspace.release import Release
@@ -59,7 +60,7 @@ def _register(
     version = space.registry.register(
         line.name, line.bundle.folder, who=space.who, evidence=evidence
     )
-    gates = space.judge(line.records)
+    gates = judge(space, version, line.records)
     if not promote:
         return version, "registered", gates, "promotion was not asked for"
     moved = space.promote(version.name, version.number, why="ship", override=override)
