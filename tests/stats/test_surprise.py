@@ -30,19 +30,33 @@ def test_the_law_of_gaps_is_that_of_samples(chance: float) -> None:
     assert rates == pytest.approx(chance, rel=0.25)
 
 
-def test_pearson_has_the_chi_squared_law() -> None:
-    """Its surprise is -ln of the p-value of scipy's test, without pooling."""
+def test_the_deviance_is_that_of_a_contingency_table() -> None:
+    """It is scipy's G, without pooling, and its law the chi-squared law times Williams' factor."""
     from scipy.stats import chi2_contingency
 
     before, after = SHARES[:1] * 5000, drawn(400, 1)[0, :1].astype(float)
-    statistic = surprise.pearson(before, before, after, 400)
-    p = chi2_contingency(np.stack([before[0], after[0]]), correction=False).pvalue
-    assert surprise.law_of_pearson(before, 400).surprise(statistic) == pytest.approx(-np.log(p))
+    both = np.stack([before[0], after[0]])
+    told = chi2_contingency(both, correction=False, lambda_="log-likelihood")
+    statistic = surprise.deviance(before, before, after, 400)
+    assert statistic == pytest.approx(told.statistic)
+    law = surprise.law_of_deviance(before, 400)
+    assert law.surprise(statistic) == pytest.approx(-np.log(told.pvalue), rel=0.02)
+    assert 1 < law.mean[0] / 5 < 1.02
+
+
+@pytest.mark.parametrize("chance", [0.01, 0.001])
+def test_the_law_of_the_deviance_holds_where_few_rows_are_expected(chance: float) -> None:
+    """Five rows in the rarest bins; Pearson's statistic would alarm 1.5 times as often at 0.1 %."""
+    reference = SHARES * 1e9
+    found = surprise.law_of_deviance(reference, 100).surprise(
+        surprise.deviance(reference, reference, drawn(100, 40_000), 100)
+    )
+    assert (found > -np.log(chance)).mean(axis=0) == pytest.approx(chance, rel=0.5)
 
 
 def test_bins_of_few_rows_are_pooled_until_they_expect_enough() -> None:
     """Two rare bins and the smallest of the others make one."""
-    law = surprise.law_of_pearson(np.array([[1.0, 2.0, 60.0, 400.0, 537.0]]), 100)
+    law = surprise.law_of_deviance(np.array([[1.0, 2.0, 60.0, 400.0, 537.0]]), 100)
     assert law.freedom == pytest.approx([2.0])
 
 
@@ -67,10 +81,10 @@ def test_no_counts_give_nan_and_equal_ones_no_surprise(first: list[int], second:
     before, after = np.array([first], float), np.array([second], float)
     _, spike = surprise.spike(before, after, np.array([4]))
     gaps = surprise.law_of_gaps(before).surprise(surprise.ordered(before, before, after))
-    pearson = surprise.law_of_pearson(before, 100.0).surprise(
-        surprise.pearson(before, before, after, 100.0)
+    ratio = surprise.law_of_deviance(before, 100.0).surprise(
+        surprise.deviance(before, before, after, 100.0)
     )
-    for found in (spike, gaps, pearson):
+    for found in (spike, gaps, ratio):
         assert np.isfinite(found).all()
         assert (found >= 0).all()
     assert surprise.spike(before, before, np.array([4]))[1] == pytest.approx([0.0])

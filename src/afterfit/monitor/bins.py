@@ -55,7 +55,7 @@ class Column:
 class Surprises:
     """How surprising some windows are, float64 of (windows, columns of a group), in nats.
 
-    ``shape`` is of the ordered or Pearson distance and has its ``statistic``; ``spike`` of the bin
+    ``shape`` is of the ordered distance or the deviance, its ``statistic``; ``spike`` of the bin
     ``place`` alone; ``rare`` of more rare or new categories (0 for numbers).
     """
 
@@ -68,8 +68,11 @@ class Surprises:
 
     def greatest(self) -> FloatArray:
         """Return the greatest over columns and kinds, float64 of (windows,)."""
-        kinds = (self.shape, self.spike, self.missing, self.rare)
-        return np.asarray(np.maximum.reduce([kind.max(axis=-1) for kind in kinds]))
+        return np.asarray(self.of_columns().max(axis=-1))
+
+    def of_columns(self) -> FloatArray:
+        """Return the greatest over kinds, float64 of (windows, columns)."""
+        return np.maximum.reduce([self.shape, self.spike, self.missing, self.rare])
 
 
 class Group:
@@ -99,7 +102,7 @@ class Group:
 
     def law(self, n: float) -> surprise.Law:
         """Return the distribution of the distance for windows of ``n`` rows."""
-        return self._gaps if self.ordered else surprise.law_of_pearson(self.reference, n)
+        return self._gaps if self.ordered else surprise.law_of_deviance(self.reference, n)
 
     def surprises(self, before: FloatArray, after: FloatArray, n: float) -> Surprises:
         """Return how surprising windows of ``n`` rows are; flat lines (..., length) of counts."""
@@ -109,7 +112,7 @@ class Group:
         if self.ordered:
             statistic = surprise.ordered(self.reference, first, second)
         else:
-            statistic = surprise.pearson(self.reference, first, second, n)
+            statistic = surprise.deviance(self.reference, first, second, n)
         enough = (second.sum(axis=-1) >= LEAST_PRESENT) & (first.sum(axis=-1) >= LEAST_PRESENT)
         place, spike = surprise.spike(first, second, self.bins)
         rows_before, rows_after = self._rows(before, first), self._rows(after, second)

@@ -2,15 +2,17 @@
 
 Windows are drawn from the reference, and so is a reference beside each, since its own noise is part
 of what differs: a window alone gave 12 % false alarms for 1 %. Of each pair the most surprising
-column counts. Rows in the order of time are drawn in blocks. How surprising the worst column is in
-so many windows has an exponential tail, since a surprise is -ln p: its slope is fitted, and it
-reaches thresholds that are rarer than the windows drawn.
+column counts. Rows in the order of time are drawn in blocks. How often surprises are exceeded falls
+exponentially, since a surprise is -ln p: the slope is fitted, and it reaches thresholds that are
+rarer than the windows drawn. Columns that are drawn each by itself need fewer windows, as what each
+exceeds alone adds up to what any of them exceeds.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import msgspec
@@ -28,13 +30,17 @@ __all__ = ["LEAST_ROWS", "Calibration", "Tail", "calibrate", "calibrate_counts"]
 
 FloatArray = npt.NDArray[np.float64]
 Family = Literal["inputs", "output"]
-SIZES = (50, 200, 500, 2000)
+SIZES = (50, 300, 2000)
 """Rows of the windows that are drawn; a surprise hardly depends on it, so few are enough."""
 LEAST_ROWS = 50
 LEAST_REFERENCE = 200
-REPLICATES = 4000
+REPLICATES = 1000
+COLUMN_WINDOWS, LEAST_WINDOWS = 4000, 100
+"""How often columns are drawn that are drawn each by itself: all together, and one at least."""
 TAIL = 0.05
-"""The share of the windows that the tail is fitted to."""
+"""The chance that a tail begins at."""
+OF_WINDOWS, OF_COLUMNS = 0.2, 0.05
+"""The share that a tail is fitted to, of windows and of columns that were drawn by themselves."""
 PRIOR = 20
 """The slope of exact p-values is 1: it counts as much as this many windows."""
 LEAST_CHANCE = 1e-300
@@ -126,6 +132,7 @@ def calibrate(
     """Return the calibration from the rows of the reference and the model's scores of them.
 
     Rows ``in_time_order`` are drawn in blocks, as long as the column needs that depends longest.
+    ``replicates`` is how many windows are drawn of each size.
     Without scores the output is calibrated from its counts. Raises InputError for fewer than 200
     rows or for other rows than the fingerprint's.
     """
@@ -153,19 +160,23 @@ def calibrate(
 
 
 def calibrate_counts(
-    reference: Fingerprint, *, replicates: int = REPLICATES, seed: int = 0
+    reference: Fingerprint, *, replicates: int | None = None, seed: int = 0
 ) -> Calibration:
     """Return the calibration from a fingerprint alone; columns and rows count as independent.
 
     Where columns hang together, alarms are fewer than asked, never more (Šidák 1967, J. Am. Stat.
-    Assoc. 62:626). Raises InputError for fewer than 200 rows.
+    Assoc. 62:626). ``replicates`` is how many windows are drawn of each column and size; by default
+    as many as make 4,000 of all columns, and 100 at least. Raises InputError for fewer than 200
+    rows.
     """
     _check(reference)
-    tails = {}
+    tails, least = {}, 0
     for family, columns in families(reference):
         generator = np.random.default_rng([seed, family == "output"])
-        tails[family] = _tails(groups_of(columns), _Counts(columns, generator), replicates)
-    return _made(reference, "counts", tails, 1, replicates, seed)
+        count = replicates or max(LEAST_WINDOWS, COLUMN_WINDOWS // len(columns))
+        tails[family] = _tails(groups_of(columns), _Counts(columns, generator), count)
+        least = min(least or count, count)
+    return _made(reference, "counts", tails, 1, least, seed)
 
 
 def _made(
@@ -273,17 +284,69 @@ class _Rows:
 _Drawn = _Counts | _Rows
 
 
+@dataclass(frozen=True)
+class _Beyond:
+    """The surprises of windows of ``n`` rows beyond ``start``.
+
+    ``rate`` is how often it is exceeded (-ln P(no column exceeds)), ``count`` how many did, and
+    ``excess`` by how much they did in all, as if exponential.
+    """
+
+    n: int
+    start: float
+    rate: float
+    count: int
+    excess: float
+
+
 def _tails(groups: Sequence[Group], drawn: _Drawn, replicates: int) -> tuple[Tail, ...]:
     """Return the tails for all window sizes up to the reference's."""
     sizes = [size for size in SIZES if size <= drawn.n_ref]
-    greatest: list[list[FloatArray]] = [[] for _ in sizes]
+    found: list[list[FloatArray]] = [[] for _ in sizes]
     chunk = max(1, _CELLS // len(drawn.line))
     for begin in range(0, replicates, chunk):
         count = min(chunk, replicates - begin)
         before = _references(drawn, count)
-        for found, n, after in zip(greatest, sizes, drawn.nested(sizes, count), strict=True):
-            found.append(_greatest(groups, before, after, n))
-    return tuple(_tail(n, np.concatenate(each)) for n, each in zip(sizes, greatest, strict=True))
+        for into, n, after in zip(found, sizes, drawn.nested(sizes, count), strict=True):
+            parts = [group.surprises(before, after, n).of_columns() for group in groups]
+            into.append(np.concatenate(parts, axis=1))
+    beyond_of = _beyond_of_columns if isinstance(drawn, _Counts) else _beyond_of_windows
+    beyond = [beyond_of(n, np.concatenate(each)) for n, each in zip(sizes, found, strict=True)]
+    return tuple(_fitted(beyond, alike=isinstance(drawn, _Counts) or drawn.block == 1))
+
+
+def _beyond_of_columns(n: int, surprises: FloatArray) -> _Beyond:
+    """Return what is beyond where columns were drawn by themselves, from (windows, columns)."""
+    values = np.sort(surprises, axis=None)[::-1]
+    count = max(1, min(len(values) - 1, round(OF_COLUMNS * len(values))))
+    start = float(values[count])
+    return _Beyond(n, start, count / len(surprises), count, float((values[:count] - start).sum()))
+
+
+def _beyond_of_windows(n: int, surprises: FloatArray) -> _Beyond:
+    """Return what is beyond of the worst columns, from (windows, columns).
+
+    It is -ln P(no column exceeds) that falls exponentially. So far in, the mean excess of a worst
+    column is greater than one over the slope, by the ratio of two integrals.
+    """
+    values = np.sort(surprises.max(axis=1))[::-1]
+    count = max(1, min(len(values) - 1, round(OF_WINDOWS * len(values))))
+    rate, start = -math.log1p(-count / len(values)), float(values[count])
+    ratio = (rate - rate**2 / 4 + rate**3 / 18) / -math.expm1(-rate)
+    return _Beyond(n, start, rate, count, float((values[:count] - start).sum()) / ratio)
+
+
+def _fitted(beyond: Sequence[_Beyond], *, alike: bool) -> Iterator[Tail]:
+    """Yield the tails, of one slope where sizes are ``alike``: all but those of blocks.
+
+    A slope above that of exact p-values is not believed so far out.
+    """
+    for each in beyond:
+        parts = beyond if alike else [each]
+        count, excess = sum(part.count for part in parts), sum(part.excess for part in parts)
+        slope = min(1.0, (count + PRIOR) / (excess + PRIOR))
+        start = each.start + (math.log(each.rate) - _intensity(TAIL)) / slope
+        yield Tail(n=each.n, start=start, slope=slope)
 
 
 def _references(drawn: _Drawn, count: int) -> FloatArray:
@@ -296,24 +359,6 @@ def _references(drawn: _Drawn, count: int) -> FloatArray:
     shares = drawn.line / drawn.n_ref
     noise = drawn.windows(rows, count) / rows - shares
     return np.asarray(drawn.n_ref * (shares + noise * math.sqrt(rows / drawn.n_ref)))
-
-
-def _greatest(groups: Sequence[Group], before: FloatArray, after: FloatArray, n: int) -> FloatArray:
-    """Return the most surprising column of each window, float64 of (windows,)."""
-    found = [group.surprises(before, after, n).greatest() for group in groups]
-    return np.asarray(np.maximum.reduce(found))
-
-
-def _tail(n: int, greatest: FloatArray) -> Tail:
-    """Return the tail of the worst columns: the fit of an exponential to the upper twentieth.
-
-    It is fitted to -ln P(no column exceeds), which is exponential already where the probability of
-    one that does is not small. A slope above that of exact p-values is not believed so far out.
-    """
-    start = float(np.quantile(greatest, 1 - TAIL))
-    beyond = greatest[greatest > start] - start
-    slope = min(1.0, (len(beyond) + PRIOR) / (float(beyond.sum()) + PRIOR))
-    return Tail(n=n, start=start, slope=slope)
 
 
 def _intensity(chance: float) -> float:

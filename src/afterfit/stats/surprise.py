@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 
 __all__ = [
     "Law",
+    "deviance",
     "deviation",
+    "law_of_deviance",
     "law_of_gaps",
-    "law_of_pearson",
     "ordered",
-    "pearson",
     "share",
     "spike",
     "surprising_count",
@@ -112,33 +112,58 @@ def ordered(reference: NDArray[Any], before: NDArray[Any], after: NDArray[Any]) 
     return np.asarray(_size(before, after) * terms.sum(axis=-1))
 
 
-def law_of_pearson(reference: NDArray[Any], n: float) -> Law:
-    """Return the law of `pearson`: chi-squared with as many degrees as bins remain, less one."""
+def law_of_deviance(reference: NDArray[Any], n: float) -> Law:
+    """Return the law of `deviance` for windows of ``n`` rows.
+
+    It is chi-squared with as many degrees as bins remain, less one, times Williams' factor, which
+    counts what few expected rows add (Williams 1976, Biometrika 63:33).
+    """
     rare = _rare(reference, n)
     shares = _shares(reference)
-    kept = ((shares > 0) & ~rare).sum(axis=-1)
-    rest = np.where(rare, shares, 0).sum(axis=-1) > 0
-    freedom = np.maximum(kept + rest - 1.0, 0.0)
-    return Law.of(freedom, freedom, freedom)
+    kept = np.where((shares > 0) & ~rare, shares, 0.0)
+    rest = np.where(rare, shares, 0.0).sum(axis=-1, keepdims=True)
+    bins = np.concatenate([kept, rest], axis=-1)
+    freedom = np.maximum((bins > 0).sum(axis=-1) - 1.0, 0.0)
+    inverse = np.divide(1.0, bins, out=np.zeros_like(bins), where=bins > 0).sum(axis=-1)
+    n_ref = np.maximum(np.asarray(reference, float).sum(axis=-1), 1.0)
+    few = 1 / max(n, 1.0) + 1 / n_ref - 1 / (n + n_ref)
+    factor = 1 + np.maximum(inverse - 1, 0.0) * few / (6 * np.maximum(freedom, 1.0))
+    return Law.of(freedom * factor, freedom * factor**2, freedom * factor**3)
 
 
-def pearson(
+def deviance(
     reference: NDArray[Any], before: NDArray[Any], after: NDArray[Any], n: float
 ) -> FloatArray:
-    """Return Pearson's chi-squared of two samples in bins without an order.
+    """Return twice the log of the likelihood ratio of two samples in bins without an order.
 
     Bins in which ``n`` rows of the reference would be fewer than 5 are pooled into one of at least
-    5.
+    5. Its tail falls as e^(-half of it) at any number of rows (Sanov); that of Pearson's
+    chi-squared is heavier where few rows are expected, and once a month it would be seen.
     """
-    gap, pooled = _shares(after) - _shares(before), _pooled(before, after)
-    rare = np.broadcast_to(_rare(reference, n), gap.shape)
-    terms = np.divide(gap * gap, pooled, out=np.zeros_like(gap), where=(pooled > 0) & ~rare)
-    rest, share_of_rest = (
-        np.where(rare, gap, 0).sum(axis=-1),
-        np.where(rare, pooled, 0).sum(axis=-1),
+    first, second = np.broadcast_arrays(np.asarray(before, float), np.asarray(after, float))
+    rare = np.broadcast_to(_rare(reference, n), second.shape)
+    both = (_with_rest(counts, rare) for counts in (first, second))
+    n_first, n_second = first.sum(axis=-1), second.sum(axis=-1)
+    r, k = both
+    total = np.maximum(n_first + n_second, _SMALLEST)[..., None]
+    rate = np.maximum((r + k) / total, _SMALLEST)
+    found = sum(
+        _relative(counts, rate * rows[..., None]) for counts, rows in ((r, n_first), (k, n_second))
     )
-    last = np.divide(rest * rest, share_of_rest, out=np.zeros_like(rest), where=share_of_rest > 0)
-    return np.asarray(_size(before, after) * (terms.sum(axis=-1) + last))
+    return np.asarray(np.maximum(2 * found, 0.0))
+
+
+def _with_rest(counts: FloatArray, rare: NDArray[np.bool_]) -> FloatArray:
+    """Return counts with the rare bins emptied into one more."""
+    rest = np.where(rare, counts, 0.0).sum(axis=-1, keepdims=True)
+    return np.concatenate([np.where(rare, 0.0, counts), rest], axis=-1)
+
+
+def _relative(counts: FloatArray, expected: FloatArray) -> FloatArray:
+    from scipy.special import xlogy
+
+    ratio = counts / np.maximum(expected, _SMALLEST)
+    return np.asarray(xlogy(counts, ratio).sum(axis=-1))
 
 
 def spike(before: NDArray[Any], after: NDArray[Any], bins: NDArray[Any]) -> tuple[Any, FloatArray]:
