@@ -15,6 +15,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import NoneType
 from typing import overload
 
 import numpy as np
@@ -189,7 +190,10 @@ def missing_mask(array: np.ndarray) -> np.ndarray:
         return gone
     if array.dtype.kind != "O":
         return np.zeros(len(array), dtype=bool)
-    return np.fromiter((is_missing(value) for value in array), dtype=bool, count=len(array))
+    values = array.tolist()
+    if set(map(type, values)) <= {str, bool, int, NoneType}:
+        return np.array([value is None for value in values], dtype=bool)
+    return np.fromiter(map(is_missing, values), dtype=bool, count=len(values))
 
 
 def is_missing(value: object) -> bool:

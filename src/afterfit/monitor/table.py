@@ -243,5 +243,5 @@ def _kind(values: np.ndarray) -> ColumnKind:
     kinds: dict[str, ColumnKind] = {"f": "number", "i": "integer", "u": "integer", "b": "boolean"}
     if values.dtype.kind != "O":
         return kinds.get(values.dtype.kind, "text")
-    known = [value for value in values.tolist() if not is_missing(value)]
-    return "boolean" if known and all(isinstance(value, bool) for value in known) else "category"
+    known = set(map(type, values[~missing_mask(values)].tolist()))
+    return "boolean" if known == {bool} else "category"
