@@ -114,12 +114,18 @@ class Rate(msgspec.Struct, frozen=True, kw_only=True):
 class Service(msgspec.Struct, frozen=True, kw_only=True):
     """A way to run a container or a model that a provider sells.
 
-    ``sized`` says how it is bought: ``machines`` (those of the provider in `regions` whose name
-    begins with one of ``families``, at their price times ``1 + premium``), ``shares`` (vCPU and
-    memory in the pairs of ``sizes``, by ``rates``), or ``plans`` (machines of its own).
+    ``sized`` says how it is bought: ``machines`` (those of the provider in ``regions`` whose name
+    begins with one of ``families``; all where none is named), ``shares`` (vCPU and memory in the
+    pairs of ``sizes``, by ``rates``), or ``plans`` (machines of its own, named by ``families``).
+    ``premium`` is the share on top of a machine's price, by the beginning of the machine's name
+    (the longest that fits counts): None is unknown, and no entry at all is no premium. ``prefix``
+    is what the service puts before the machine's name, ``terms`` what it can be paid by (all that
+    the machine has, where none is named).
     ``billed`` is ``hours`` while it stands, or ``busy`` while it answers, which allows zero.
     ``rates`` has lists by item: ``vcpu_s``, ``gib_s``, ``requests`` (per one), ``cluster_h``,
-    ``balancer_h``, ``balancer_gb``, ``egress_gb``, ``zone_gb``, ``storage_gb``, ``cdn_gb``.
+    ``balancer_h``, ``balancer_gb``, ``egress_gb``, ``zone_gb``, ``storage_gb``, ``cdn_gb``. An item
+    that is not there is not charged for; those in ``unpriced`` are, at prices that nobody knows
+    here, so a cost without them is a lower bound.
     ``facts`` are its limits and properties by the names of `afterfit.platforms.facts`, all of them:
     what is not known is there with None. ``paths`` say how data and customers are reached.
     """
@@ -134,9 +140,13 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
     sized: Literal["machines", "shares", "plans"] = "machines"
     families: tuple[str, ...] = ()
     sizes: tuple[tuple[float, float], ...] = ()
-    premium: dict[str, float] = {}
+    premium: dict[str, float | None] = {}
+    premium_source: str = ""
+    prefix: str = ""
+    terms: tuple[Term, ...] = ()
     billed: Literal["hours", "busy"] = "hours"
     rates: dict[str, tuple[Rate, ...]] = {}
+    unpriced: tuple[str, ...] = ()
     facts: dict[str, Fact] = {}
     compliance: dict[str, Fact] = {}
     paths: dict[str, Fact] = {}
