@@ -12,7 +12,7 @@ from typing import Literal
 
 from afterfit.platforms.shapes import Tier
 
-__all__ = ["arch_of", "family_of", "shared", "tier_of"]
+__all__ = ["arch_of", "azure_size", "family_of", "shared", "tier_of"]
 
 Arch = Literal["x86_64", "arm64", ""]
 
@@ -98,6 +98,24 @@ def shared(provider: str, name: str) -> bool:
     if provider == "hetzner":
         return not name.startswith("ccx")
     return name.startswith(("s-", "shared-"))
+
+
+def azure_size(name: str) -> tuple[float, float | None] | None:
+    """The vCPU and the memory (GiB) that a name of Azure tells; None where it tells nothing.
+
+    D has 4 GiB for each vCPU, E 8, F 2 (4 from v6 on), ``l`` half and ``m`` twice as much. Of other
+    letters only the vCPU are told. ``D64ps_v5`` has less memory than its name says.
+    """
+    match = _AZURE.match(name)
+    if not match or name == "Standard_D64ps_v5" or "-" in name:
+        return None
+    letters, digits, attributes, _, version = match.groups()
+    each = {"D": 4.0, "E": 8.0, "F": 4.0 if int(version or 1) >= 6 else 2.0}.get(letters)
+    if letters == "B" and attributes == "ms" and int(digits) > 1:
+        each = 4.0
+    elif each and ("l" in attributes or "m" in attributes):
+        each *= 0.5 if "l" in attributes else 2.0
+    return float(digits), each and each * int(digits)
 
 
 def _family_aws(name: str) -> str:
