@@ -116,6 +116,18 @@ def on_steps(starts: Floats, rates: Floats, seconds: float, step_s: float) -> Fl
     return means
 
 
+def greatest_ahead(rates: Floats, steps: int) -> Floats:
+    """Return the greatest rate of each step and so many after it."""
+    found, span = rates.copy(), 1
+    while span < steps + 1:
+        more = min(span, steps + 1 - span)
+        if more >= len(found):
+            return np.maximum.accumulate(found[::-1])[::-1]
+        found[:-more] = np.maximum(found[:-more], found[more:])
+        span += more
+    return found
+
+
 def preset(name: str) -> Trace:
     """Return a shape with a peak of 1; raises UsageError for a name that is none."""
     if name not in PRESETS:

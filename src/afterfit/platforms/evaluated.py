@@ -13,8 +13,9 @@ PARTS = (
     "compute", "premium", "requests", "cluster", "balancer", "egress", "zones", "storage", "cdn",
     "redundancy", "idle",
 )  # fmt: skip
-"""Parts of a cost. ``compute`` is what the traffic itself keeps busy, ``redundancy`` what stands for
-a loss, ``idle`` what stands because machines come whole and late; ``zones`` is traffic between."""
+"""Parts of a cost. ``compute`` is what the traffic itself keeps busy, ``redundancy`` what stands
+for a loss, ``idle`` what stands because machines come whole and late; ``zones`` is traffic
+between."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +24,9 @@ class Evaluated:
 
     ``eligible`` follows from ``checks``: no failure, and nothing unknown that is not confirmed.
     Costs are USD per month by `PARTS`; None where a price or a capacity is not known (the check
-    ``price`` or ``capacity`` says so). ``usd`` is their sum, bounded by the bounds of ``capacity``.
+    ``price`` or ``capacity`` says so). ``usd`` is their sum, sized by the least that a machine may
+    carry (``capacity.low``), so it is also the upper bound; the lower one is sized by
+    ``capacity.high``.
     ``machines`` are (least, mean, most) over the traffic, ``p99_ms`` what one request takes.
     """
 

@@ -180,8 +180,11 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
 
     ``rate`` is the greatest within the objective in requests/s, between ``low`` and ``high``;
     ``cores`` are the vCPUs that it was pinned to. ``service_ms`` and ``cv`` are of a quiet server,
-    ``p99_ms`` is at ``rate``. ``per_core`` is what the machine's CoreMark has per thread (None
-    where it is not known). ``machine`` names an offer's machine where it was measured on one.
+    ``p99_ms`` is at ``rate``. ``coremark_per_core`` is what the machine's CoreMark has per thread
+    with all threads (None where it is not known). ``siblings`` says what the other hyperthreads of
+    its cores did: ``busy`` (it had whole cores, or the machine was full), ``idle``, or unknown,
+    which on x86 leaves open whether a full machine carries half as much. ``machine`` names an
+    offer's machine where it was measured on one.
     """
 
     rate: float
@@ -196,6 +199,7 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
     p99_ms: float | None = None
     cold_start_s: float | None = None
     coremark_per_core: float | None = None
+    siblings: Literal["busy", "idle", ""] = ""
     gpu: str = ""
     machine: str = ""
     source: str = ""

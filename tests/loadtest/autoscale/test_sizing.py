@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from afterfit.core.trace import Trace, preset
+from afterfit.core.trace import Trace, greatest_ahead, preset
 from afterfit.loadtest.autoscale.plans import TITLES, plan_of
 from afterfit.loadtest.autoscale.queueing import calibrated
-from afterfit.loadtest.autoscale.sizing import Fleet, Survive, blocks_of, greatest_ahead, size
+from afterfit.loadtest.autoscale.sizing import Fleet, Survive, blocks_of, size
 from afterfit.loadtest.slo import Slo
 
 SLO = Slo(0.99, 50.0)

@@ -13,7 +13,7 @@ from typing import Literal
 
 import numpy as np
 
-from afterfit.core.trace import Trace
+from afterfit.core.trace import Trace, greatest_ahead
 from afterfit.loadtest.autoscale.queueing import Floats, Replica
 from afterfit.loadtest.slo import Slo
 
@@ -79,18 +79,6 @@ class Size:
     reaction_s: float
     growth: float
     growth_from: float
-
-
-def greatest_ahead(rates: Floats, steps: int) -> Floats:
-    """Return the greatest rate of each step and so many after it."""
-    found, span = rates.copy(), 1
-    while span < steps + 1:
-        more = min(span, steps + 1 - span)
-        if more >= len(found):
-            return np.maximum.accumulate(found[::-1])[::-1]
-        found[:-more] = np.maximum(found[:-more], found[more:])
-        span += more
-    return found
 
 
 def size(fleet: Fleet, trace: Trace, reaction_s: float, tolerance: float = 0.0) -> Size:
