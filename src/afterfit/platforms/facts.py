@@ -1,7 +1,7 @@
 """The names of what is known of a service: each service of the catalog has all of them.
 
 True and false facts come without a unit. A fact whose value is None is unknown, and an offer then
-passes only once somebody has confirmed it.
+passes only once somebody has confirmed it. An infinite limit says that the service sets none.
 """
 
 from __future__ import annotations

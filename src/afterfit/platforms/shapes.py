@@ -71,7 +71,8 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
     """One size in one region, as a provider sells it.
 
     ``shared`` says that its processor is shared or bursts. ``coremark`` is in iterations/s with all
-    threads. ``gpu_count`` may be a fraction. ``source`` is that of the sizes.
+    threads. ``gpu_count`` may be a fraction; ``gpu_memory_gib`` is that of each GPU, or of the
+    fraction. ``source`` is that of the sizes.
     """
 
     provider: str
@@ -114,13 +115,14 @@ class Rate(msgspec.Struct, frozen=True, kw_only=True):
 class Service(msgspec.Struct, frozen=True, kw_only=True):
     """A way to run a container or a model that a provider sells.
 
-    ``sized`` says how it is bought: ``machines`` (those of the provider in ``regions`` whose name
-    begins with one of ``families``; all where none is named), ``shares`` (vCPU and memory in the
-    pairs of ``sizes``, by ``rates``), or ``plans`` (machines of its own, named by ``families``).
+    ``regions`` are those where it is sold (all of the provider, where none is named). ``sized``
+    says how it is bought: ``machines`` (those of the provider in its regions whose name begins with
+    one of ``families``; all where none is named), ``shares`` (vCPU and memory in the pairs of
+    ``sizes``, by ``rates``), or ``plans`` (machines of its own, named by ``families``).
     ``premium`` is the share on top of a machine's price, by the beginning of the machine's name
     (the longest that fits counts): None is unknown, and no entry at all is no premium. ``prefix``
     is what the service puts before the machine's name, ``terms`` what it can be paid by (all that
-    the machine has, where none is named).
+    the machine has, where none is named). ``arch`` and ``tier`` are those of ``shares``.
     ``billed`` is ``hours`` while it stands, or ``busy`` while it answers, which allows zero.
     ``rates`` has lists by item: ``vcpu_s``, ``gib_s``, ``requests`` (per one), ``cluster_h``,
     ``balancer_h``, ``balancer_gb``, ``egress_gb``, ``zone_gb``, ``storage_gb``, ``cdn_gb``. An item
@@ -140,6 +142,8 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
     sized: Literal["machines", "shares", "plans"] = "machines"
     families: tuple[str, ...] = ()
     sizes: tuple[tuple[float, float], ...] = ()
+    arch: Literal["x86_64", "arm64", ""] = ""
+    tier: Tier = ""
     premium: dict[str, float | None] = {}
     premium_source: str = ""
     prefix: str = ""
