@@ -142,12 +142,14 @@ class PlatformsRecord(Record, frozen=True, kw_only=True, tag="platforms"):
     ``probe`` names the finalists to measure) or ``none`` (no offer passes). ``outcomes`` are those
     of interest, best first: the choice, the front, the best of each service, and of each service
     that failed the one nearest to passing. ``considered`` counts all offers, ``failed`` those that
-    failed first by each constraint.
+    failed first by each constraint. ``rates`` are (hours, requests/s) over the traffic,
+    ``machines`` the (hours, machines) of the choice that stand for it.
     """
 
     slo: str
     traffic: TraceTold | None = None
     rates: tuple[tuple[float, float], ...] = ()
+    machines: tuple[tuple[float, float], ...] = ()
     replica: ReplicaMeasured | None = None
     decided: Literal["yes", "if", "close", "none"] = "none"
     choice: str = ""

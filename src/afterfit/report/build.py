@@ -15,6 +15,7 @@ from afterfit.records.loadtest import LoadtestRecord
 from afterfit.records.monitor import MonitorRecord
 from afterfit.records.optimize import OptimizeRecord
 from afterfit.records.package import PackageRecord
+from afterfit.records.platforms import PlatformsRecord
 from afterfit.records.predict import PredictRecord
 from afterfit.records.record import Envelope, Record
 from afterfit.records.rehearsal import RehearsalRecord
@@ -40,6 +41,12 @@ from afterfit.report.page import (
 )
 from afterfit.report.page import Verdict as VerdictBox
 from afterfit.report.parts import STEP_TITLES, gates_table, key_values, note, state_of, when
+from afterfit.report.platforms import (
+    decision,
+    decision_figures,
+    decision_sections,
+    decision_verdict,
+)
 from afterfit.report.problems import problems, tallies
 from afterfit.report.quality import baseline_of, headline, quality
 from afterfit.report.recalibrated import decided
@@ -73,6 +80,7 @@ _BODIES: dict[type[Record], Callable[[Any], tuple[Block, ...]]] = {
     RobustnessEndpointRecord: attacked,
     LoadtestRecord: load,
     AutoscaleRecord: autoscaled,
+    PlatformsRecord: decision,
     PackageRecord: bundle,
     PredictRecord: batch,
     MonitorRecord: watching,
@@ -121,6 +129,8 @@ def record_page(stored: Stored) -> Page:
     record = stored.body
     if isinstance(record, ShipRecord):
         return release_page(record, {}, created=stored.envelope.created)
+    if isinstance(record, PlatformsRecord):
+        return _decision_page(stored, record)
     title = STEP_TITLES.get(record.step, record.step)
     records = {record.step: stored}
     body = Section(record.step, title, _body(record) + _settings(record), state_of(stored))
@@ -130,6 +140,21 @@ def record_page(stored: Stored) -> Page:
         subtitle=_of(stored),
         verdict=_record_verdict(record, records),
         sections=(problems(records), body, evidence(records)),
+        footer=f"Record {short(stored.digest)}, Afterfit {record.env.afterfit}.",
+    )
+
+
+def _decision_page(stored: Stored, record: PlatformsRecord) -> Page:
+    """Return the page of a choice of platforms: the decision first, for who has to sign it."""
+    records = {record.step: stored}
+    settings = Section("settings", "What was asked", _settings(record))
+    return Page(
+        kind="record",
+        title=STEP_TITLES[record.step],
+        subtitle=_of(stored),
+        verdict=decision_verdict(record, tallies(records)),
+        figures=decision_figures(record),
+        sections=(*decision_sections(record), problems(records), settings, evidence(records)),
         footer=f"Record {short(stored.digest)}, Afterfit {record.env.afterfit}.",
     )
 

@@ -25,6 +25,8 @@ from afterfit.report.page import (
     Line,
     Lines,
     Quantiles,
+    Stacked,
+    Tornado,
 )
 from afterfit.report.printable import clipped_values
 from afterfit.report.svg import COLOURS, SERIES, clean
@@ -41,6 +43,8 @@ def svg(drawing: Drawing, title: str, description: str) -> str:
     """Return a drawing as an SVG element with its title and description; safe to put in a page."""
     import vl_convert
 
+    from afterfit.report.chart_money import stacked, tornado
+
     builders: dict[type[Any], Callable[[Any], Any]] = {
         Intervals: _intervals,
         Heat: _heat,
@@ -49,6 +53,8 @@ def svg(drawing: Drawing, title: str, description: str) -> str:
         Bars: _bars,
         Quantiles: _quantiles,
         Front: _front,
+        Stacked: stacked,
+        Tornado: tornado,
     }
     chart = builders[type(drawing)](drawing).configure(**theme())
     # vl-convert ends the process when a label holds a control character.

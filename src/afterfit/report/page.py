@@ -188,7 +188,38 @@ class Front:
     kind: str = field(default="front", init=False)
 
 
-Drawing = Intervals | Heat | Lines | Histogram | Bars | Quantiles | Front
+@dataclass(frozen=True)
+class Stacked:
+    """Amounts in parts, one bar a name; each part is its name and one amount a bar, in order."""
+
+    names: tuple[str, ...]
+    parts: tuple[tuple[str, tuple[float, ...]], ...]
+    x_title: str
+    kind: str = field(default="stacked", init=False)
+
+
+@dataclass(frozen=True)
+class Swing:
+    """What a number is at both ends of one assumption, and what each end is."""
+
+    name: str
+    low: float
+    high: float
+    at_low: str
+    at_high: str
+
+
+@dataclass(frozen=True)
+class Tornado:
+    """Assumptions one below another, the number being ``now`` as long as none of them moves."""
+
+    swings: tuple[Swing, ...]
+    now: float
+    x_title: str
+    kind: str = field(default="tornado", init=False)
+
+
+Drawing = Intervals | Heat | Lines | Histogram | Bars | Quantiles | Front | Stacked | Tornado
 
 
 @dataclass(frozen=True)
