@@ -13,20 +13,31 @@ from cyclopts import Parameter
 from afterfit.cli.common import Common, opened
 from afterfit.cli.output import Answer
 from afterfit.cli.stopping import stopping
-from afterfit.errors import NotFoundError
+from afterfit.errors import NotFoundError, UsageError
 from afterfit.monitor.backfill import backfill as fill
 from afterfit.monitor.daemon import Daemon
 from afterfit.monitor.log import iso, moment
 from afterfit.monitor.setup import now_us
-from afterfit.workspace.watch import Status, monitor_store, setup_of, status_of
+from afterfit.monitor.table import parse_mapping
+from afterfit.workspace.watch import Foreign, Status, monitor_store, setup_of, status_of
 
 Events = Annotated[Path | None, Parameter(help="The folder that the server writes events to.")]
+Reference = Annotated[
+    Path | None, Parameter(help="Labelled rows to judge by; kept beside the version.")
+]
+Log = Annotated[str, Parameter(help="Anyone's log in their place: tables, or a database.")]
+Query = Annotated[str, Parameter(help="SQL whose rows are the log, new ones last.")]
+Map = Annotated[str, Parameter(name="--map", help="Its columns: score=prob,y=label,ts=time.")]
 
 
 def run(
     name: str,
     *,
     events: Events = None,
+    log: Log = "",
+    query: Query = "",
+    map: Map = "",  # noqa: A002 - the option's name
+    reference: Reference = None,
     once: Annotated[bool, Parameter(negative="", help="Read what is there, and end.")] = False,
     common: Common = Common(),  # noqa: B008 - frozen
 ) -> Answer:
@@ -45,7 +56,15 @@ def run(
     with opened(common) as space, stopping() as stop:
         store = monitor_store(space)
         try:
-            setup = setup_of(space, name, store, events=events, tell=say)
+            setup = setup_of(
+                space,
+                name,
+                store,
+                events=events,
+                foreign=_foreign(log, query, map),
+                reference=reference,
+                tell=say,
+            )
             with store.writer(setup.endpoint):
                 say({"event": "watching", "at": iso(now_us()), "endpoint": setup.endpoint})
                 daemon = Daemon(setup)
@@ -96,6 +115,10 @@ def backfill(
     since: Annotated[str, Parameter(name="--from", help="From this moment on (ISO 8601).")] = "",
     until: Annotated[str, Parameter(name="--to", help="Before this moment.")] = "",
     events: Events = None,
+    log: Log = "",
+    query: Query = "",
+    map: Map = "",  # noqa: A002 - the option's name
+    reference: Reference = None,
     common: Common = Common(),  # noqa: B008 - frozen
 ) -> Answer:
     """Judge windows of the past anew from the log, with today's thresholds.
@@ -112,7 +135,10 @@ def backfill(
     with opened(common) as space, tempfile.TemporaryDirectory() as scratch:
         store = monitor_store(space)
         try:
-            setup = setup_of(space, name, store, events=events)
+            foreign = _foreign(log, query, map)
+            setup = setup_of(
+                space, name, store, events=events, foreign=foreign, reference=reference
+            )
             first = moment(since) if since else 0
             last = moment(until) if until else now_us()
             found = fill(setup, first, last, Path(scratch))
@@ -120,6 +146,20 @@ def backfill(
             store.close()
     text = f"{found.points:,} points of {found.rows:,} predictions were judged anew."
     return Answer(msgspec.to_builtins(found), text)
+
+
+def _foreign(log: str, query: str, mapping: str) -> Foreign | None:
+    """Return the log that was asked for in place of a server's events, None where none was."""
+    if not log and not query:
+        if mapping:
+            raise UsageError("there is no log to map", where="--map", fix="give --log or --query")
+        return None
+    if not mapping:
+        raise UsageError(
+            "what the columns of the log mean is not known",
+            fix="--map score=COLUMN,ts=COLUMN,y=COLUMN",
+        )
+    return Foreign(log, parse_mapping(mapping), query)
 
 
 def _model(endpoint: str) -> str:
@@ -135,6 +175,7 @@ def _status_text(status: Status, now: int) -> str:
     lines.append(f"  judged until: {until}; windows open: {status.open_windows}")
     lines += [f"  late rows of {version}: {n:,}" for version, n in status.late.items()]
     lines += [f"  no {signal}: {why}" for signal, why in status.failed.items()]
+    lines += [f"  skipped, {version}: {what}" for version, what in status.missing.items()]
     lines += [f"  alarm, {alarm}" for alarm in status.alarms] or ["  no alarm lasts"]
     return "\n".join(lines)
 
@@ -180,6 +221,9 @@ _WORDS: dict[str, Callable[[dict[str, Any]], str]] = {
     "window": _window,
     "alarm": _alarm,
     "late": lambda line: f"{line['rows']:,} late rows: {line['why']}. {line['fix']}",
+    "skipped": lambda line: (
+        f"{line['version']}, skipped: {', '.join(line['signals'])}: {line['why']}. {line['fix']}"
+    ),
     "signal_failed": lambda line: f"no {line['signal']}: {line['why']}",
     "store_away": lambda line: f"the store is away: {line['why']}",
 }

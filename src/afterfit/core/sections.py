@@ -217,7 +217,8 @@ class MonitorSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     ``window`` is a time (``1h``) or a number of predictions (``5000 rows``); it closes ``grace``
     after its end, for what comes late. ``slices`` are columns whose values are watched apart (the
     columns of ``[fairness]`` are too). ``slo`` are objectives: ``p99 < 50 ms``, ``available 99.9``
-    (percent). ``store`` is empty for a folder of the workspace, or ``postgresql://…``.
+    (percent). ``store`` is empty for a folder of the workspace, or ``postgresql://…``. ``ship``
+    keeps ``reference_rows`` rows of each table in the workspace, for signals that need rows.
     """
 
     window: str = "1h"
@@ -230,6 +231,7 @@ class MonitorSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     metrics_url: str = ""
     poll_seconds: Annotated[float, msgspec.Meta(gt=0)] = 10.0
     retention_days: Annotated[int, msgspec.Meta(ge=1)] = 400
+    reference_rows: Annotated[int, msgspec.Meta(ge=0, le=200_000)] = 50_000
     store: str = ""
 
 

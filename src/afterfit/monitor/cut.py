@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
 import msgspec
@@ -12,6 +12,7 @@ from afterfit.core.fingerprint import Fingerprint
 from afterfit.core.frame import is_missing
 from afterfit.errors import ConfigError
 from afterfit.monitor.batches import Batch
+from afterfit.monitor.score_table import ScoreTable
 from afterfit.monitor.state import WindowState
 from afterfit.records.signals import Scope
 
@@ -30,7 +31,9 @@ class Windows:
     """The windows that are being filled, one for each version, role, slice and stretch.
 
     ``width_us`` cuts by time, beginning at midnight UTC; ``rows`` by so many answered predictions
-    in place of it. ``reference_of`` gives the bins of a version, None for one that is not watched.
+    in place of it. ``reference_of`` gives the bins of a version, None for one that is not watched;
+    ``scores_of`` an empty table for its scores, and ``unequal`` looks its rows up in the reference.
+    Slices have neither.
     """
 
     def __init__(
@@ -41,6 +44,8 @@ class Windows:
         rows: int = 0,
         slices: tuple[str, ...] = (),
         seed: int = 0,
+        scores_of: Callable[[Scope], ScoreTable | None] = lambda _: None,
+        unequal: Callable[[Batch], Mapping[str, tuple[int, int]]] = lambda _: {},
     ) -> None:
         if rows < 0 or width_us < 1:
             raise ConfigError(
@@ -49,6 +54,7 @@ class Windows:
                 fix="give at least one row, or at least 1 µs",
             )
         self._reference_of = reference_of
+        self._scores_of, self._unequal = scores_of, unequal
         self._width, self._rows, self._slices, self._seed = width_us, rows, slices, seed
         self._values: dict[tuple[Scope, str], set[str]] = {}
         self.open: dict[Key, WindowState] = {}
@@ -65,7 +71,7 @@ class Windows:
                 self._add_by_count(part, reference)
                 continue
             for start, rows in by_time(part, self._width):
-                self._state(rows, reference, start, start + self._width).update(rows)
+                self._update(self._state(rows, reference, start, start + self._width), rows)
 
     def close(self, before: int | None = None) -> list[WindowState]:
         """Take out the windows that end at or before a moment (µs), or that are full; None: all.
@@ -90,10 +96,16 @@ class Windows:
     def _state(self, batch: Batch, reference: Fingerprint, start: int, end: int) -> WindowState:
         key = (batch.scope, batch.role, 0 if self._rows else start)
         if key not in self.open:
+            scores = None if batch.scope.slice else self._scores_of(batch.scope)
             self.open[key] = WindowState.empty(
-                batch.scope, start, end, reference, role=batch.role, seed=self._seed
+                batch.scope, start, end, reference, role=batch.role, scores=scores, seed=self._seed
             )
         return self.open[key]
+
+    def _update(self, state: WindowState, batch: Batch) -> None:
+        state.update(batch)
+        if not batch.scope.slice:
+            state.add_same(self._unequal(batch))
 
     def _add_by_count(self, batch: Batch, reference: Fingerprint) -> None:
         answered = np.cumsum(batch.kinds == "served")
@@ -104,7 +116,7 @@ class Windows:
             done = int(answered[begin - 1]) if begin else 0
             end = int(np.searchsorted(answered, done + self._rows - state.n)) + 1
             part = batch.take(slice(begin, end))
-            state.update(part)
+            self._update(state, part)
             state.start = min(state.start, state.first or state.start)
             state.end = max(state.end, state.last + 1)
             if state.n >= self._rows:

@@ -18,17 +18,24 @@ from afterfit.errors import AfterfitError, UnavailableError
 from afterfit.monitor.alarms import AlarmsState
 from afterfit.monitor.batches import Batch, Labels
 from afterfit.monitor.book import Book
+from afterfit.monitor.budget import Budget
 from afterfit.monitor.cut import DAY, HOUR, Windows
+from afterfit.monitor.first_rows import FirstRows
 from afterfit.monitor.live import add_live_counts
 from afterfit.monitor.log import iso
 from afterfit.monitor.producers import budget_of, produce
+from afterfit.monitor.score_table import ScoreTable
+from afterfit.monitor.settings import Watch
 from afterfit.monitor.setup import Kept, Setup
+from afterfit.monitor.shown import DISTRIBUTED, faded, plain
+from afterfit.monitor.signals.schema import schema_points
 from afterfit.monitor.signals.service import burn_points
 from afterfit.monitor.signals.timely import timely_points
 from afterfit.monitor.state import WindowState
 from afterfit.monitor.store import Change
 from afterfit.monitor.tempo import TICK, Rhythm, Tempo
 from afterfit.monitor.usage import usage_points
+from afterfit.monitor.watched import Watched
 from afterfit.records.signals import Alarm, Scope, SignalPoint
 
 __all__ = ["Daemon"]
@@ -40,6 +47,7 @@ HEARTBEAT = HOUR // 120
 MOST_HOURS = 31 * 24
 """So many hours back silence is looked for after the daemon itself was away."""
 BACKFILL = "afterfit monitor backfill"
+REFERENCE = "give labelled rows that the model was not trained on: --reference FILE"
 
 
 class Daemon:
@@ -50,6 +58,7 @@ class Daemon:
         self.stopped = threading.Event()
         self._reading = self._kept_at = 0
         self._ready: list[SignalPoint] = []
+        self._told_missing: set[str] = set()
         self._load()
 
     def run(self, poll_seconds: float) -> None:
@@ -117,6 +126,8 @@ class Daemon:
             rows=watch.rows,
             slices=watch.slices,
             seed=watch.seed,
+            scores_of=self._scores_of,
+            unequal=self._unequal,
         )
         self._book = Book(store, endpoint, self._windows, by_count=bool(watch.rows))
         self._tempos = {each.scope: each for each in self.kept.tempos}
@@ -139,6 +150,15 @@ class Daemon:
         watched = self.setup.watched_of(scope)
         return None if watched is None else watched.reference.fingerprint
 
+    def _scores_of(self, scope: Scope) -> ScoreTable | None:
+        watched = self.setup.watched_of(scope)
+        estimated = watched is not None and watched.grounds is not None
+        return ScoreTable.of(watched.signature) if watched is not None and estimated else None
+
+    def _unequal(self, batch: Batch) -> Mapping[str, tuple[int, int]]:
+        watched = self.setup.watched_of(batch.scope)
+        return {} if watched is None else watched.unequal(batch)
+
     def _take(self, item: Batch | Labels) -> None:
         if isinstance(item, Labels):
             for rhythm in self._rhythms.values():
@@ -148,6 +168,7 @@ class Daemon:
         watched = self.setup.watched_of(item.scope)
         if watched is None or not len(item):
             return
+        self._say_missing(item.scope, watched)
         progress = self.kept.progress
         progress.rows += len(item)
         progress.newest = max(progress.newest, int(item.ts.max()))
@@ -179,7 +200,8 @@ class Daemon:
             return
         points, self._ready = self._ready, []
         changes = self._book.changes()
-        self._commit(points, self._alarms.step(points, self.setup.clock()), changes)
+        alarms = self._alarms.step(points, self.setup.clock())
+        self._commit([*points, *self._faded(points)], alarms, changes)
         self._book.saved()
         self._reading = 0
 
@@ -193,9 +215,17 @@ class Daemon:
             points = [point for state in states for point in self._points(state, len(states))]
             self.kept.progress.closed = max(self.kept.progress.closed, start + watch.width_us)
             changed = self._alarms.step(points, now)
-            self._commit(points, changed, dict.fromkeys(names))
+            self._commit([*points, *self._faded(points)], changed, dict.fromkeys(names))
             self._book.closed(names)
         self.kept.progress.closed = max(self.kept.progress.closed, before)
+
+    def _faded(self, points: list[SignalPoint]) -> list[SignalPoint]:
+        """Return the points of older windows that lose their distributions as these come."""
+        if self.setup.windows_only:
+            return []
+        windows = {(p.start, p.scope.model) for p in points if p.signal in DISTRIBUTED}
+        store, shown = self.setup.store, self.kept.shown
+        return [point for window in sorted(windows) for point in faded(store, shown, *window)]
 
     def _points(self, state: WindowState, scopes: int = 1) -> list[SignalPoint]:
         watched = self.setup.watched_of(state.scope)
@@ -204,14 +234,11 @@ class Daemon:
         if self.setup.counts is not None:
             add_live_counts(self.setup.counts, state)
         watch = self.setup.watch
-        points = produce(
-            state,
-            watched,
-            watch,
-            budget_of(watch, scopes),
-            failed=self._failed,
-            producers=self.setup.producers,
-        )
+        budget = budget_of(watch, scopes)
+        producers = (*self.setup.producers, self._first_rows, self._schema)
+        points = produce(state, watched, watch, budget, failed=self._failed, producers=producers)
+        if self.setup.windows_only:
+            points = plain(points)
         alarmed = sum(point.state == "alarm" for point in points)
         self._tell(
             "window",
@@ -223,6 +250,38 @@ class Daemon:
             alarmed=alarmed,
         )
         return points
+
+    def _first_rows(
+        self, state: WindowState, watched: Watched, watch: Watch, budget: Budget
+    ) -> list[SignalPoint]:
+        """Return train/serve skew in the first rows of a version; a backfill has no first ones."""
+        if self.setup.windows_only or state.same or not state.scope.digest:
+            return []
+        first = self.kept.first.setdefault(state.scope.digest, FirstRows())
+        return first.judge(state, watched, watch, budget)
+
+    def _schema(
+        self, state: WindowState, watched: Watched, watch: Watch, budget: Budget
+    ) -> list[SignalPoint]:
+        """Return how the columns of a foreign log differ; our own servers refuse such rows."""
+        del watch, budget
+        if self.setup.changes_of is None or state.scope.slice:
+            return []
+        changes = self.setup.changes_of(watched)
+        return schema_points(changes, state.scope, (state.start, state.end), state.n)
+
+    def _say_missing(self, scope: Scope, watched: Watched) -> None:
+        """Say once of each version which signals are not made, and how they would be."""
+        version = f"{scope.model}@{scope.version}"
+        if version in self._told_missing:
+            return
+        self._told_missing.add(version)
+        missing = watched.missing()
+        self.kept.progress.missing.pop(version, None)
+        if missing:
+            why = "; ".join(dict.fromkeys(missing.values()))
+            self.kept.progress.missing[version] = f"{', '.join(missing)}: {why}"
+            self._tell("skipped", version=version, signals=list(missing), why=why, fix=REFERENCE)
 
     def _look_at_labels(self, now: int) -> None:
         """Judge quality anew in windows of which labels came."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import msgspec
@@ -11,10 +11,11 @@ import msgspec
 from afterfit.core.signature import Signature
 from afterfit.monitor.batches import Batch, Cursor, Labels
 from afterfit.monitor.budget import Budget
+from afterfit.monitor.concepts import CONCEPT, Stream, concept_points, fit_stream
 from afterfit.monitor.cut import HOUR
 from afterfit.monitor.labels import LabelJoin, Series
 from afterfit.monitor.maturity import MaturityCurve, maturity_curve
-from afterfit.monitor.producers import Watched
+from afterfit.monitor.score_metrics import TABLE_METRICS
 from afterfit.monitor.score_table import ScoreTable
 from afterfit.monitor.settings import Watch
 from afterfit.monitor.signals.fairness import fairness_points
@@ -25,6 +26,7 @@ from afterfit.monitor.signals.performance import (
     table_of,
 )
 from afterfit.monitor.signals.quality import QualityConfig, Window
+from afterfit.monitor.watched import Watched
 from afterfit.records.signals import Scope, SignalPoint
 
 __all__ = ["BASELINE", "LabelFeed", "Told"]
@@ -45,18 +47,31 @@ class Told(NamedTuple):
     parts: dict[str, bytes | None]
 
 
+class _Judged(NamedTuple):
+    """A window that is judged: its series and version, its beginning and the moment, both µs."""
+
+    series: Series
+    watched: Watched
+    start: int
+    now: int
+    config: QualityConfig
+
+
 @dataclass
 class LabelFeed:
     """Joins labels to predictions, and judges quality by the labels that came.
 
-    What is usual of a version is its ``scores`` where it has some, else its own first windows with
-    500 labels together, which are then frozen: a later decline is seen beside these.
+    What is usual of a version is told by the labelled rows of its reference where some are at hand,
+    else by its own first windows with 500 labels together, which are then frozen: a later decline
+    is seen beside these. ``streams`` are the error streams of versions by
+    digest and role.
     """
 
     join: LabelJoin
     watched_of: Callable[[Scope], Watched | None]
     watch: Watch
     baselines: dict[str, ScoreTable]
+    streams: dict[str, Stream] = field(default_factory=dict)
 
     def take(self, item: Batch | Labels, cursor: Cursor) -> None:
         """Add predictions or labels; those that are there already change nothing."""
@@ -84,25 +99,55 @@ class LabelFeed:
                 continue
             if series not in curves:
                 curves[series] = maturity_curve(self.join, series, now)
-            window = Window(series.scope, start, start + width)
-            config = QualityConfig(
-                chance=budget.per_window(start, start + width),
-                min_rows=self.watch.min_rows,
-                seed=self.watch.seed,
-            )
-            maturity = curves[series].of_window(start, start + width, now)
-            signature = watched.reference.signature
-            table = table_of(self.join, series, signature, start, start + width)
-            told.points.extend(coverage_points(table, window, config, tallies))
-            usual = watched.scores or self._baseline(series, signature, start, told.parts)
-            if usual is not None:
-                told.points.extend(
-                    performance_points(usual, table, window, config, maturity=maturity)
-                )
-            groups = group_tables(self.join, series, signature, start, start + width)
-            for column, tables in groups.items():
-                told.points.extend(fairness_points(tables, column, window, config))
+            config = self._config(budget.per_window(start, start + width))
+            judged = _Judged(series, watched, start, now, config)
+            told.points.extend(self._of_window(judged, curves[series], tallies, told.parts))
+        for series in curves:
+            changed = [start for each, start in windows if each == series]
+            told.points.extend(self._concept(series, changed, budget, told.parts))
         return told
+
+    def _of_window(
+        self,
+        judged: _Judged,
+        curve: MaturityCurve,
+        tallies: Mapping[str, int],
+        parts: dict[str, bytes | None],
+    ) -> Iterator[SignalPoint]:
+        """Yield coverage, performance and fairness of one window."""
+        series, start, config = judged.series, judged.start, judged.config
+        signature, end = judged.watched.signature, start + (self.watch.width_us or HOUR)
+        window = Window(series.scope, start, end)
+        table = table_of(self.join, series, signature, start, end)
+        yield from coverage_points(table, window, config, tallies, curve=curve)
+        usual = judged.watched.usual or self._baseline(series, signature, start, parts)
+        if usual is not None:
+            # The metrics are one family, and share its chance.
+            each = self._config(config.chance / len(TABLE_METRICS[signature.task]))
+            maturity = curve.of_window(start, end, judged.now)
+            yield from performance_points(usual, table, window, each, maturity=maturity)
+        groups = group_tables(self.join, series, signature, start, end)
+        for column, tables in groups.items():
+            yield from fairness_points(tables, column, window, config)
+
+    def _config(self, chance: float) -> QualityConfig:
+        return QualityConfig(chance=chance, min_rows=self.watch.min_rows, seed=self.watch.seed)
+
+    def _concept(
+        self, series: Series, changed: list[int], budget: Budget, parts: dict[str, bytes | None]
+    ) -> list[SignalPoint]:
+        """Return concept drift from the first window on whose labels changed."""
+        watched, name = self.watched_of(series.scope), f"{series.scope.digest}/{series.role}"
+        if watched is None or series.scope.slice:
+            return []
+        stream = self.streams.get(name) or fit_stream(self.join, series, watched, budget)
+        if stream is None:
+            return []
+        self.streams[name] = stream
+        width = self.watch.width_us or HOUR
+        points = concept_points(self.join, series, watched, stream, changed, width)
+        parts[f"{CONCEPT}{name}"] = msgspec.msgpack.encode(stream)
+        return points
 
     def written(self, hours: Sequence[tuple[Series, int]]) -> None:
         """Take note that what is told of some hours is kept."""

@@ -6,48 +6,40 @@ Each is imported when the first window closes, and one that fails is told of and
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from functools import cached_property
+from contextlib import AbstractContextManager
+from dataclasses import replace
 
-from afterfit.errors import InputError
+import msgspec
+import numpy as np
+
+from afterfit.core.fingerprint import Fingerprint
 from afterfit.monitor.budget import Budget
-from afterfit.monitor.calibrate import LEAST_ROWS, Calibration, calibrate_counts
-from afterfit.monitor.score_table import ScoreTable
+from afterfit.monitor.calibrate import LEAST_ROWS
+from afterfit.monitor.density import Rows
+from afterfit.monitor.rank import with_losses
+from afterfit.monitor.sample import decode_frame
 from afterfit.monitor.settings import Watch
 from afterfit.monitor.state import WindowState
-from afterfit.monitor.table import Reference
+from afterfit.monitor.watched import Watched
 from afterfit.records.signals import SignalPoint
 
-__all__ = ["PRODUCERS", "SIGNALS", "Watched", "budget_of", "drift", "produce", "service"]
+__all__ = [
+    "PRODUCERS",
+    "SIGNALS",
+    "Producer",
+    "Watched",
+    "budget_of",
+    "drift",
+    "estimate",
+    "produce",
+    "service",
+    "skew",
+    "together",
+]
 
-SIGNALS = 6
-"""Families that share the budget: inputs, output, two of silence, quality and fairness."""
-
-
-@dataclass
-class Watched:
-    """A version that is watched: what it is compared with, and thresholds from that.
-
-    ``kept`` is the calibration that was made of the same reference before, or of its rows;
-    ``scores`` those of its labelled rows, where they are known.
-    """
-
-    reference: Reference
-    kept: Calibration | None = None
-    scores: ScoreTable | None = None
-    seed: int = 0
-    judges: dict[Budget, object] = field(default_factory=dict)
-
-    @cached_property
-    def calibration(self) -> Calibration | None:
-        """The thresholds; None of a reference that is too small for any."""
-        if self.kept is not None or self.reference.fingerprint is None:
-            return self.kept
-        try:
-            return calibrate_counts(self.reference.fingerprint, seed=self.seed)
-        except InputError:
-            return None
-
+SIGNALS = 11
+"""Families that share the budget: inputs, output, two of silence, quality, fairness, estimates,
+concept drift, two of all columns together, and the first rows of a version."""
 
 Producer = Callable[[WindowState, Watched, Watch, Budget], list[SignalPoint]]
 
@@ -78,16 +70,105 @@ def drift(state: WindowState, watched: Watched, watch: Watch, budget: Budget) ->
     fingerprint, calibration = watched.reference.fingerprint, watched.calibration
     if fingerprint is None or calibration is None or not state.n:
         return []
-    judge = watched.judges.get(budget)
-    if not isinstance(judge, DriftJudge):
-        config = DriftConfig(budget=budget, min_rows=max(LEAST_ROWS, watch.min_rows))
-        judge = watched.judges[budget] = DriftJudge(fingerprint, calibration, config)
+    config = DriftConfig(budget=budget, min_rows=max(LEAST_ROWS, watch.min_rows))
+    season = _season(state, watched, fingerprint)
+    if season is None:
+        judge = watched.judges.get(budget)
+        if not isinstance(judge, DriftJudge):
+            judge = watched.judges[budget] = DriftJudge(fingerprint, calibration, config)
+    else:
+        judge = DriftJudge(season, calibration.of(season), config)
     flags = state.flags if state.flags_n else None
     span = (state.start, state.end)
     return judge.points(state.counts, state.scope, span, flags=flags, flags_n=state.flags_n)
 
 
-PRODUCERS: tuple[Producer, ...] = (service, drift)
+def _season(state: WindowState, watched: Watched, whole: Fingerprint) -> Fingerprint | None:
+    """Return what is usual in the season of a window; None where that is the whole reference.
+
+    A season with fewer rows than the window would take its own noise for drift.
+    """
+    if watched.seasons is None:
+        return None
+    found = watched.seasons.reference_of(state.start, state.end)
+    return None if found is whole or found.n_ref < state.n else found
+
+
+def estimate(
+    state: WindowState, watched: Watched, watch: Watch, budget: Budget
+) -> list[SignalPoint]:
+    """Return quality without labels, of all rows of a version; its metrics share one chance."""
+    if state.scores is None or state.scope.slice or watched.estimator is None:
+        return []
+    from afterfit.monitor.signals.estimate import estimate_points
+    from afterfit.monitor.signals.quality import Window
+
+    known = watched.estimator
+    chance = budget.per_window(state.start, state.end) / max(1, len(known.usual))
+    config = msgspec.structs.replace(known.config, chance=chance, min_rows=watch.min_rows)
+    window = Window(state.scope, state.start, state.end)
+    with _one_thread():
+        rows = _sampled(state, watched)
+        return estimate_points(replace(known, config=config), state.scores, window, rows)
+
+
+def together(
+    state: WindowState, watched: Watched, watch: Watch, budget: Budget
+) -> list[SignalPoint]:
+    """Return whether all columns together differ, from the sample of rows that a window keeps."""
+    reference = watched.reference.fingerprint
+    known = watched.sampled
+    if state.scope.slice or not len(state.sample) or known is None or reference is None:
+        return []
+    from afterfit.monitor.signals.multivariate import (
+        Limits,
+        domain_classifier,
+        reconstruction,
+        rows_of,
+    )
+
+    seen = [place for place, column in enumerate(state.counts.columns) if column.total]
+    live = rows_of(state.sample, reference).columns(seen)
+    limits = Limits(chance=budget.per_window(state.start, state.end), seed=watch.seed)
+    span = (state.start, state.end)
+    with _one_thread():
+        return [
+            signal(known.columns(seen), live, state.scope, span, limits)
+            for signal in (domain_classifier, reconstruction)
+        ]
+
+
+def skew(state: WindowState, watched: Watched, watch: Watch, budget: Budget) -> list[SignalPoint]:
+    """Return whether rows of entities that training knew have the values that they had there."""
+    from afterfit.monitor.signals.skew import same_points
+
+    del watched, watch, budget
+    return same_points(state.same, state.scope, (state.start, state.end))
+
+
+def _sampled(state: WindowState, watched: Watched) -> Rows | None:
+    """Return the sampled rows that have an answer; None where no inputs are known."""
+    reference = watched.reference.fingerprint
+    if reference is None or not len(state.sample):
+        return None
+    matrix = state.sample.matrix()
+    scores = matrix[:, -1].astype(np.float64)
+    known = np.flatnonzero(np.isfinite(scores))
+    names = [c.name for c in state.counts.columns if c.total and c.kind != "text"]
+    places = [state.sample.names.index(name) for name in names]
+    frame = decode_frame(matrix[known][:, places], names, reference)
+    return Rows(frame, scores[known], np.zeros(len(known), np.int64))
+
+
+def _one_thread() -> AbstractContextManager[object]:
+    """Return a context in which small fits take one processor, and leave the rest to servers."""
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+    limited: AbstractContextManager[object] = threadpool_limits(1)
+    return limited
+
+
+PRODUCERS: tuple[Producer, ...] = (service, drift, estimate, together, skew)
 
 
 def produce(
@@ -105,5 +186,5 @@ def produce(
         try:
             points += producer(state, watched, watch, budget)
         except Exception as error:  # noqa: BLE001 - one signal that breaks must not end the others
-            failed(producer.__name__, error)
-    return points
+            failed(producer.__name__.strip("_"), error)
+    return with_losses(points)

@@ -4,10 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from afterfit.core.finding import SEVERITIES
-from afterfit.records.signals import Alarm, SignalPoint
+import msgspec
 
-__all__ = ["beyond", "loss_text", "rank", "worse"]
+from afterfit.core.finding import SEVERITIES
+from afterfit.core.metric import Metric
+from afterfit.records.signals import Alarm, Scope, SignalPoint
+
+__all__ = ["beyond", "loss_text", "rank", "with_losses", "worse"]
+
+_OF_ROWS = frozenset(
+    {"drift", "output", "missing", "new_category", "range", "domain", "structure", "skew", "schema"}
+)
+"""Signals that say that rows changed, and not what that costs: their window's estimate does."""
+
+
+def with_losses(points: list[SignalPoint]) -> list[SignalPoint]:
+    """Return the points of one window, its alarms of changed rows with the loss of its estimate.
+
+    The loss is that of the first metric of which the window has an estimate; without one it stays
+    unknown.
+    """
+    losses: dict[Scope, Metric] = {}
+    for point in points:
+        if point.signal == "estimate" and point.loss is not None:
+            losses.setdefault(point.scope, point.loss)
+    return [
+        msgspec.structs.replace(point, loss=losses[point.scope])
+        if point.state == "alarm" and point.signal in _OF_ROWS and point.scope in losses
+        else point
+        for point in points
+    ]
 
 
 def rank(alarms: Iterable[Alarm]) -> list[Alarm]:

@@ -15,6 +15,7 @@ from afterfit.core.fingerprint import OUTPUT, Fingerprint
 from afterfit.core.frame import row_count
 from afterfit.core.metric import Metric
 from afterfit.core.progress import SILENT, Progress
+from afterfit.core.signature import Signature
 from afterfit.monitor.config import MonitorConfig
 from afterfit.monitor.drift import Comparison, compare, merged
 from afterfit.monitor.gather import gather
@@ -22,9 +23,10 @@ from afterfit.monitor.judge import judge
 from afterfit.monitor.judge_rows import judge_rows, of_rows, row_metrics
 from afterfit.monitor.log import Log, collect
 from afterfit.monitor.measure import quality, share_metric, shares, truth_codes, waits
-from afterfit.monitor.signals.schema import changes, kinds_of
+from afterfit.monitor.signals.schema import Change, changes, kinds_of
 from afterfit.monitor.sources import QuerySource, TableSource
 from afterfit.monitor.table import Reference
+from afterfit.monitor.watched import Watched
 from afterfit.monitor.windows import span, within
 from afterfit.records.monitor import MonitorRecord
 from afterfit.records.record import Environment, given
@@ -92,10 +94,20 @@ def log_of(source: TableSource | QuerySource, reference: Reference, config: Moni
     )
     if source.schema is None:
         return log
+    return replace(log, changes=tuple(_changes(source, reference.signature)))
+
+
+def changes_of(source: TableSource | QuerySource, watched: Watched) -> list[Change]:
+    """Return how the columns of a log, as far as it was read, differ from those of a version."""
+    return _changes(source, watched.signature)
+
+
+def _changes(source: TableSource | QuerySource, signature: Signature) -> list[Change]:
     schema, mapping = source.schema, source.columns.mapping
+    if schema is None:
+        return []
     roles = frozenset(column for role, column in mapping.items() if role != "slice")
-    found = changes(reference.signature, schema.names, kinds_of(schema), roles=roles)
-    return replace(log, changes=tuple(found))
+    return changes(signature, schema.names, kinds_of(schema), roles=roles)
 
 
 def _collect(events: Iterable[Event], reference: Reference, config: MonitorConfig) -> Log:

@@ -8,13 +8,26 @@ import msgspec
 import numpy as np
 
 from afterfit.core.fingerprint import OUTPUT, ColumnCounts, Fingerprint
-from afterfit.core.frame import Frame, is_missing, missing_mask
+from afterfit.core.frame import Frame, is_missing, missing_mask, row_count
 
-__all__ = ["MOST_BYTES", "MOST_ROWS", "Sample", "encode_column", "mixed"]
+__all__ = [
+    "MOST_BYTES",
+    "MOST_ROWS",
+    "RARE",
+    "Sample",
+    "decode_frame",
+    "encode_column",
+    "encode_frame",
+    "mixed",
+]
 
 MOST_ROWS = 2000
 MOST_BYTES = 480_000
 """What the rows of one window take at most, so that a state stays below a megabyte."""
+
+
+RARE = "rare or new"
+"""What a category is called whose name was not kept."""
 
 
 class Sample(msgspec.Struct, kw_only=True):
@@ -108,6 +121,42 @@ def encode_column(values: np.ndarray, column: ColumnCounts) -> np.ndarray:
         word: np.nan if is_missing(word) else places.get(str(word), unknown) for word in set(words)
     }
     return np.array([codes[word] for word in words], dtype=np.float32)
+
+
+def encode_frame(frame: Frame, names: Sequence[str], reference: Fingerprint) -> np.ndarray:
+    """Return the named columns of a fingerprint, float32 of [n, names]; see `encode_column`."""
+    columns = (reference.column(name) for name in names)
+    parts = [encode_column(frame[c.name], c) for c in columns if c is not None]
+    return np.column_stack(parts) if parts else np.empty((row_count(frame), 0), np.float32)
+
+
+def decode_frame(
+    matrix: np.ndarray, names: Sequence[str], reference: Fingerprint
+) -> dict[str, np.ndarray]:
+    """Return the columns that encoded rows stand for: what `encode_column` did not keep is lost.
+
+    Numbers are those nearest in float32, categories without a name are one, and so are all texts.
+    """
+    found = {}
+    for place, name in enumerate(names):
+        column = reference.column(name)
+        if column is not None:
+            found[name] = _decoded(matrix[:, place], column)
+    return found
+
+
+def _decoded(values: np.ndarray, column: ColumnCounts) -> np.ndarray:
+    if column.kind in ("number", "integer"):
+        return values.astype(np.float64)
+    words: dict[float, object] = {0.0: False, 1.0: True}
+    if column.kind == "text":
+        words = {0.0: RARE}
+    elif column.kind == "category":
+        words = dict(zip(map(float, range(len(column.categories))), column.categories, strict=True))
+        words[-1.0] = RARE
+    found = np.empty(len(values), object)
+    found[:] = [words.get(value) for value in values.tolist()]
+    return found
 
 
 def _encoded(

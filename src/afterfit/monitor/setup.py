@@ -12,13 +12,16 @@ import msgspec
 
 from afterfit.monitor.alarms import Alarms, AlarmsState
 from afterfit.monitor.batches import Cursor, Source
+from afterfit.monitor.first_rows import FirstRows
 from afterfit.monitor.labelled import LabelFeed
-from afterfit.monitor.producers import PRODUCERS, Producer, Watched
+from afterfit.monitor.producers import PRODUCERS, Producer
 from afterfit.monitor.settings import Watch
+from afterfit.monitor.signals.schema import Change
 from afterfit.monitor.silence import Quiet
 from afterfit.monitor.store import MonitorStore
 from afterfit.monitor.tempo import Rhythm, Tempo
 from afterfit.monitor.usage import Usage
+from afterfit.monitor.watched import Watched
 from afterfit.records.signals import Alarm, Scope, SignalPoint
 
 __all__ = ["Kept", "Notifying", "Progress", "Setup", "now_us"]
@@ -43,7 +46,8 @@ class Progress(msgspec.Struct, kw_only=True):
 
     ``closed`` is until when windows are closed, ``hour`` the last hour that silence was looked for
     in, ``tick`` when burn rates were last told, ``read`` when the log was last read to its end.
-    ``late`` counts rows whose window was closed, ``failed`` what signals could not be made.
+    ``late`` counts rows whose window was closed, ``failed`` what signals could not be made, and
+    ``missing`` says by version which are not, since nothing is at hand that they stand on.
     """
 
     rows: int = 0
@@ -55,16 +59,23 @@ class Progress(msgspec.Struct, kw_only=True):
     upkeep: int = 0
     late: dict[str, int] = {}
     failed: dict[str, str] = {}
+    missing: dict[str, str] = {}
 
 
 class Kept(msgspec.Struct, kw_only=True):
-    """The small parts of a daemon's state."""
+    """The small parts of a daemon's state.
+
+    ``first`` are the first rows of versions by digest, ``shown`` the windows (their beginning, µs)
+    that keep the distributions of quiet columns.
+    """
 
     cursor: Cursor = {}
     progress: Progress = msgspec.field(default_factory=Progress)
     tempos: list[Tempo] = []
     rhythms: list[Rhythm] = []
     usage: Usage = msgspec.field(default_factory=Usage)
+    first: dict[str, FirstRows] = {}
+    shown: list[int] = []
 
 
 def now_us() -> int:
@@ -77,10 +88,11 @@ class Setup:
     """What a daemon stands between.
 
     ``watched_of`` gives the version of a scope, None for one that is not watched. ``counts`` is
-    where its server keeps live counts. ``alarms_of`` makes the engine of alarms from its state,
-    ``notifier_of`` who tells of them, ``quiet_of`` what is silenced now; ``labels`` joins labels
-    and judges by them, and ``also`` makes further points of theirs; ``metrics`` reads what a server
-    says of itself. ``tell`` hears what happens, as plain values; ``clock`` is µs since 1970.
+    where its server keeps live counts, ``changes_of`` how the columns of a foreign log differ from
+    a version's. ``alarms_of`` makes the engine of alarms from its state, ``notifier_of`` who tells
+    of them, ``quiet_of`` what is silenced now; ``labels`` joins labels and judges by them, and
+    ``also`` makes further points of theirs; ``metrics`` reads what a server says of itself.
+    ``tell`` hears what happens, as plain values; ``clock`` is µs since 1970.
     ``windows_only`` leaves out what is of now: labels, silence, burn rates, news.
     """
 
@@ -90,6 +102,7 @@ class Setup:
     store: MonitorStore
     watch: Watch
     counts: Path | None = None
+    changes_of: Callable[[Watched], list[Change]] | None = None
     alarms_of: Callable[[AlarmsState], Alarms] = lambda state: Alarms(state=state)
     notifier_of: Callable[[Alarms], Notifying] | None = None
     quiet_of: Callable[[], Quiet] = Quiet

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import zlib
 from collections import Counter
+from collections.abc import Mapping
 
 import msgspec
 import numpy as np
@@ -39,8 +40,9 @@ class WindowState(msgspec.Struct, kw_only=True):
     ids are ``#`` and the 51st and later wordings are one; ``flags`` rows by flag. ``counts`` are
     those of inputs and output on the reference's bins; ``queue`` and ``infer`` waits, ``total``
     both together; ``scores``
-    answers by score, and by truth once labels were joined. ``first`` and ``last`` are when the
-    first and last prediction came, 0 where that is not known.
+    answers by score, and by truth once labels were joined. ``same`` has, by column, how many rows
+    are of entities that the reference knows and how many of these differ from it. ``first`` and
+    ``last`` are when the first and last prediction came, 0 where that is not known.
     """
 
     scope: Scope
@@ -59,6 +61,7 @@ class WindowState(msgspec.Struct, kw_only=True):
     infer: Waits = msgspec.field(default_factory=Waits)
     total: Waits = msgspec.field(default_factory=Waits)
     scores: ScoreTable | None = None
+    same: dict[str, tuple[int, int]] = {}
     first: int = 0
     last: int = 0
 
@@ -120,9 +123,16 @@ class WindowState(msgspec.Struct, kw_only=True):
         for mine, theirs in ((self.kinds, other.kinds), (self.flags, other.flags)):
             for name, count in theirs.items():
                 mine[name] = mine.get(name, 0) + count
+        self.add_same(other.same)
         self._add_errors(other.errors)
         self._add_span(np.array([other.first, other.last]))
         self.start, self.end = min(self.start, other.start), max(self.end, other.end)
+
+    def add_same(self, counts: Mapping[str, tuple[int, int]]) -> None:
+        """Add, by column, rows in common with the reference and how many of them differ."""
+        for name, (n, differ) in counts.items():
+            before = self.same.get(name, (0, 0))
+            self.same[name] = before[0] + n, before[1] + differ
 
     def _add_served(self, served: Batch, truth: np.ndarray | None) -> None:
         marks = _marks(served, self.n)

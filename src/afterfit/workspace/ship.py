@@ -12,6 +12,7 @@ from afterfit.registry.version import GateRefusal, Version
 from afterfit.report.html import require_charts
 from afterfit.store.environment import current_environment
 from afterfit.workspace.asked import asked_of
+from afterfit.workspace.grounding import keep_shipped
 from afterfit.workspace.judging import judge
 from afterfit.workspace.line import Line, opened_line
 from afterfit.workspace.publish import publish
@@ -45,6 +46,7 @@ def ship(  # noqa: PLR0913 - see afterfit.ship
         line.walk()
         space.progress.step("register")
         version, verdict, gates, why = _register(line, promote=promote, override=override)
+        keep_shipped(line)
         asked: dict[str, Any] = {} if promote else {"promote": False}
         asked |= {"override": override} if override else {}
         record = _ship_record(line, version, verdict, gates, why, asked)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
@@ -20,26 +20,33 @@ from afterfit.monitor.alarms import Alarms
 from afterfit.monitor.book import PREFIX
 from afterfit.monitor.calibrate import Calibration
 from afterfit.monitor.channels import open_channels
+from afterfit.monitor.concepts import CONCEPT, Stream
 from afterfit.monitor.labelled import BASELINE, LabelFeed
 from afterfit.monitor.labels import LabelJoin
 from afterfit.monitor.notify import Notifier
-from afterfit.monitor.producers import PRODUCERS, Watched
+from afterfit.monitor.producers import PRODUCERS
+from afterfit.monitor.run import changes_of
 from afterfit.monitor.score_table import ScoreTable
 from afterfit.monitor.settings import watch_of
 from afterfit.monitor.setup import Kept, Setup, now_us
 from afterfit.monitor.silence import Quiet, SilenceBook
-from afterfit.monitor.sources import EventSource
+from afterfit.monitor.sources import EventSource, LogColumns, QuerySource, TableSource
 from afterfit.monitor.store import Change, MonitorStore, open_store
 from afterfit.monitor.table import Reference
+from afterfit.monitor.watched import Watched
 from afterfit.records.signals import Scope
+from afterfit.registry.version import Version
 from afterfit.runtime.client import Client
 from afterfit.runtime.predict import load_bundle
 from afterfit.workspace.acting import actions_of, gates_of
+from afterfit.workspace.grounding import grounded, keep_file
 
 if TYPE_CHECKING:
     from afterfit.workspace.space import Workspace
 
-__all__ = ["Status", "monitor_store", "setup_of", "status_of"]
+__all__ = ["Foreign", "Status", "monitor_store", "setup_of", "status_of"]
+
+T = TypeVar("T")
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,7 +54,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
 
     ``read`` is when its log was last read to the end, ``newest`` when the newest prediction came,
     ``closed`` until when windows are judged. ``late`` counts rows by version whose window was
-    closed, ``failed`` says what signals could not be made, and why.
+    closed, ``failed`` says what signals could not be made, and why; ``missing`` by version which
+    are not, since no rows are at hand.
     """
 
     endpoint: str
@@ -60,6 +68,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     alarms: tuple[str, ...] = ()
     late: dict[str, int] = {}
     failed: dict[str, str] = {}
+    missing: dict[str, str] = {}
     versions: tuple[str, ...] = ()
 
 
@@ -82,36 +91,47 @@ def setup_of(
     store: MonitorStore,
     *,
     events: Path | None = None,
+    foreign: Foreign | None = None,
+    reference: Path | None = None,
     tell: Callable[[dict[str, Any]], None] = lambda _: None,
     clock: Callable[[], int] = now_us,
 ) -> Setup:
     """Return what a daemon needs to watch the versions that a reference names.
 
     An alias, such as ``churn@champion``, watches every version of the model, since it moves;
-    ``churn@3`` watches that one. Raises NotFoundError for a reference that names none.
+    ``churn@3`` watches that one. ``foreign`` is anyone's log in place of the events of a server;
+    ``reference`` a file whose rows are kept beside each version. Raises NotFoundError for a
+    reference that names no version.
     """
     named = space.registry.resolve(ref)
     alone = ref.partition("@")[2].isdigit()
     endpoint = f"{named.name}@{named.number}" if alone else named.name
-    versions = _Versions(space, store, endpoint, named.name, named.digest if alone else "")
+    own = alone or foreign is not None
+    versions = _Versions(space, store, endpoint, named.name, named.digest if own else "", reference)
+    log = None if foreign is None else foreign.source(named, versions)
     place = space.events if events is None else events
     watch = watch_of(
         space.config.monitor, fairness=space.config.fairness.columns, seed=space.config.line.seed
     )
     settings = space.config.alarms
     feed = LabelFeed(
-        _join(space, endpoint, versions), versions.watched_of, watch, _baselines(store, endpoint)
+        _join(space, endpoint, versions),
+        versions.watched_of,
+        watch,
+        _parts(store, endpoint, BASELINE, ScoreTable),
+        _parts(store, endpoint, CONCEPT, Stream),
     )
     channels = open_channels(settings.channels)
     actions, gates = actions_of(space, channels), gates_of(space)
     silences = SilenceBook(space.folder / "monitor" / "silences.json", space.registry)
     return Setup(
         endpoint=endpoint,
-        source=EventSource(place, versions.signature_of),
+        source=EventSource(place, versions.signature_of) if log is None else log,
         watched_of=versions.watched_of,
         store=store,
         watch=watch,
-        counts=place,
+        counts=place if log is None else None,
+        changes_of=None if log is None else (lambda watched: changes_of(log, watched)),
         alarms_of=lambda state: Alarms(settings, state),
         notifier_of=(lambda alarms: Notifier(alarms, channels, actions))
         if channels or actions
@@ -167,12 +187,39 @@ def _cut(column: ColumnCounts) -> Cut:
     return Cut(column.name, ordered=True, edges=tuple(column.edges[quarter::quarter][:3]))
 
 
-def _baselines(store: MonitorStore, endpoint: str) -> dict[str, ScoreTable]:
-    parts = store.parts(endpoint, BASELINE)
+def _parts(store: MonitorStore, endpoint: str, prefix: str, kind: type[T]) -> dict[str, T]:
+    """Return the pieces of a daemon's state whose names begin so, by the rest of the name."""
     return {
-        name.removeprefix(BASELINE): msgspec.msgpack.decode(body, type=ScoreTable)
-        for name, body in parts.items()
+        name.removeprefix(prefix): msgspec.msgpack.decode(body, type=kind)
+        for name, body in store.parts(endpoint, prefix).items()
     }
+
+
+@dataclass(frozen=True)
+class Foreign:
+    """Anyone's log of the answers of one version: tables, or the rows of ``query`` in a database.
+
+    ``mapping`` says what its columns mean.
+    """
+
+    log: str
+    mapping: Mapping[str, str]
+    query: str = ""
+
+    def source(self, version: Version, versions: _Versions) -> TableSource | QuerySource:
+        """Return it as a source that can be gone on with."""
+        scope = Scope(model=version.name, version=version.number, digest=version.digest)
+        watched = versions.watched_of(scope)
+        if watched is None:
+            raise NotFoundError(
+                "the version is gone",
+                where=f"{version.name}@{version.number}",
+                fix=f"afterfit version list {version.name}",
+            )
+        columns = LogColumns(self.mapping, watched.signature, scope)
+        if self.query:
+            return QuerySource(self.log, self.query, columns)
+        return TableSource(Path(self.log), columns, waiting=True)
 
 
 @dataclass
@@ -184,6 +231,7 @@ class _Versions:
     endpoint: str
     name: str
     digest: str
+    file: Path | None = None
 
     def __post_init__(self) -> None:
         self._known: dict[str, Watched | None] = {}
@@ -216,7 +264,10 @@ class _Versions:
             return None
         predictor = load_bundle(registry.checkout(found), expected=digest)
         reference = Reference(digest, predictor.signature, predictor.fingerprint)
-        return self._calibrated(Watched(reference, seed=self.space.config.line.seed))
+        if self.file is not None:
+            keep_file(self.space, predictor, self.file)
+        watched = grounded(self.space, Watched(reference, seed=self.space.config.line.seed))
+        return watched if watched.grounds is not None else self._calibrated(watched)
 
     def _calibrated(self, watched: Watched) -> Watched:
         """Return a version with its thresholds, which are made once and then kept."""
@@ -255,6 +306,7 @@ def status_of(store: MonitorStore, endpoint: str) -> Status:
         alarms=tuple(f"{a.severity}: {a.signal} {a.subject}".strip() for a in lasting),
         late=progress.late,
         failed=progress.failed,
+        missing=progress.missing,
         versions=tuple(f"{model}@{version}" for model, version in sorted(scopes)),
     )
 

@@ -209,7 +209,7 @@ class _Window:
             threshold=min(1.0, change.share * ratio) if math.isfinite(ratio) else None,
             least=least,
             message=change.told() if state == "alarm" else "",
-            evidence=self._evidence(family, old, new, worst) if state == "alarm" else {},
+            evidence=self._evidence(family, old, new, worst),
         )
 
     def _shares(self, old: ColumnCounts, new: ColumnCounts, limit: float) -> Iterator[SignalPoint]:

@@ -15,7 +15,7 @@ from afterfit.core.metric import Metric, in_percent
 from afterfit.core.signature import Signature
 from afterfit.monitor.findings import LabelsImmature, LabelsSelective
 from afterfit.monitor.labels import Joined, LabelJoin, Series
-from afterfit.monitor.maturity import Selection, label_selection
+from afterfit.monitor.maturity import MaturityCurve, Selection, label_selection
 from afterfit.monitor.score_metrics import TABLE_METRICS, table_metric
 from afterfit.monitor.score_table import ScoreTable
 from afterfit.monitor.signals.quality import QualityConfig, Window, error_of, judged, unjudged
@@ -179,13 +179,18 @@ def _evidence(
 
 
 def coverage_points(
-    table: ScoreTable, window: Window, config: QualityConfig, tallies: Mapping[str, int]
+    table: ScoreTable,
+    window: Window,
+    config: QualityConfig,
+    tallies: Mapping[str, int],
+    *,
+    curve: MaturityCurve | None = None,
 ) -> list[SignalPoint]:
     """Return the labelled share of a window, and whether labels depend on the score.
 
-    ``tallies`` are those of the join, which become evidence. Labels that depend on the score
-    (credit that was refused is never paid back) are an alarm: quality on labelled rows is then
-    not that of all.
+    ``tallies`` are those of the join, which become evidence, as does ``curve``. Labels that depend
+    on the score (credit that was refused is never paid back) are an alarm: quality on labelled rows
+    is then not that of all.
     """
     n, labelled = table.answered, min(table.labelled, table.answered)
     nothing = Metric(name="labelled_share", value=None, n=n)
@@ -195,7 +200,14 @@ def coverage_points(
     share = msgspec.structs.replace(
         nothing, value=labelled / n, low=bounds.low, high=bounds.high, level=config.level
     )
-    points = [unjudged("labels", share, "ok", window, evidence=dict(tallies))]
+    evidence: dict[str, Any] = dict(tallies)
+    if curve is not None:
+        evidence["maturity"] = [
+            {"age_us": p.age, "share": p.share.value, "low": p.share.low, "high": p.share.high,
+             "n": p.share.n}
+            for p in curve.points
+        ]  # fmt: skip
+    points = [unjudged("labels", share, "ok", window, evidence=evidence)]
     selection = label_selection(table)
     if selection is None:
         return points
@@ -207,7 +219,7 @@ def coverage_points(
         if bad
         else "labels do not depend on the score as far as can be seen"
     )
-    evidence: dict[str, Any] = {
+    evidence = {
         "shares": list(selection.shares),
         "sizes": list(selection.sizes),
         "p_value": selection.p_value,

@@ -8,7 +8,7 @@ differently.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -19,7 +19,7 @@ from afterfit.monitor.drift import adjusted, compare
 from afterfit.records.signals import PointState, Scope, SignalPoint
 from afterfit.stats.interval import wilson
 
-__all__ = ["NEEDED", "Keyed", "first_windows", "same_rows"]
+__all__ = ["NEEDED", "Keyed", "Matcher", "first_windows", "same_points", "same_rows"]
 
 NEEDED = 50
 """Rows in common below which nothing is said."""
@@ -52,19 +52,44 @@ def same_rows(
     Numbers are equal within a relative ``tolerance``, and a gap equals a gap. It is an alarm where
     the lower bound (Wilson) is at least ``least``.
     """
-    places = {key: row for row, key in enumerate(training.keys) if key not in ("", None)}
-    pairs = {key: row for row, key in enumerate(live.keys) if key in places}
-    mine = np.array([places[key] for key in pairs], dtype=np.int64)
-    theirs = np.array(list(pairs.values()), dtype=np.int64)
-    return [
-        _share_point(
-            name,
-            _unequal(training.frame[name][mine], live.frame[name][theirs], tolerance),
-            (scope, span, least, level),
-        )
-        for name in training.frame
-        if name in live.frame
-    ]
+    nothing = {name: (0, 0) for name in training.frame if name in live.frame}
+    counts = nothing | Matcher(training).unequal(live, tolerance=tolerance)
+    return same_points(counts, scope, span, least=least, level=level)
+
+
+class Matcher:
+    """Training rows that live ones are looked up in, a batch at a time."""
+
+    def __init__(self, training: Keyed) -> None:
+        self._frame = training.frame
+        self._places = {key: row for row, key in enumerate(training.keys) if key not in ("", None)}
+
+    def unequal(self, live: Keyed, *, tolerance: float = 1e-6) -> dict[str, tuple[int, int]]:
+        """Return, of each column of both, how many rows they have in common and how many differ."""
+        pairs = {key: row for row, key in enumerate(live.keys) if key in self._places}
+        if not pairs:
+            return {}
+        mine = np.array([self._places[key] for key in pairs], dtype=np.int64)
+        theirs = np.array(list(pairs.values()), dtype=np.int64)
+        found = {}
+        for name in self._frame:
+            if name in live.frame:
+                differ = _unequal(self._frame[name][mine], live.frame[name][theirs], tolerance)
+                found[name] = len(differ), int(differ.sum())
+        return found
+
+
+def same_points(
+    counts: Mapping[str, Sequence[int]],
+    scope: Scope,
+    span: tuple[int, int],
+    *,
+    least: float = LEAST,
+    level: float = 0.95,
+) -> list[SignalPoint]:
+    """Return the points of what `Matcher.unequal` counted, batch by batch; see `same_rows`."""
+    where = (scope, span, least, level)
+    return [_share_point(name, n, differ, where) for name, (n, differ) in counts.items()]
 
 
 def first_windows(
@@ -112,10 +137,9 @@ def first_windows(
 
 
 def _share_point(
-    name: str, unequal: np.ndarray, where: tuple[Scope, tuple[int, int], float, float]
+    name: str, n: int, count: int, where: tuple[Scope, tuple[int, int], float, float]
 ) -> SignalPoint:
     scope, span, least, level = where
-    n, count = len(unequal), int(unequal.sum())
     interval = wilson(count, n, level) if n else None
     state: PointState = "insufficient"
     if interval is not None and n >= NEEDED:
