@@ -36,6 +36,15 @@ def test_every_step_is_a_verb_and_a_command() -> None:
         "rollback",
         "load",
         "ship",
+        "robustness_endpoint",
+        "loadtest_endpoint",
+        "judge",
+        "score",
+        "attest",
+        "card",
+        "cases",
+        "export_cases",
+        "add_labels",
     }
     assert set(STEPS) <= verbs
     for verb in sorted(verbs):

@@ -15,8 +15,8 @@ from afterfit.core.shell import shell_word
 from afterfit.report.cases import cases_page
 from afterfit.report.text import render
 from afterfit.robustness.kept import told_case
-from afterfit.workspace.case_book import cases_of
-from afterfit.workspace.exported import TESTS, export
+from afterfit.workspace.case_book import portable
+from afterfit.workspace.exported import TESTS
 
 NONE = Common()
 
@@ -48,11 +48,11 @@ def cases(
     """
     with opened(common) as space:
         version = space.registry.resolve(ref)
-        document = cases_of(space, version)
-        shown = tuple(case for case in document.cases if real_rows or not case.local)
+        document = space.cases(ref)
+        shown = portable(document, real_rows=real_rows)
         held = len(document.cases) - len(shown)
         if output is not None:
-            export(space, version, shown, output)
+            space.export_cases(ref, output, real_rows=real_rows)
     told = [told_case(case, real_rows=real_rows) for case in document.cases]
     result = {"version": str(version), "cases": msgspec.to_builtins(told), "left_out": held}
     left = f"{held} of {len(told)} cases have values of real rows, left out: --with-real-rows"

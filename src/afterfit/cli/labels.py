@@ -10,7 +10,7 @@ from cyclopts import Parameter
 
 from afterfit.cli.common import Common, opened
 from afterfit.cli.output import Answer
-from afterfit.workspace.labelling import add_labels, parse_columns
+from afterfit.workspace.labelling import parse_columns
 
 
 def add(
@@ -37,7 +37,7 @@ def add(
     """
     columns = parse_columns(map)
     with opened(common) as space:
-        added = add_labels(space, name, file, columns)
+        added = space.add_labels(name, file, columns)
     text = f"{added.accepted} labels added to {added.model}, {added.duplicates} were there already"
     if added.without_label:
         text += f"; {added.without_label} rows have none yet"

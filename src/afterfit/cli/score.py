@@ -11,12 +11,9 @@ from afterfit.cli.common import Common, opened
 from afterfit.cli.output import Answer
 from afterfit.core.digest import short
 from afterfit.report import html, markdown, text
-from afterfit.report.model_card import card_markdown, card_page
 from afterfit.report.page import Page
 from afterfit.report.score import score_page
 from afterfit.store.files import write_bytes
-from afterfit.workspace.scoring import attest as give_word
-from afterfit.workspace.scoring import records_of, score_of
 
 Form = Literal["text", "markdown", "html"]
 Output = Annotated[Path | None, Parameter(name=["--output", "-o"])]
@@ -48,7 +45,7 @@ def score(
     """
     with opened(common) as space:
         version = space.registry.resolve(ref)
-        found = score_of(space, version)
+        found = space.score(ref)
     page = score_page(str(version), short(version.digest), found)
     return _answer(found.as_dict(), page, RENDERERS[format](page), output)
 
@@ -78,7 +75,7 @@ def attest(
 
     """
     with opened(common) as space:
-        word = give_word(space, ref, item, why=why, days=days)
+        word = space.attest(ref, item, why=why, days=days)
     result = {
         "item": word.item,
         "owner": word.owner,
@@ -115,10 +112,9 @@ def card(
 
     """
     with opened(common) as space:
-        version = space.registry.resolve(ref)
-        records, told = records_of(space, version), space.config.card
-    page = card_page(version.name, version.number, version.digest, records, told)
-    whole = card_markdown(page, records, told) if format == "markdown" else RENDERERS[format](page)
+        page, whole = space.card(ref)
+    if format != "markdown":
+        whole = RENDERERS[format](page)
     return _answer({"page": page.as_dict()}, page, whole, output)
 
 

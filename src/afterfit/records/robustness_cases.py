@@ -11,12 +11,14 @@ from typing import Any, Literal
 import msgspec
 
 from afterfit.core.digest import digest_of
+from afterfit.core.signature import Signature
 
 __all__ = [
     "CASES_BLOB",
     "FAILING",
     "CaseFile",
     "Expectation",
+    "ExportedCases",
     "FlipExample",
     "Flips",
     "KeptCase",
@@ -160,4 +162,14 @@ class CaseFile(msgspec.Struct, frozen=True, kw_only=True):
     subject: str
     cases: tuple[KeptCase, ...] = ()
     examples: tuple[FlipExample, ...] = ()
+    schema: int = 1
+
+
+class ExportedCases(msgspec.Struct, frozen=True, kw_only=True):
+    """The document beside an exported test: the cases of a version, and how to read answers."""
+
+    ref: str
+    digest: str
+    signature: Signature
+    cases: tuple[KeptCase, ...]
     schema: int = 1

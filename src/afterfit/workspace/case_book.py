@@ -11,13 +11,13 @@ from afterfit.core.digest import canonical_json, digest_of
 from afterfit.errors import IntegrityError, NotFoundError, UsageError
 from afterfit.records.codec import Stored
 from afterfit.records.robustness import RobustnessRecord
-from afterfit.records.robustness_cases import CASES_BLOB, CaseFile
+from afterfit.records.robustness_cases import CASES_BLOB, CaseFile, KeptCase
 from afterfit.registry.version import Version
 
 if TYPE_CHECKING:
     from afterfit.workspace.space import Workspace
 
-__all__ = ["WorkspaceBook", "cases_of", "read_document"]
+__all__ = ["WorkspaceBook", "cases_of", "portable", "read_document"]
 
 STEP = "robustness"
 
@@ -84,6 +84,11 @@ def cases_of(space: Workspace, version: Version) -> CaseFile:
             fix="ship the model again, with --fresh",
         )
     return read_document(space, body)
+
+
+def portable(document: CaseFile, *, real_rows: bool = False) -> tuple[KeptCase, ...]:
+    """Return the cases that may leave the workspace: with ``real_rows`` those of real rows too."""
+    return tuple(case for case in document.cases if real_rows or not case.local)
 
 
 def read_document(space: Workspace, body: RobustnessRecord) -> CaseFile:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from datetime import UTC, date, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from afterfit.errors import ConflictError, InputError, UsageError
 from afterfit.records.codec import Stored
@@ -12,13 +12,15 @@ from afterfit.records.ship import ShipRecord
 from afterfit.registry.audit import Entry
 from afterfit.registry.history import ROLLBACK
 from afterfit.registry.version import Version
+from afterfit.report.model_card import card_markdown, card_page
+from afterfit.report.page import Page
 from afterfit.report.score import Attestation, Score, score
 from afterfit.report.score_items import ITEMS
 
 if TYPE_CHECKING:
     from afterfit.workspace.space import Workspace
 
-__all__ = ["attest", "records_of", "score_of"]
+__all__ = ["Card", "attest", "card_of", "score_of"]
 
 ATTEST = "attest"
 MOST_DAYS = 366
@@ -67,6 +69,20 @@ def score_of(space: Workspace, version: Version, today: date | None = None) -> S
         today=today or datetime.now(UTC).date(),
         rolled_back=max((e.seq for e in entries if e.action == ROLLBACK), default=0),
     )
+
+
+class Card(NamedTuple):
+    """A model card: a page for every renderer, and Markdown as Hugging Face reads it."""
+
+    page: Page
+    markdown: str
+
+
+def card_of(space: Workspace, version: Version) -> Card:
+    """Return the card of a version, from its records and ``[card]`` of the configuration."""
+    records, told = records_of(space, version), space.config.card
+    page = card_page(version.name, version.number, version.digest, records, told)
+    return Card(page, card_markdown(page, records, told))
 
 
 def records_of(space: Workspace, version: Version) -> dict[str, Stored]:

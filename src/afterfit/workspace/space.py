@@ -28,6 +28,12 @@ from afterfit.workspace.proven import proven_of
 from afterfit.workspace.sources import Told, sources_of
 
 if TYPE_CHECKING:
+    from afterfit.loadtest.config import LoadConfig
+    from afterfit.records.robustness_cases import CaseFile, KeptCase
+    from afterfit.report.score import Attestation, Score
+    from afterfit.robustness.endpoint.config import EndpointConfig
+    from afterfit.workspace.labelling import Added
+    from afterfit.workspace.scoring import Card
     from afterfit.workspace.serving import Served
 
 
@@ -115,6 +121,44 @@ class Workspace(WorkspaceFolder):
         found = self.registry.resolve(ref)
         return latest_release(self, found.name, found.number)
 
+    def score(self, ref: str) -> Score:
+        """Return the ML Test Score of a version, each point with its evidence."""
+        from afterfit.workspace.scoring import score_of
+
+        return score_of(self, self.registry.resolve(ref))
+
+    def attest(self, ref: str, item: str, *, why: str, days: int = 180) -> Attestation:
+        """Return your word that an item of the score is looked after; see `scoring.attest`."""
+        from afterfit.workspace.scoring import attest
+
+        return attest(self, ref, item, why=why, days=days)
+
+    def card(self, ref: str) -> Card:
+        """Return the model card of a version: a page, and Markdown as Hugging Face reads it."""
+        from afterfit.workspace.scoring import card_of
+
+        return card_of(self, self.registry.resolve(ref))
+
+    def cases(self, ref: str) -> CaseFile:
+        """Return what a version failed at in its smallest form, with the values of real rows."""
+        from afterfit.workspace.case_book import cases_of
+
+        return cases_of(self, self.registry.resolve(ref))
+
+    def export_cases(
+        self, ref: str, folder: Path, *, real_rows: bool = False
+    ) -> tuple[KeptCase, ...]:
+        """Return the cases of a version that are now tests in a folder; see `exported.export`."""
+        from afterfit.workspace.exported import export
+
+        return export(self, self.registry.resolve(ref), folder, real_rows=real_rows)
+
+    def add_labels(self, ref: str, file: Path, columns: Mapping[str, str] | None = None) -> Added:
+        """Return what became of a file of labels; see `labelling.add_labels` for ``columns``."""
+        from afterfit.workspace.labelling import add_labels
+
+        return add_labels(self, ref, file, columns or {})
+
     def package(self, ref: str, destination: str, folder: Path, config: PackageConfig) -> Stored:
         """Return the record of writing what a destination needs to run a version.
 
@@ -199,6 +243,20 @@ class Workspace(WorkspaceFolder):
     ) -> Stored:
         """Return the record of the latency of the bundle that would ship, served on loopback."""
         return self._alone("loadtest", model, data, target, told, fresh=fresh)
+
+    def robustness_endpoint(self, url: str, config: EndpointConfig, **reach: Any) -> Stored:
+        """Return the record of strange requests to a server; see the step for ``reach``."""
+        from afterfit.robustness.endpoint.run import robustness_endpoint
+
+        started = time.monotonic()
+        record = robustness_endpoint(url, config, progress=self.progress, **reach)
+        return self.keep(record, started=started)
+
+    def loadtest_endpoint(self, endpoint: str, config: LoadConfig, **asked: Any) -> Stored:
+        """Return the record of a version, bundle or URL under load; see `loading` for ``asked``."""
+        from afterfit.workspace.loading import loadtest_endpoint
+
+        return loadtest_endpoint(self, endpoint, config, **asked)
 
     def serve(self, *refs: str, **options: Any) -> AbstractContextManager[Served]:
         """Return a server of versions, for a ``with`` block; see `serving` for the options."""
