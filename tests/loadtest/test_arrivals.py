@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from afterfit.errors import InputError, NotFoundError, UsageError
 from afterfit.loadtest.arrivals import Burst, Closed, Gamma, Offline, Poisson, Ramp, Spike, Steps
+from afterfit.loadtest.recording import read_recording, recording_of
 from afterfit.loadtest.schedule import FORMS, arrivals_of
 from afterfit.loadtest.shot import Arrivals
-from afterfit.loadtest.trace import Trace, read_trace, trace_of
+from afterfit.loadtest.trace import Trace, trace_of
 
 rates = st.floats(1.0, 500.0)
 TEXTS = st.one_of(
@@ -144,56 +145,31 @@ def test_a_recorded_trace_is_sent_as_it_was_and_drawn_at_other_rates(tmp_path: P
     assert many.times(2.0, 7).max() < 2.0
 
 
-def test_recorded_rates_and_dates_are_taken_too(tmp_path: Path) -> None:
-    """A column of rates beside one of ISO times, and Parquet."""
+def test_recorded_rates_hold_until_the_next_time(tmp_path: Path) -> None:
+    """The last as long as usual; dates, and Parquet, are taken too."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     path = tmp_path / "rates.csv"
     path.write_text("time,rps\n2026-01-01T00:00:00Z,0\n2026-01-01T00:00:10Z,200\n")
-    trace = read_trace(path)
-    assert (trace.seconds, trace.rate) == (10.0, 100.0)
-    times = trace.times(10.0, 1)
-    assert len(times) == pytest.approx(1000, abs=200)
-    assert np.count_nonzero(times < 5) == pytest.approx(250, abs=100)
+    trace = trace_of(read_recording(path))
+    assert (trace.seconds, trace.rate) == (20.0, 100.0)
+    times = trace.times(20.0, 1)
+    assert len(times) == pytest.approx(2000, abs=250)
+    assert times.min() >= 10
+    assert np.count_nonzero(times < 15) == pytest.approx(1000, abs=200)
     stamps = np.array(["2026-01-01T00:00:00", "2026-01-01T00:00:01"], "datetime64[us]")
     pq.write_table(pa.table({"ts": stamps}), tmp_path / "t.parquet")
-    assert read_trace(tmp_path / "t.parquet").times(9.0, 0).tolist() == [0.0, 1.0]
+    sent = trace_of(read_recording(tmp_path / "t.parquet")).times(9.0, 0)
+    assert sent.tolist() == [0.0, 1.0]
 
 
 def test_a_gap_in_a_trace_is_told() -> None:
     """A minute without a request among ten a second: perhaps nobody recorded."""
     times = np.concatenate([np.arange(0, 10, 0.1), np.arange(70, 80, 0.1)])
-    (note,) = trace_of({"t": times}, "t.csv").notes
+    (note,) = trace_of(recording_of({"t": times}, "t.csv")).notes
     assert "1 gap: the longest is 60.1 s from 9.9 s on" in note
-    assert trace_of({"t": np.arange(0, 10, 0.1)}, "t.csv").notes == ()
-
-
-@pytest.mark.parametrize(
-    ("columns", "told"),
-    [
-        ({"t": np.array([0.0, 2.0, 1.0])}, "not in the order of time"),
-        ({"t": np.array([-1.0, 2.0])}, "row 1 has a negative time"),
-        ({"t": np.array([])}, "it has no rows"),
-        ({}, "it has the columns no column"),
-        ({"a": np.arange(2.0), "b": np.arange(2.0), "c": np.arange(2.0)}, "columns a, b, c"),
-        ({"t": np.array([0.0, np.nan])}, "row 2 of t is no number"),
-        ({"t": np.array(["yesterday"], object)}, "row 1 of t is no time: 'yesterday'"),
-        ({"t": np.arange(2.0), "rate": np.array([1.0, -1.0])}, "row 2 has a negative rate"),
-        ({"t": np.arange(2.0), "rate": np.zeros(2)}, "every rate is 0"),
-        ({"t": np.zeros(1), "rate": np.ones(1)}, "two moments at least"),
-        ({"t": np.arange(2.0), "rate": np.array(["x", "y"], object)}, "rate holds no numbers"),
-    ],
-)
-def test_what_is_no_trace_is_refused_with_the_row(
-    columns: dict[str, np.ndarray], told: str
-) -> None:
-    """What, where, why and what to do."""
-    with pytest.raises(InputError) as caught:
-        trace_of(columns, "t.csv")
-    assert told in str(caught.value)
-    assert caught.value.where.startswith("t.csv")
-    assert caught.value.fix
+    assert trace_of(recording_of({"t": np.arange(0, 10, 0.1)}, "t.csv")).notes == ()
 
 
 def test_a_trace_that_is_not_there() -> None:

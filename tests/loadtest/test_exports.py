@@ -17,6 +17,7 @@ from afterfit.errors import UsageError
 from afterfit.loadtest.aim import Target
 from afterfit.loadtest.exports import k6, locust
 from afterfit.loadtest.exports.scenario import Call, Scenario, calls_of, requests_file
+from afterfit.loadtest.recording import recording_of
 from afterfit.loadtest.schedule import arrivals_of
 from afterfit.loadtest.slo import Slo
 from afterfit.loadtest.trace import trace_of
@@ -71,8 +72,10 @@ def test_a_trace_becomes_mean_rates_that_keep_its_count() -> None:
     """Of moments and of rates; times its factor; nothing after its end."""
     moments = np.sort(np.random.default_rng(0).uniform(0, 100, 1000))
     for trace in (
-        trace_of({"time": moments}, "a.csv", 2.0),
-        trace_of({"time": np.array([0.0, 50.0, 100.0]), "rate": np.array([0.0, 20.0, 0.0])}, "b"),
+        trace_of(recording_of({"time": moments}, "a.csv"), 2.0),
+        trace_of(
+            recording_of({"time": np.arange(0, 100, 25.0), "rate": np.array([0, 8, 24, 8])}, "b")
+        ),
     ):
         (points,) = [Scenario("http://a", "/", CALLS, trace, 150.0).points]
         at, rates = np.array(points).T

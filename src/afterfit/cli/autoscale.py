@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import msgspec
-from cyclopts import Parameter
+from cyclopts import Group, Parameter
 
 from afterfit.cli.common import Common, opened
 from afterfit.cli.output import EXIT_GATE_FAILED, Answer
@@ -21,7 +21,7 @@ from afterfit.store.files import write_bytes
 from afterfit.workspace.autoscaling import Told, Traffic, autoscale_version
 
 
-@Parameter(name="*")
+@Parameter(name="*", group=Group("One replica", sort_key=2))
 @dataclass(frozen=True)
 class Replica:
     """What is known of one replica, where no load test of the version tells it."""
@@ -45,7 +45,7 @@ class Replica:
     ] = None
 
 
-@Parameter(name="*")
+@Parameter(name="*", group=Group("The fleet", sort_key=3))
 @dataclass(frozen=True)
 class Fleet:
     """What the fleet has to bear, and what it may cost."""
@@ -86,7 +86,7 @@ class Fleet:
             ) from None  # fmt: skip
 
 
-@Parameter(name="*")
+@Parameter(name="*", group=Group("Traffic", sort_key=1))
 @dataclass(frozen=True)
 class Demand:
     """The traffic, and what it may ask for."""
@@ -111,7 +111,7 @@ class Demand:
         return Traffic(trace=self.trace, peak=self.peak, scale=self.scale, events=events)
 
 
-@Parameter(name="*")
+@Parameter(name="*", group=Group("Files", sort_key=4))
 @dataclass(frozen=True)
 class Files:
     """What is written, and what it calls things."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from cyclopts import Parameter
+from cyclopts import Group, Parameter
 
 from afterfit.cli.progress import TerminalProgress
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from afterfit.workspace import Workspace
 
 
-@Parameter(name="*")
+@Parameter(name="*", group=Group("Every command", sort_key=9))
 @dataclass(frozen=True)
 class Common:
     """Options of every command."""
@@ -31,6 +31,15 @@ class Common:
     quiet: Annotated[
         bool, Parameter(name=["--quiet", "-q"], negative="", help="No narration on stderr.")
     ] = False
+
+
+def given_of(options: Any) -> list[str]:
+    """Return the options of a class of options that were given, as they are written."""
+    return [
+        f"--{name.replace('_', '-')}"
+        for name in options.__dataclass_fields__
+        if getattr(options, name) is not None
+    ]
 
 
 @contextmanager

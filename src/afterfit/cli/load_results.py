@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from cyclopts import Parameter
+from cyclopts import Group, Parameter
 
+from afterfit.cli.common import given_of
 from afterfit.errors import UsageError
 from afterfit.records.codec import Stored
 from afterfit.records.loadtest import LoadtestRecord
@@ -19,7 +20,7 @@ from afterfit.workspace.load_export import Tool
 __all__ = ["Results", "demands_of", "kept_for_ci"]
 
 
-@Parameter(name="*")
+@Parameter(name="*", group=Group("Results", sort_key=6))
 @dataclass(frozen=True)
 class Results:
     """With what a load test is compared, and who is told of it."""
@@ -62,11 +63,7 @@ class Results:
 
     def given(self) -> list[str]:
         """Return the options that were given."""
-        return [
-            f"--{name.replace('_', '-')}"
-            for name in self.__dataclass_fields__
-            if getattr(self, name) is not None
-        ]
+        return given_of(self)
 
 
 def demands_of(stored: Stored, at_rps: float | None, results: Results) -> list[Demand]:

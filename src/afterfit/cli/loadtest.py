@@ -4,25 +4,27 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypedDict
 
 import msgspec
-from cyclopts import Parameter
+from cyclopts import Group, Parameter
 
 from afterfit.cli import interrupt
-from afterfit.cli.common import Common, opened
+from afterfit.cli.common import Common, given_of, opened
+from afterfit.cli.durations import seconds_of
 from afterfit.cli.load_results import Results, demands_of, kept_for_ci
 from afterfit.cli.output import EXIT_GATE_FAILED, EXIT_INTERRUPTED, Answer
-from afterfit.cli.requests import header_of, json_file
-from afterfit.cli.sources import Tables
+from afterfit.cli.requests import ELSEWHERE, Elsewhere
+from afterfit.cli.sources import Tables, require_used
 from afterfit.core.dataset import Dataset
 from afterfit.core.sections import LoadtestSection
 from afterfit.errors import UsageError
 from afterfit.loadtest.config import LoadConfig
 from afterfit.loadtest.generator import Means
+from afterfit.loadtest.recording import read_recording
 from afterfit.loadtest.slo import slo_of
 from afterfit.loadtest.target import Ask
-from afterfit.loadtest.trace import read_trace
+from afterfit.loadtest.trace import trace_of
 from afterfit.records.codec import Stored
 from afterfit.report import html
 from afterfit.report.build import record_page
@@ -31,11 +33,14 @@ from afterfit.store.files import write_bytes
 from afterfit.store.tables import read_dataset
 from afterfit.workspace import Workspace
 from afterfit.workspace.load_export import Script, export_loadtest
-from afterfit.workspace.loading import Against, Elsewhere, loadtest_endpoint
+from afterfit.workspace.loading import Against
+from afterfit.workspace.loading import Elsewhere as Reach
 
 __all__ = ["Load", "is_endpoint", "loaded"]
 
-UNITS = {"ms": 1e-3, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
+AIM = Group("What is to be shown", sort_key=2)
+TRAFFIC = Group("Traffic", sort_key=3)
+SETTINGS = Group("Settings, long runs, starts", sort_key=4)
 
 
 @Parameter(name="*")
@@ -43,72 +48,93 @@ UNITS = {"ms": 1e-3, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 class Load:
     """What is asked of an endpoint under load."""
 
-    slo: Annotated[str | None, Parameter(help='The objective, such as "p99<50ms".')] = None
+    slo: Annotated[str | None, Parameter(group=AIM, help='The objective, such as "p99<50ms".')] = (
+        None
+    )
     at: Annotated[
-        float | None, Parameter(help="Certify this rate (requests/s); exit 1 where it fails.")
+        float | None,
+        Parameter(group=AIM, help="Certify this rate (requests/s); exit 1 where it fails."),
     ] = None
     schedule: Annotated[
         str | None,
-        Parameter(help="Follow it, and search nothing: poisson:400, ramp:10:400, closed:8 …"),
+        Parameter(
+            group=TRAFFIC,
+            help="Follow it, and search nothing: poisson:400, ramp:10:400, closed:8 …",
+        ),
     ] = None
     traffic: Annotated[
-        Path | None, Parameter(help="Follow the traffic of a file: times, or time and rate.")
+        Path | None,
+        Parameter(group=TRAFFIC, help="Follow the traffic of a file: times, or time and rate."),
     ] = None
-    times: Annotated[float | None, Parameter(help="So many times that traffic.")] = None
-    users: Annotated[int | None, Parameter(help="Users who wait for their answers.")] = None
-    think: Annotated[str | None, Parameter(help="How long each thinks, such as 200ms.")] = None
-    seconds: Annotated[float | None, Parameter(help="Of each run; 5 without it.")] = None
-    budget: Annotated[str | None, Parameter(help="Of the search; 3m without it.")] = None
-    certify: Annotated[str | None, Parameter(help="Of the certificate; 1m without it.")] = None
-    confidence: Annotated[float | None, Parameter(help="Of the certificate; 0.99.")] = None
+    times: Annotated[float | None, Parameter(group=TRAFFIC, help="So many times that traffic.")] = (
+        None
+    )
+    users: Annotated[
+        int | None, Parameter(group=TRAFFIC, help="Users who wait for their answers.")
+    ] = None
+    think: Annotated[
+        str | None, Parameter(group=TRAFFIC, help="How long each thinks, such as 200ms.")
+    ] = None
+    seconds: Annotated[float | None, Parameter(group=TRAFFIC, help="Seconds of each run; 5.")] = (
+        None
+    )
+    budget: Annotated[str | None, Parameter(group=AIM, help="Time of the search; 3m.")] = None
+    certify: Annotated[str | None, Parameter(group=AIM, help="Time of the certificate; 1m.")] = None
+    confidence: Annotated[float | None, Parameter(group=AIM, help="Of the certificate; 0.99.")] = (
+        None
+    )
     grid: Annotated[
-        bool | None, Parameter(negative="", help="Try workers, threads and batches first.")
+        bool | None,
+        Parameter(group=SETTINGS, negative="", help="Try workers, threads and batches first."),
     ] = None
     optimum: Annotated[
         Literal["latency", "throughput", "cost"] | None,
-        Parameter(name="--for", help="What settings are chosen for; throughput."),
+        Parameter(group=SETTINGS, name="--for", help="What settings are chosen for; throughput."),
     ] = None
-    soak: Annotated[str | None, Parameter(help="Run on for so long, such as 10m.")] = None
-    soak_share: Annotated[float | None, Parameter(help="Of the rate that was found; 0.6.")] = None
+    soak: Annotated[
+        str | None, Parameter(group=SETTINGS, help="Run on for so long, such as 10m.")
+    ] = None
+    soak_share: Annotated[
+        float | None, Parameter(group=SETTINGS, help="Of the rate that was found; 0.6.")
+    ] = None
     faults: Annotated[
         list[Literal["kill", "swap", "slow"]] | None,
-        Parameter(negative="", consume_multiple=True, help="What goes wrong in the soak."),
+        Parameter(
+            group=SETTINGS, negative="", consume_multiple=True, help="What goes wrong in the soak."
+        ),
     ] = None
-    cold_starts: Annotated[int | None, Parameter(help="Time so many starts.")] = None
-    expect: Annotated[
-        float | None, Parameter(help="Say how many replicas carry so many requests/s.")
-    ] = None
-    rows: Annotated[int | None, Parameter(help="Rows in each request; 1.")] = None
-    processes: Annotated[int | None, Parameter(help="That send; 1.")] = None
-    connections: Annotated[int | None, Parameter(help="At most; 256.")] = None
-    timeout: Annotated[float | None, Parameter(help="Seconds for one answer; 10.")] = None
-    model: Annotated[str | None, Parameter(help="Of a URL: the model; the first without it.")] = (
+    cold_starts: Annotated[int | None, Parameter(group=SETTINGS, help="Time so many starts.")] = (
         None
     )
-    route: Annotated[str | None, Parameter(help="Of a URL: the path of a JSON endpoint.")] = None
-    example: Annotated[
-        Path | None, Parameter(help="Of a URL: a file with the JSON of one right request.")
+    expect: Annotated[
+        float | None, Parameter(group=AIM, help="Say how many replicas carry so many requests/s.")
+    ] = None
+    rows: Annotated[int | None, Parameter(group=TRAFFIC, help="Rows in each request; 1.")] = None
+    processes: Annotated[int | None, Parameter(group=TRAFFIC, help="Processes that send; 1.")] = (
+        None
+    )
+    connections: Annotated[
+        int | None, Parameter(group=TRAFFIC, help="Connections at most; 256.")
+    ] = None
+    timeout: Annotated[
+        float | None, Parameter(group=TRAFFIC, help="Seconds for one answer; 10.")
     ] = None
     binary: Annotated[
-        bool | None, Parameter(negative="", help="Of a URL: send tensors as raw bytes.")
-    ] = None
-    header: Annotated[
-        list[str] | None,
-        Parameter(negative="", help="Of a URL: sent always, as 'authorization: Bearer …'."),
-    ] = None
-    allow_remote: Annotated[
-        list[str] | None,
-        Parameter(negative="", help="Of a URL: a host beyond this machine that is yours."),
+        bool | None, Parameter(group=ELSEWHERE, negative="", help="Send tensors as raw bytes.")
     ] = None
 
     def given(self) -> list[str]:
         """Return the options that were given."""
-        names = {"optimum": "for"}
-        return [
-            f"--{names.get(name, name).replace('_', '-')}"
-            for name in self.__dataclass_fields__
-            if getattr(self, name) is not None
-        ]
+        return ["--for" if option == "--optimum" else option for option in given_of(self)]
+
+
+class Asked(TypedDict):
+    """What an endpoint is asked beside the configuration, by its names in the workspace."""
+
+    ask: Ask
+    means: Means
+    data: Dataset | None
+    elsewhere: Reach
 
 
 def is_endpoint(text: str) -> bool:
@@ -121,28 +147,34 @@ def is_endpoint(text: str) -> bool:
     return not Path(text).exists() and ":" not in text and not Path(text).suffix
 
 
-def loaded(endpoint: str, load: Load, results: Results, tables: Tables, common: Common) -> Answer:
+def loaded(
+    endpoint: str,
+    load: Load,
+    elsewhere: Elsewhere,
+    results: Results,
+    tables: Tables,
+    common: Common,
+) -> Answer:
     """Return what an endpoint did under load; exit 1 where something that is demanded is not met.
 
     Ctrl-C leaves a record that is marked as partial, and exit 130.
     """
     results.checked()
+    require_used(tables, endpoint, "--data", "--target", "--seed")
     with opened(common, tables.overrides(), create="://" in endpoint) as space:
         seed = space.config.line.seed
-        config, ask = _config(load, space.config.loadtest, seed), _ask(load, seed)
-        data = read_dataset(Path(tables.data), target=tables.target) if tables.data else None
-        if results.export is not None:
-            return _exported(space, endpoint, load, results, data)
-        stored = loadtest_endpoint(
-            space,
-            endpoint,
-            config,
-            ask=ask,
+        config = _config(load, space.config.loadtest, seed)
+        asked = Asked(
+            ask=_ask(load, elsewhere, seed),
             means=_means(load),
-            data=data,
-            elsewhere=_elsewhere(load),
-            against=_against(results),
+            data=read_dataset(Path(tables.data), target=tables.target) if tables.data else None,
+            elsewhere=Reach(
+                headers=elsewhere.headers(), allow_remote=tuple(elsewhere.allow_remote or ())
+            ),
         )
+        if results.export is not None:
+            return _exported(space, endpoint, results, config, asked)
+        stored = space.loadtest_endpoint(endpoint, config, **asked, against=_against(results))
         if interrupt.seen():
             interrupt.finish()
         path = space.reports / f"loadtest-{stored.digest[:12]}.html"
@@ -151,23 +183,14 @@ def loaded(endpoint: str, load: Load, results: Results, tables: Tables, common: 
 
 
 def _exported(
-    space: Workspace, endpoint: str, load: Load, results: Results, data: Dataset | None
+    space: Workspace, endpoint: str, results: Results, config: LoadConfig, asked: Asked
 ) -> Answer:
     tool = results.export or "k6"
-    seed = space.config.line.seed
-    paths = export_loadtest(
-        space,
-        endpoint,
-        Script(tool, results.output or Path(f"loadtest-{tool}")),
-        _config(load, space.config.loadtest, seed),
-        ask=_ask(load, seed),
-        means=_means(load),
-        data=data,
-        elsewhere=_elsewhere(load),
-    )
+    script = Script(tool, results.output or Path(f"loadtest-{tool}"))
+    paths = export_loadtest(space, endpoint, script, config, **asked)
     run = {"k6": "k6 run", "locust": "locust --headless -f"}[tool]
     lines = [*(f"Written: {path}" for path in paths), f"Run it: {run} {paths[0]}"]
-    rows = "made-up rows" if data is None else "rows of the data"
+    rows = "made-up rows" if asked["data"] is None else "rows of the data"
     lines.append(f"{paths[1].name} has {rows}; keys are in neither file")
     return Answer({"files": [str(path) for path in paths]}, "\n".join(lines))
 
@@ -192,13 +215,6 @@ def _against(results: Results) -> Against | None:
     if results.baseline is None:
         return None
     return Against(baseline=results.baseline, anyway=bool(results.anyway))
-
-
-def _elsewhere(load: Load) -> Elsewhere:
-    return Elsewhere(
-        headers=tuple(header_of(text) for text in load.header or ()),
-        allow_remote=tuple(load.allow_remote or ()),
-    )
 
 
 def _config(load: Load, asked: LoadtestSection, seed: int) -> LoadConfig:
@@ -243,32 +259,20 @@ def _schedule(load: Load) -> str | None:
 
 def _length(traffic: Path | None) -> float | None:
     """Return how long a trace is (s): without --seconds all of it is followed."""
-    return None if traffic is None else read_trace(traffic).seconds
+    return None if traffic is None else trace_of(read_recording(traffic)).seconds
 
 
 def _think_ms(load: Load) -> float:
     return 1e3 * (_seconds(load.think, "--think") or 0.0)
 
 
-def _seconds(text: str | None, where: str) -> float | None:
-    """Return a time such as ``90``, ``200ms``, ``10m`` or ``1h`` in s; raises UsageError."""
-    if text is None:
-        return None
-    number = text.strip().rstrip("hmins")
-    unit = text.strip()[len(number) :] or "s"
-    try:
-        return float(number) * UNITS[unit]
-    except (ValueError, KeyError):
-        raise UsageError(
-            f"not a time: {text!r}", where=where, fix=f"{where} 10m   # or 90s, 1h"
-        ) from None
+def _seconds(text: str | None, option: str) -> float | None:
+    return None if text is None else seconds_of(text, option)
 
 
-def _ask(load: Load, seed: int) -> Ask:
+def _ask(load: Load, elsewhere: Elsewhere, seed: int) -> Ask:
     given: dict[str, Any] = {
-        "model": load.model,
-        "route": load.route,
-        "example": None if load.example is None else json_file(load.example, "--example"),
+        **elsewhere.asked(),
         "rows": load.rows,
         "binary": load.binary,
         "timeout_s": load.timeout,
@@ -278,9 +282,9 @@ def _ask(load: Load, seed: int) -> Ask:
 
 
 def _means(load: Load) -> Means:
-    given = {
+    given: dict[str, Any] = {
         "processes": load.processes,
         "connections": load.connections,
         "timeout_s": load.timeout,
     }
-    return Means(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
+    return Means(**{name: value for name, value in given.items() if value is not None})

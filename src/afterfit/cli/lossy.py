@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import difflib
-import re
 from dataclasses import dataclass
 from typing import Annotated, Any
 
 from cyclopts import Parameter
 
+from afterfit.cli.durations import seconds_of
 from afterfit.errors import UsageError
 
-__all__ = ["TECHNIQUES", "Lossy", "seconds_of"]
+__all__ = ["TECHNIQUES", "Lossy"]
 
 TECHNIQUES = ("quantize", "prune", "distil", "recalibrate")
 
@@ -41,7 +41,7 @@ class Lossy:
             "optimize.max_drop": self.max_drop,
             "optimize.metric": self.metric,
             "optimize.batch": self.batch,
-            "optimize.budget": None if self.budget is None else seconds_of(self.budget),
+            "optimize.budget": None if self.budget is None else seconds_of(self.budget, "--budget"),
         }
 
 
@@ -57,11 +57,3 @@ def _techniques(text: str) -> list[str]:
                 fix=f"--allow {','.join(TECHNIQUES)}, or some of them",
             )
     return found
-
-
-def seconds_of(text: str) -> float:
-    """Return a duration (``180``, ``180s``, ``5m``, ``1h``) in seconds; raises UsageError."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smh]?)", text.strip())
-    if match is None or not float(match[1]):
-        raise UsageError(f"{text!r} is no duration", where="--budget", fix="--budget 180s")
-    return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]

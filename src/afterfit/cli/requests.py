@@ -1,13 +1,57 @@
-"""What commands that ask a server read: headers, and files with the JSON of a request."""
+"""What commands that ask a server share: the options that name it, and what they read."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+from cyclopts import Group, Parameter
+
+from afterfit.cli.common import given_of
 from afterfit.errors import InputError, NotFoundError, UsageError
 from afterfit.store.files import os_error
+
+ELSEWHERE = Group("A server that a URL names", sort_key=5)
+
+
+@Parameter(name="*", group=ELSEWHERE)
+@dataclass(frozen=True)
+class Elsewhere:
+    """How a server that a URL names is asked."""
+
+    model: Annotated[
+        str | None, Parameter(help="The model; the first that is listed without it.")
+    ] = None
+    route: Annotated[
+        str | None, Parameter(help="The path of a JSON endpoint, such as /predict.")
+    ] = None
+    example: Annotated[
+        Path | None, Parameter(help="A file with the JSON of one right request.")
+    ] = None
+    header: Annotated[
+        list[str] | None,
+        Parameter(negative="", help="Sent always, as 'authorization: Bearer …'."),
+    ] = None
+    allow_remote: Annotated[
+        list[str] | None,
+        Parameter(negative="", help="A host beyond this machine that is yours."),
+    ] = None
+
+    def given(self) -> list[str]:
+        """Return the options that were given."""
+        return given_of(self)
+
+    def headers(self) -> tuple[tuple[str, str], ...]:
+        """Return the headers by name and value; raises UsageError."""
+        return tuple(header_of(text) for text in self.header or ())
+
+    def asked(self) -> dict[str, Any]:
+        """Return model, route and the JSON of the example, those of them that were told."""
+        example = None if self.example is None else json_file(self.example, "--example")
+        told = {"model": self.model, "route": self.route, "example": example}
+        return {name: value for name, value in told.items() if value is not None}
 
 
 def header_of(text: str) -> tuple[str, str]:

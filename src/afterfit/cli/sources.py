@@ -6,13 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from cyclopts import Parameter
+from cyclopts import Group, Parameter
 
+from afterfit.cli.common import given_of
 from afterfit.core.effort import Effort
 from afterfit.core.signature import Label, Task
+from afterfit.errors import UsageError
 
 
-@Parameter(name="*")
+@Parameter(name="*", group=Group("The model and its tables", sort_key=1))
 @dataclass(frozen=True)
 class Tables:
     """The tables and what the model's file does not tell."""
@@ -80,6 +82,20 @@ class Tables:
             "line.goal": self.goal,
             "fairness.columns": self.fairness,
         }
+
+
+def require_used(tables: Tables, where: str, *used: str) -> None:
+    """Do nothing where each option that was given says something of an endpoint; else UsageError.
+
+    ``used`` are those that do; to reuse nothing is what an endpoint always does.
+    """
+    left = [name for name in given_of(tables) if name not in {"--fresh", *used}]
+    if left:
+        raise UsageError(
+            f"{', '.join(left)}: only for a model, not for what serves",
+            where=where,
+            fix="leave it out" if len(left) == 1 else "leave them out",
+        )
 
 
 def label(text: str | None) -> Label | None:

@@ -12,6 +12,7 @@ from afterfit.cli.load_results import Results
 from afterfit.cli.loadtest import Load, is_endpoint, loaded
 from afterfit.cli.lossy import Lossy
 from afterfit.cli.output import Answer
+from afterfit.cli.requests import Elsewhere
 from afterfit.cli.sources import Tables
 from afterfit.errors import UsageError
 from afterfit.records.codec import Stored
@@ -75,6 +76,7 @@ def optimize(
 
 
 NO_ATTACK = Attack()
+NO_ELSEWHERE = Elsewhere()
 
 
 def robustness(
@@ -84,6 +86,7 @@ def robustness(
     name: str = "",
     tables: Tables = NO_TABLES,
     attack: Attack = NO_ATTACK,
+    elsewhere: Elsewhere = NO_ELSEWHERE,
     common: Common = NONE,
 ) -> Answer:
     """Send strange rows through the bundle that would ship, or strange requests to a server.
@@ -100,10 +103,10 @@ def robustness(
 
     """
     if "://" in source:
-        return attacked(source, attack, tables.seed, common)
-    if attack.given():
+        return attacked(source, attack, elsewhere, tables, common)
+    if given := [*attack.given(), *elsewhere.given()]:
         raise UsageError(
-            f"{', '.join(attack.given())}: only for a running server",
+            f"{', '.join(given)}: only for a running server",
             where=source,
             fix="afterfit robustness http://127.0.0.1:8080",
         )
@@ -120,6 +123,7 @@ def loadtest(
     *,
     tables: Tables = NO_TABLES,
     load: Load = NO_LOAD,
+    elsewhere: Elsewhere = NO_ELSEWHERE,
     results: Results = NO_RESULTS,
     common: Common = NONE,
 ) -> Answer:
@@ -137,8 +141,8 @@ def loadtest(
 
     """
     if is_endpoint(endpoint):
-        return loaded(endpoint, load, results, tables, common)
-    if given := [*load.given(), *results.given()]:
+        return loaded(endpoint, load, elsewhere, results, tables, common)
+    if given := [*load.given(), *elsewhere.given(), *results.given()]:
         raise UsageError(
             f"{', '.join(given)}: not for a model file, only for what serves",
             where=endpoint,

@@ -17,8 +17,9 @@ from afterfit.loadtest.arrivals import (
     Spike,
     Steps,
 )
+from afterfit.loadtest.recording import read_recording
 from afterfit.loadtest.shot import Arrivals
-from afterfit.loadtest.trace import read_trace
+from afterfit.loadtest.trace import trace_of
 
 FORMS = {
     "constant": "constant:RATE",
@@ -83,7 +84,7 @@ def _trace(rest: str) -> Arrivals:
         path, factor = "", 1.0
     if not rest:
         raise ValueError("no file")
-    return read_trace(Path(path or rest), factor)
+    return trace_of(read_recording(Path(path or rest)), factor)
 
 
 def _whole(value: float) -> int:

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
-from afterfit.errors import InputError, UsageError
+from afterfit.errors import UsageError
 from afterfit.loadtest.arrivals import fitting
 from afterfit.loadtest.profile import Floats, Profile
-from afterfit.store.tables import read_frame
+from afterfit.loadtest.recording import Recording
 
-__all__ = ["Trace", "read_trace", "trace_of"]
+__all__ = ["Trace", "trace_of"]
 
 GAP = 50.0
 """So many times the usual distance of two moments, and a second, is told as a gap."""
 GAP_S = 1.0
-FIX = "give a column of ascending times, or two: time and rate (requests/s)"
-_RATES = ("rate", "rps", "requests_per_second", "qps")
 
 
 @dataclass(frozen=True)
@@ -89,97 +84,22 @@ class Trace:
         return np.asarray(np.interp(shares * len(moments), np.arange(len(ends)), ends))
 
 
-def read_trace(path: Path, factor: float = 1.0) -> Trace:
-    """Return the trace in a CSV, Parquet or Arrow file; raises InputError or NotFoundError.
-
-    One column of times (numbers in s, or dates), or that and a column of rates (requests/s).
-    """
-    return trace_of(read_frame(str(path)), str(path), factor)
-
-
-def trace_of(
-    columns: Mapping[str, npt.NDArray[np.generic]], source: str, factor: float = 1.0
-) -> Trace:
-    """Return the trace in columns of a table; raises InputError that names the row."""
-    names = list(columns)
-    rates = next((n for n in names if n.lower() in _RATES), names[1] if len(names) == 2 else "")
-    times = [name for name in names if name != rates]
-    if len(times) != 1:
-        found = ", ".join(names) or "no column"
-        raise _unusable(source, f"it has the columns {found}")
-    moments = _moments(np.asarray(columns[times[0]]), source, times[0])
-    if rates:
-        return _of_rates(moments, _numbers(columns[rates], source, rates), source, factor)
+def trace_of(recording: Recording, factor: float = 1.0) -> Trace:
+    """Return recorded traffic as a schedule, at ``factor`` times its rates."""
+    moments, source = recording.moments, recording.source
+    if recording.rates is not None:
+        at = np.repeat([*moments, recording.seconds], 2)[1:-1]
+        held = np.column_stack([at, np.repeat(recording.rates, 2)])
+        return Trace(source, Profile(held.tolist()), None, factor)
     end = _end(moments)
     flat = len(moments) / end
-    profile = Profile([(0.0, flat), (end, flat)])
-    return Trace(source, profile, moments, factor, _notes(moments))
-
-
-def _of_rates(at: Floats, rates: Floats, source: str, factor: float) -> Trace:
-    if len(at) < 2 or not at[-1] > 0:
-        raise _unusable(source, "rates over time need two moments at least")
-    if (rates < 0).any():
-        raise _unusable(source, f"row {int(np.argmax(rates < 0)) + 1} has a negative rate")
-    if not rates.max() > 0:
-        raise _unusable(source, "every rate is 0")
-    profile = Profile(np.column_stack([at, rates]).tolist())
-    return Trace(source, profile, None, factor, _notes(at))
+    return Trace(source, Profile([(0.0, flat), (end, flat)]), moments, factor, _notes(moments))
 
 
 def _end(moments: Floats) -> float:
     """Return when the trace ends: one mean gap after its last request."""
     last = float(moments[-1])
     return last * len(moments) / (len(moments) - 1) if last > 0 else 1.0
-
-
-def _moments(values: npt.NDArray[np.generic], source: str, name: str) -> Floats:
-    """Return ascending times in s from the first on."""
-    if values.dtype.kind == "M":
-        if np.isnat(values).any():
-            row = int(np.argmax(np.isnat(values))) + 1
-            raise _unusable(source, f"row {row} of {name} is empty")
-        times = values.astype("datetime64[ns]").astype(np.int64) / 1e9
-    elif values.dtype.kind == "O":
-        times = _dates(values, source, name)
-    else:
-        times = _numbers(values, source, name)
-    if not len(times):
-        raise _unusable(source, "it has no rows")
-    if (times < 0).any():
-        raise _unusable(source, f"row {int(np.argmax(times < 0)) + 1} has a negative time")
-    back = np.flatnonzero(np.diff(times) < 0)
-    if len(back):
-        raise InputError(
-            "the trace is not in the order of time",
-            where=f"{source}, row {int(back[0]) + 2}",
-            why=f"{name} goes back there, and at {len(back)} rows in all",
-            fix="sort the file by time",
-        )
-    return np.asarray(times - times[0], dtype=np.float64)
-
-
-def _dates(values: npt.NDArray[np.generic], source: str, name: str) -> Floats:
-    found = np.empty(len(values))
-    for row, value in enumerate(values):
-        try:
-            # numpy takes no zone: one that all rows share changes no distance.
-            text = str(value).strip().removesuffix("Z").removesuffix("+00:00")
-            found[row] = np.datetime64(text, "ns").astype(np.int64) / 1e9
-        except ValueError:
-            raise _unusable(source, f"row {row + 1} of {name} is no time: {value!r}") from None
-    return found
-
-
-def _numbers(values: npt.NDArray[np.generic], source: str, name: str) -> Floats:
-    try:
-        numbers = np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise _unusable(source, f"{name} holds no numbers") from None
-    wrong = ~np.isfinite(numbers)
-    if wrong.any():
-        raise _unusable(source, f"row {int(np.argmax(wrong)) + 1} of {name} is no number")
-    return numbers
 
 
 def _notes(moments: Floats) -> tuple[str, ...]:
@@ -197,7 +117,3 @@ def _notes(moments: Floats) -> tuple[str, ...]:
         f"{many} gap{'s' if many > 1 else ''}: the longest is {longest:.3g} s from {start:.6g} s on"
     )
     return (f"{told}, and {usual:.3g} s are usual; nothing is sent there",)
-
-
-def _unusable(source: str, why: str) -> InputError:
-    return InputError("no trace of requests", where=source, why=why, fix=FIX)

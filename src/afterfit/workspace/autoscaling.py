@@ -14,8 +14,9 @@ from afterfit.core.metric import find
 from afterfit.core.trace import Trace, event_of, preset, with_event
 from afterfit.errors import NotFoundError, UsageError
 from afterfit.loadtest.autoscale.config import AutoscaleConfig, Measured
-from afterfit.loadtest.autoscale.read_trace import read_trace
+from afterfit.loadtest.autoscale.recorded import recorded
 from afterfit.loadtest.autoscale.run import Subject, autoscale
+from afterfit.loadtest.recording import read_recording
 from afterfit.loadtest.scaling import occupied_s
 from afterfit.loadtest.slo import Slo, slo_of
 from afterfit.records.autoscale import AutoscaleRecord
@@ -82,7 +83,7 @@ class Traffic(msgspec.Struct, frozen=True, kw_only=True):
                 raise UsageError(f"{option} is {value:g}", where=option, why="it is above 0",
                                  fix=f"{option} 400")  # fmt: skip
         if path.is_file():
-            trace, digests = read_trace(path), {"trace": sha256_file(path)}
+            trace, digests = recorded(read_recording(path)), {"trace": sha256_file(path)}
         elif path.suffix or "/" in self.trace:
             raise NotFoundError(
                 "no such trace", where=self.trace, fix="look at the path, or --trace diurnal"

@@ -8,7 +8,6 @@ Statistics and Queueing Theory, 5.3): exponential where there is a wait; service
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -17,11 +16,9 @@ import numpy.typing as npt
 
 from afterfit.errors import UsageError
 from afterfit.loadtest.slo import Slo
-from afterfit.stats.queueing import erlang_c
+from afterfit.stats.queueing import erlang_c, greatest
 
 Floats = npt.NDArray[np.float64]
-STEPS = 60
-"""Halvings of a bisection: beyond it a double has no more digits."""
 FULL = 0.9995
 """The greatest load of the tables; at 1 the mean queue is infinite."""
 
@@ -74,7 +71,7 @@ class Replica:
         limit, allowed = slo.limit_ms / 1e3, slo.allowed * share
         if self.misses(0.0, limit) > allowed:
             return 0.0
-        return self.capacity * _greatest(
+        return self.capacity * greatest(
             lambda load: self.misses(load * self.capacity, limit) <= allowed, FULL
         )
 
@@ -141,16 +138,7 @@ def calibrated(
 
     if holds(service_s, cv):
         most = concurrency / rate
-        return made(most * _greatest(lambda x: holds(x * most, cv), 1.0), cv)
+        return made(most * greatest(lambda x: holds(x * most, cv), 1.0), cv)
     if holds(service_s, 0.0):
-        return made(service_s, cv * _greatest(lambda x: holds(service_s, x * cv), 1.0))
-    return made(service_s * _greatest(lambda x: holds(x * service_s, 0.0), 1.0), 0.0)
-
-
-def _greatest(holds: Callable[[float], bool], top: float) -> float:
-    """Return the greatest x in 0..top that holds, for what holds below some x and not above."""
-    low, high = 0.0, top
-    for _ in range(STEPS):
-        middle = (low + high) / 2
-        low, high = (middle, high) if holds(middle) else (low, middle)
-    return low
+        return made(service_s, cv * greatest(lambda x: holds(service_s, x * cv), 1.0))
+    return made(service_s * greatest(lambda x: holds(x * service_s, 0.0), 1.0), 0.0)
