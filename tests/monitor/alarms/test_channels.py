@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.monitor.alarms.samples import one, until
 from tests.monitor.alarms.servers import Receiver, http_receiver, mail_receiver
-from tests.runtime.sinks.conftest import optional
+from tests.optional import optional
 
 from afterfit.errors import ConfigError
 from afterfit.monitor.channels import Message, Opened, Outbox, Sent, open_channel, verify

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from tests.runtime.sinks.conftest import optional
+from tests.optional import optional
 
 from afterfit.core.signature import Column, Signature
 from afterfit.errors import InputError

@@ -7,7 +7,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.runtime.sinks.conftest import optional
+from tests.optional import optional
 
 from afterfit.errors import ConfigError, ConflictError, UnavailableError
 from afterfit.monitor.cut import DAY, HOUR

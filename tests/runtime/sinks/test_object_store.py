@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.optional import optional
 from tests.runtime.sinking import batch_of, log_lines, some
-from tests.runtime.sinks.conftest import optional
 from tests.runtime.waiting import until
 
 from afterfit.runtime.events import SegmentWriter, read_segments

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
+from tests.optional import optional
 from tests.runtime.sinking import batch_of, log_lines, some
-from tests.runtime.sinks.conftest import optional
 from tests.runtime.test_segments import MIXED
 from tests.runtime.waiting import until
 
