@@ -9,6 +9,7 @@ of those who wait is taken for exponential, which is exact for M/M/c and close f
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import numpy as np
@@ -16,9 +17,10 @@ import numpy.typing as npt
 
 from afterfit.errors import InputError
 
-__all__ = ["erlang_c", "late_share", "most_rate", "servers_needed", "wait_tail"]
+__all__ = ["erlang_c", "greatest", "late_share", "most_rate", "servers_needed", "wait_tail"]
 
-_STEPS = 60
+STEPS = 60
+"""Halvings of a bisection: beyond it a double has no more digits."""
 
 Load = TypeVar("Load", float, npt.NDArray[np.float64])
 
@@ -73,15 +75,20 @@ def most_rate(
     0 where service alone makes more of them late than that.
     """
     _check(service_s, servers)
-    low, high = 0.0, servers / float(service_s.mean())
     if float((service_s > limit_s).mean()) > allowed:
         return 0.0
-    for _ in range(_STEPS):
+    return greatest(
+        lambda rate: late_share(rate, service_s, servers, limit_s) <= allowed,
+        servers / float(service_s.mean()),
+    )
+
+
+def greatest(holds: Callable[[float], bool], top: float) -> float:
+    """Return the greatest x in 0..top that holds, for what holds below some x and not above."""
+    low, high = 0.0, top
+    for _ in range(STEPS):
         middle = (low + high) / 2
-        if late_share(middle, service_s, servers, limit_s) <= allowed:
-            low = middle
-        else:
-            high = middle
+        low, high = (middle, high) if holds(middle) else (low, middle)
     return low
 
 
