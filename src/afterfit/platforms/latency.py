@@ -9,7 +9,7 @@ measured rate and no further; on another machine all of its times are divided by
 from __future__ import annotations
 
 import math
-from functools import cached_property
+from functools import cached_property, lru_cache
 from statistics import NormalDist
 
 import numpy as np
@@ -25,7 +25,7 @@ NETWORK_MS = 1.0
 """What stands between a caller and the replica at the least, in ms: a round trip inside of a region
 through a balancer. An assumption; a load test on one machine does not have it."""
 
-_SPEEDS = np.geomspace(1 / 16, 16, 41)
+_SPEEDS = np.geomspace(1 / 16, 16, 29)
 _LOADS = np.linspace(0.02, 0.98, 25)
 
 Floats = npt.NDArray[np.float64]
@@ -100,6 +100,7 @@ class Pace:
         return float(np.interp(load, _LOADS, self._quantiles)) / speed * 1e3 + self.network_ms
 
 
+@lru_cache(maxsize=32)
 def pace_of(measured: Measured, slo: Slo | None) -> Pace | None:
     """Return the replica as a queue; None where its service time or the objective is not known."""
     if slo is None or not measured.service_ms:
