@@ -9,7 +9,6 @@ first sample is the reference. Empty samples and constants give 0, never NaN.
 
 from __future__ import annotations
 
-import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -214,21 +213,23 @@ def deviation(surprise: NDArray[Any]) -> FloatArray:
 
 
 def surprising_count(
-    r: int, n_ref: int, n: int, surprise: float, *, more: bool = True, more_only: bool = False
-) -> int:
-    """Return the least (with ``more``; else the greatest) count of n rows beyond that surprise.
+    r: Any, n_ref: Any, n: Any, surprise: float, *, more: Any = True, more_only: bool = False
+) -> NDArray[np.int64]:
+    """Return the least (with ``more``; else the greatest) counts of n rows beyond that surprise.
 
-    It is that of `share`. One more than n, or -1, where no count is so surprising.
+    It is that of `share`, for arrays all at once. One more than n, or -1, where no count is so
+    surprising.
     """
-    usual = r / n_ref
-    inside, outside = (math.floor(usual * n), n + 1) if more else (math.ceil(usual * n), -1)
-    while abs(outside - inside) > 1:
-        middle = (inside + outside) // 2
-        if share(r, n_ref, middle, n, more_only=more_only) > surprise:
-            outside = middle
-        else:
-            inside = middle
-    return outside
+    r, n_ref, n, more = np.broadcast_arrays(r, n_ref, n, more)
+    usual = r / n_ref * n
+    inside = np.where(more, np.floor(usual), np.ceil(usual)).astype(np.int64)
+    outside = np.where(more, n + 1, -1)
+    while (between := np.abs(outside - inside) > 1).any():
+        middle = np.where(between, (inside + outside) // 2, inside)
+        beyond = share(r, n_ref, middle, n, more_only=more_only) > surprise
+        outside = np.where(between & beyond, middle, outside)
+        inside = np.where(between & ~beyond, middle, inside)
+    return np.asarray(outside, np.int64)
 
 
 def _shares(counts: NDArray[Any]) -> FloatArray:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -139,6 +140,18 @@ class DriftJudge:
         return found
 
 
+@dataclass(frozen=True)
+class _Share:
+    """Rows that count and all rows, of the reference and of a window; fewer count with ``both``."""
+
+    signal: str
+    subject: str
+    before: tuple[int, int]
+    after: tuple[int, int]
+    both: bool = False
+    note: str = ""
+
+
 class _Window:
     """One family in one window while it is judged."""
 
@@ -179,8 +192,10 @@ class _Window:
                 ratio = _ratio(found, law, i, column.bins, limit)
                 worst = float(max(found.shape[0, i], found.spike[0, i]))
                 yield self._drift(family, old, new, change, ratio, worst)
-                if family == "inputs":
-                    yield from self._shares(old, new, limit)
+        if family == "inputs":
+            found_shares = [each for pair in by_name.values() for each in _shares_of(*pair)]
+            yield from self._shares([each for each in found_shares if each.both], limit)
+            yield from self._shares([each for each in found_shares if not each.both], limit)
 
     def _drift(
         self,
@@ -212,54 +227,39 @@ class _Window:
             evidence=self._evidence(family, old, new, worst),
         )
 
-    def _shares(self, old: ColumnCounts, new: ColumnCounts, limit: float) -> Iterator[SignalPoint]:
-        counts = {"missing": (old.missing + old.nan, new.missing + new.nan)}
-        if old.kind == "category":
-            counts["new_category"] = old.other + old.new, new.other + new.new
-        elif old.kind not in ("text", "boolean"):
-            counts["range"] = old.pinf + old.ninf, new.pinf + new.ninf
-        for signal, (r, k) in counts.items():
-            both = signal == "missing"
-            beyond = _beyond(old, new) if signal == "range" else ""
-            yield self._share(
-                signal, old.name, (r, old.total), (k, new.total), limit, both=both, note=beyond
-            )
+    def _shares(self, shares: Sequence[_Share], limit: float) -> Iterator[SignalPoint]:
+        """Yield the points of shares that are all judged on both sides, or all on one."""
+        if not shares:
+            return
+        r, n_ref, k, n = np.array([(*s.before, *s.after) for s in shares], np.int64).T
+        both = shares[0].both
+        more = (k / np.maximum(n, 1) >= r / n_ref) | (not both)
+        surprises = share(r, n_ref, k, n, more_only=not both)
+        beyond = surprising_count(r, n_ref, n, limit, more=more, more_only=not both)
+        # The last count that is still usual, so that what is beyond it is an alarm.
+        last = np.where(more, beyond - 1, beyond + 1)
+        for each, surprise, usual in zip(shares, surprises, last, strict=True):
+            yield self._share(each, float(surprise), int(usual), limit)
 
-    def _share(
-        self,
-        signal: str,
-        subject: str,
-        before: tuple[int, int],
-        after: tuple[int, int],
-        limit: float,
-        *,
-        both: bool = False,
-        note: str = "",
-    ) -> SignalPoint:
-        """Return the point of a share of rows; fewer than usual counts only with ``both``."""
-        (r, n_ref), (k, n) = before, after
+    def _share(self, each: _Share, surprise: float, last: int, limit: float) -> SignalPoint:
+        (r, n_ref), (k, n) = each.before, each.after
         state, needed, why = self._enough(n)
         if state != "ok":
-            return self._point(signal, subject, state, n=n, needed=needed, message=why)
+            return self._point(each.signal, each.subject, state, n=n, needed=needed, message=why)
         usual, value = r / n_ref, k / n
-        more = value >= usual or not both
-        surprise = float(share(r, n_ref, k, n, more_only=not both))
-        least = self.config.least_of.get(subject, self.config.least_share)
-        far = surprise > limit and (value > usual or both) and abs(value - usual) >= least
-        # The last count that is still usual, so that what is beyond it is an alarm.
-        beyond = surprising_count(r, n_ref, n, limit, more=more, more_only=not both)
-        last = beyond - 1 if more else beyond + 1
+        least = self.config.least_of.get(each.subject, self.config.least_share)
+        far = surprise > limit and (value > usual or each.both) and abs(value - usual) >= least
         told = f"{in_percent(value, 2)} of {n} rows, usually {in_percent(usual, 2)}" if far else ""
         return self._point(
-            signal,
-            subject,
+            each.signal,
+            each.subject,
             "alarm" if far else "ok",
             n=n,
             value=value,
             usual=usual,
             threshold=last / n,
             least=least,
-            message="; ".join(filter(None, (told, note))),
+            message="; ".join(filter(None, (told, each.note))),
             evidence=self._chance("inputs", surprise) if far else {},
         )
 
@@ -272,7 +272,8 @@ class _Window:
         numbers = sum(c.kind in ("number", "integer") for c in self.reference.columns)
         limit = self.calibration.threshold("inputs", self.n, self.chance)
         r = min(2 * numbers, self.n_ref)
-        return self._share("range", "", (r, self.n_ref), (count, n), limit)
+        flagged = _Share("range", "", (r, self.n_ref), (count, n))
+        return next(self._shares([flagged], limit))
 
     def _enough(self, n: int) -> tuple[PointState, int, str]:
         if n < self.config.min_rows:
@@ -327,6 +328,19 @@ class _Window:
             unit=UNIT,
             **said,
         )
+
+
+def _shares_of(old: ColumnCounts, new: ColumnCounts) -> Iterator[_Share]:
+    """Yield the shares of rows of a column that may have changed."""
+    counts = {"missing": (old.missing + old.nan, new.missing + new.nan)}
+    if old.kind == "category":
+        counts["new_category"] = old.other + old.new, new.other + new.new
+    elif old.kind not in ("text", "boolean"):
+        counts["range"] = old.pinf + old.ninf, new.pinf + new.ninf
+    for signal, (r, k) in counts.items():
+        note = _beyond(old, new) if signal == "range" else ""
+        both = signal == "missing"
+        yield _Share(signal, old.name, (r, old.total), (k, new.total), both=both, note=note)
 
 
 def _ratio(found: Any, law: Law, i: int, bins: int, limit: float) -> float:
