@@ -2,9 +2,11 @@
 
 Every table is a population that rows are drawn from with replacement, so a reference and windows
 without drift have one distribution: Adult and elec (shuffled by that), and correlated normal
-columns. ``null`` asks at 1 % a window, ``monthly`` at one false alarm a month of hourly windows,
-``power`` beside the exact Kolmogorov-Smirnov test of each column. Each part runs some references
-that ``--first`` numbers, and adds to ``bench/results/drift_alarms.json``. Run:
+columns. Of the ``ordered`` ones each value hangs on the one before it, and references and windows
+are stretches of neighbours, anywhere in a stream that does not change. ``null`` asks at 1 % a
+window, ``monthly`` at one false alarm a month of hourly windows. ``--method`` is where thresholds
+come from: whole rows, blocks of them, or the reference's counts alone. Each part runs some
+references that ``--first`` numbers, and adds to ``bench/results/drift_alarms.json``. Run:
 ``python bench/drift_alarms.py null --population adult --references 12``.
 """
 
@@ -35,10 +37,11 @@ from afterfit.stats.interval import wilson, wilson_of_error
 ROOT = Path(__file__).resolve().parent.parent
 OUT = ROOT / "bench" / "results" / "drift_alarms.json"
 DATA = Path(os.environ.get("AFTERFIT_TEST_DATA") or ROOT.parent / "shared" / "data")
-SIZES = {200: 300, 500: 300, 2000: 200, 20_000: 40}
+SIZES = {200: 300, 500: 300, 2000: 200, 20_000: 60}
 """Rows of a window, and how many windows a reference is given of them."""
 MONTHLY = 2500
 POPULATION = 60_000
+STREAM, HOLDS = 600_000, 0.9
 HOURS = 365.25 / 12 * 24
 
 
@@ -50,6 +53,13 @@ class Population:
     signature: Signature
     scores: np.ndarray
     n_ref: int
+    ordered: bool = False
+
+    def draw(self, random: np.random.Generator, n: int) -> np.ndarray:
+        """Return n rows, neighbours where the order counts."""
+        if self.ordered:
+            return random.integers(0, len(self.scores) - n + 1) + np.arange(n)
+        return random.integers(0, len(self.scores), n)
 
     def take(self, rows: np.ndarray) -> Frame:
         """Return some rows."""
@@ -94,13 +104,30 @@ def normal(columns: int, n_ref: int) -> Population:
     return Population(frame, signature, rows[:, : min(5, columns)].sum(axis=1), n_ref)
 
 
+def ordered(columns: int, n_ref: int) -> Population:
+    """Return a stream of normal columns, each value 0.9 of the one before it and something new."""
+    from scipy.signal import lfilter
+
+    still = normal(columns, n_ref)
+    random = np.random.default_rng(columns + 1)
+    drawn = random.integers(0, POPULATION, STREAM)
+    fresh = np.column_stack(list(still.frame.values()))[drawn] * np.sqrt(1 - HOLDS**2)
+    rows = lfilter([1.0], [1.0, -HOLDS], fresh, axis=0)
+    frame = {name: rows[:, i].copy() for i, name in enumerate(still.frame)}
+    return Population(frame, still.signature, rows[:, :5].sum(axis=1), n_ref, ordered=True)
+
+
 POPULATIONS: dict[str, Callable[[], Population]] = {
     "adult": lambda: of_table(["adult_train.csv", "adult_test.csv"], 20_000),
     "adult-2000": lambda: of_table(["adult_train.csv", "adult_test.csv"], 2000),
     "elec": lambda: of_table(["elec.csv"], 20_000),
     "normal-5": lambda: normal(5, 5000),
+    "normal-20": lambda: normal(20, 20_000),
     "normal-50": lambda: normal(50, 20_000),
+    "normal-50-1000": lambda: normal(50, 1000),
     "normal-200": lambda: normal(200, 20_000),
+    "ordered-5": lambda: ordered(5, 20_000),
+    "ordered-20": lambda: ordered(20, 20_000),
 }
 
 
@@ -109,7 +136,7 @@ class Judged:
 
     def __init__(self, population: Population, seed: int, method: str) -> None:
         self.random = np.random.default_rng(seed)
-        self.rows = self.random.integers(0, len(population.scores), population.n_ref)
+        self.rows = population.draw(self.random, population.n_ref)
         self.reference = population.reference(self.rows)
         self.population = population
         self.calibration = self._calibrated(method, seed)
@@ -122,14 +149,19 @@ class Judged:
         if method == "counts":
             return calibrate_counts(self.reference, seed=seed)
         rows = self.population.take(self.rows)
-        return calibrate(self.reference, rows, self.population.scores[self.rows], seed=seed)
+        return calibrate(
+            self.reference,
+            rows,
+            self.population.scores[self.rows],
+            in_time_order=method == "blocks",
+            seed=seed,
+        )
 
     def surprises(self, n: int, windows: int) -> Iterator[dict[str, np.ndarray]]:
         """Yield the greatest surprise of windows by family, some windows at a time."""
         for begin in range(0, windows, 20):
-            rows = self.random.integers(
-                0, len(self.population.scores), (min(20, windows - begin), n)
-            )
+            count = min(20, windows - begin)
+            rows = [self.population.draw(self.random, n) for _ in range(count)]
             found = {}
             for family, (line, groups, codes) in self.families.items():
                 after = np.stack(
@@ -173,6 +205,7 @@ def monthly(name: str, method: str, seeds: range) -> list[dict[str, Any]]:
 
 
 PARTS = {"null": null, "monthly": monthly}
+METHODS = ("rows", "counts", "blocks")
 KEY = ("part", "population", "method", "n", "family")
 
 
@@ -196,9 +229,11 @@ def summed(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
     for part in sorted({run["part"] for run in runs}):
         for family in ("inputs", "output"):
             mine = [r for r in runs if (r["part"], r["family"]) == (part, family)]
-            of_rows = [run for run in mine if run["method"] == "rows"]
-            if of_rows:
-                lines.append({"part": part, "population": "all", "family": family} | rated(of_rows))
+            for method in METHODS:
+                of_it = [run for run in mine if run["method"] == method]
+                if of_it:
+                    all_of = {"part": part, "population": "all", "method": method, "family": family}
+                    lines.append(all_of | rated(of_it))
     return lines
 
 
@@ -245,7 +280,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("part", choices=PARTS)
     parser.add_argument("--population", choices=POPULATIONS, required=True)
-    parser.add_argument("--method", choices=("rows", "counts"), default="rows")
+    parser.add_argument("--method", choices=METHODS, default="rows")
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--references", type=int, default=4)
     asked = parser.parse_args()

@@ -36,8 +36,8 @@ SHIFTS = {"none": (0, 0.0), "one column +0.3": (1, 0.3), "ten columns +0.15": (1
 class Side:
     """One reference, and what each method says of windows beside it."""
 
-    def __init__(self, seed: int) -> None:
-        self.judged = Judged(POPULATIONS["normal-50"](), seed, "rows")
+    def __init__(self, seed: int, population: str) -> None:
+        self.judged = Judged(POPULATIONS[population](), seed, "rows")
         self.matrix = np.column_stack(list(self.judged.population.frame.values()))
         self.names = list(self.judged.population.frame)
         reference = self.matrix[self.judged.rows]
@@ -82,9 +82,9 @@ class Side:
 
 
 @cache
-def side_of(seed: int) -> Side:
+def side_of(seed: int, population: str = "normal-50") -> Side:
     """Return one reference, calibrated once for all sizes."""
-    return Side(seed)
+    return Side(seed, population)
 
 
 def measured(seed: int, n: int, windows: int) -> dict[str, dict[str, list[float]]]:
@@ -137,16 +137,18 @@ def share(raised: np.ndarray) -> dict[str, float]:
     }
 
 
-def write(folder: Path, references: int, windows: int) -> None:
+def write(folder: Path, seeds: range, windows: int) -> None:
     """Leave windows of 500 rows for what runs in an environment of its own."""
     folder.mkdir(parents=True, exist_ok=True)
-    for seed in range(references):
-        side = Side(1000 + seed)
-        rows = {
-            shift: np.stack([side.window(500, columns, by) for _ in range(windows)])
-            for shift, (columns, by) in SHIFTS.items()
-        }
-        np.savez(folder / f"{seed}.npz", reference=side.matrix[side.judged.rows], **rows)
+    for population in ("normal-50", "normal-50-1000"):
+        for seed in seeds:
+            side = side_of(seed, population)
+            rows = {
+                shift: np.stack([side.window(500, columns, by) for _ in range(windows)])
+                for shift, (columns, by) in SHIFTS.items()
+            }
+            reference = side.matrix[side.judged.rows]
+            np.savez(folder / f"{len(reference)}-{seed}.npz", reference=reference, **rows)
 
 
 def main() -> None:
@@ -154,14 +156,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--references", type=int, default=5)
     parser.add_argument("--windows", type=int, default=200)
+    parser.add_argument("--first", type=int, default=1000, help="the first reference's seed")
     parser.add_argument("--write", type=Path, help="leave windows in this folder, and measure none")
     asked = parser.parse_args()
     if asked.write:
-        write(asked.write, asked.references, asked.windows)
+        write(asked.write, range(asked.first, asked.first + asked.references), asked.windows)
         return
     began, tables = time.process_time(), {}
     for n in (200, 500):
-        runs = [measured(1000 + seed, n, asked.windows) for seed in range(asked.references)]
+        runs = [measured(asked.first + i, n, asked.windows) for i in range(asked.references)]
         tables[str(n)] = rates(runs, n, 20_000)
         for shift, line in tables[str(n)].items():
             print(n, shift, {method: each["share"] for method, each in line.items()})
@@ -170,6 +173,7 @@ def main() -> None:
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",
         "cpu_s": round(time.process_time() - began, 1),
         "references": asked.references,
+        "first": asked.first,
         "rows": tables,
     }
     OUT.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
