@@ -7,23 +7,21 @@ that environment and the bundle, no compiler, no pip and no root.
 from __future__ import annotations
 
 import json
-import re
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 from afterfit.core.bundle import MANIFEST, Bundle
 from afterfit.core.finding import Finding
 from afterfit.core.proof import proven_file
-from afterfit.errors import UsageError
 from afterfit.package import pip
+from afterfit.package.checks import base_finding, check, open_finding
 from afterfit.package.config import USER_ID, PackageConfig
-from afterfit.package.findings import BaseNotPinned, OpenToAll, WheelsIncluded
+from afterfit.package.findings import WheelsIncluded
 from afterfit.package.lock import hashed_lock
+from afterfit.package.start import ENVIRONMENT, HEALTH, labels, server_words
 from afterfit.package.wheel import write_wheel
 
-_PINNED = re.compile(r"\S+@sha256:[0-9a-f]{64}")
-_BASE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@+-]*")
-_NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 _IGNORED = "# Only what the Dockerfile copies is sent to the builder.\n*\n"
 _COPIED = ("requirements.lock", "afterfit.lock", "wheels", "bundle")
 _PROVEN = proven_file(Path("bundle")).name
@@ -50,20 +48,14 @@ RUN /opt/afterfit/bin/python -m pip install --no-compile --no-index --no-deps --
  && python3 -m compileall -q --invalidation-mode unchecked-hash /opt/afterfit/lib
 
 FROM ${{BASE}}
-LABEL afterfit.bundle="sha256:{digest}" \\
-      afterfit.version="{afterfit}" \\
-      org.opencontainers.image.title="{name}" \\
-      com.amazonaws.sagemaker.capabilities.accept-bind-to-port=true
-ENV ORT_DISABLE_TELEMETRY=1 \\
-    PORT={port} \\
-    PYTHONDONTWRITEBYTECODE=1 \\
-    PYTHONUNBUFFERED=1
+LABEL {labels}
+ENV {environ}
 COPY --from=install /opt/afterfit /opt/afterfit
 {copy}
 USER {user}:{user}
 WORKDIR /
 EXPOSE {port}
-HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 CMD {probe}
+HEALTHCHECK {health} CMD {probe}
 ENTRYPOINT {entrypoint}
 CMD {command}
 """
@@ -82,7 +74,7 @@ class Destination:
 
     def write(self, bundle: Bundle, folder: Path, config: PackageConfig) -> list[Finding]:
         """Return what was seen; raises UsageError, InputError, UnavailableError."""
-        _check(config)
+        check(config, layout=False)
         requirements = (bundle.folder / "requirements.lock").read_text(encoding="utf-8")
         lock, hashed = hashed_lock(requirements, config)
         _write(folder / "requirements.lock", lock)
@@ -98,18 +90,14 @@ class Destination:
             (folder / _PROVEN).write_bytes(config.proven.encode())
         _write(folder / "Dockerfile", dockerfile(bundle.digest, wheel.split("-")[1], config))
         _write(folder / ".dockerignore", _IGNORED + "".join(f"!{each}\n" for each in copied))
-        return [_base_finding(config), hashed, _wheels_finding(config), _open_finding(config)]
+        return [base_finding(config), hashed, _wheels_finding(config), open_finding(config)]
 
 
 def dockerfile(digest: str, afterfit: str, config: PackageConfig) -> str:
     """Return the text of the Dockerfile for a bundle digest and a version of Afterfit."""
-    model = f"{config.name}@{config.number}" if config.number else config.name
-    server = ["/opt/afterfit/bin/python", "-m", "afterfit.runtime", "--host", "0.0.0.0"]  # noqa: S104 - inside a container
-    # The port is no option here: a platform's, or whoever sets PORT, must win over the image's.
-    server += ["--name", config.name, "--events", "-", "--bundle", f"{model}=/bundle"]
-    # The bundle that was packaged may bring code; one that is put in its place may not.
-    server += ["--trust", f"sha256:{digest}"]
+    server = server_words(digest, config, "/opt/afterfit/bin/python")
     allowed = ["--allow-unauthenticated"] if config.allow_unauthenticated else []
+    environ = {**ENVIRONMENT, "PORT": str(config.port)}
     probe = ["/opt/afterfit/bin/python", "-m", "afterfit.runtime.probe"]
     copy = "COPY bundle /bundle" + (f"\nCOPY {_PROVEN} /" if config.proven else "")
     return TEMPLATE.format(
@@ -119,7 +107,13 @@ def dockerfile(digest: str, afterfit: str, config: PackageConfig) -> str:
         flag="" if allowed else " --allow-unauthenticated",
         base=config.base,
         install=_FROM_WHEELS if config.vendor else _FROM_INDEX,
-        afterfit=afterfit,
+        labels=_lines(
+            f"{name}={json.dumps(value)}"
+            for name, value in sorted(labels(digest, afterfit, config).items())
+        ),
+        environ=_lines(f"{name}={value}" for name, value in sorted(environ.items())),
+        health=f"--interval={HEALTH['interval_s']}s --timeout={HEALTH['timeout_s']}s "
+        f"--start-period={HEALTH['start_period_s']}s --retries={HEALTH['retries']}",
         user=USER_ID,
         probe=json.dumps(probe),
         copy=copy,
@@ -128,18 +122,8 @@ def dockerfile(digest: str, afterfit: str, config: PackageConfig) -> str:
     )
 
 
-def _check(config: PackageConfig) -> None:
-    # What goes into the text of a Dockerfile must not be able to end its line.
-    if not _BASE.fullmatch(config.base):
-        raise UsageError(f"not the name of an image: {config.base!r}", fix="NAME[:TAG]@sha256:…")
-    if not _NAME.fullmatch(config.name):
-        raise UsageError(f"not a name for a model: {config.name!r}", fix="use a-z, 0-9, . _ -")
-    if not re.fullmatch(r"3\.\d{1,2}", config.python):
-        raise UsageError(f"not a version of Python: {config.python!r}", fix="write it as 3.11")
-    if not 1024 <= config.port <= 65535:
-        raise UsageError(
-            f"not a port for a server without root: {config.port}", fix="choose 1024 to 65535"
-        )
+def _lines(words: Iterable[str]) -> str:
+    return " \\\n    ".join(words)
 
 
 def _copy_bundle(bundle: Bundle, folder: Path) -> None:
@@ -153,16 +137,6 @@ def _write(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8", newline="\n")
 
 
-def _base_finding(config: PackageConfig) -> Finding:
-    if _PINNED.fullmatch(config.base):
-        return BaseNotPinned.passed("the base image is named by its digest", where=config.base)
-    return BaseNotPinned.issue(
-        f"the base image {config.base} is named by a tag, which moves",
-        where="Dockerfile",
-        fix=f"--base {config.base.partition('@')[0]}@sha256:… (your builder prints the digest)",
-    )
-
-
 def _wheels_finding(config: PackageConfig) -> Finding:
     if config.vendor:
         return WheelsIncluded.passed("every wheel is in the folder wheels/")
@@ -170,17 +144,4 @@ def _wheels_finding(config: PackageConfig) -> Finding:
         "building the image asks a package index; the hashes see to it that it is the same",
         where="Dockerfile",
         fix="--vendor puts the wheels into the folder",
-    )
-
-
-def _open_finding(config: PackageConfig) -> Finding:
-    if config.allow_unauthenticated:
-        return OpenToAll.issue(
-            f"the server answers anybody who reaches port {config.port}",
-            where="Dockerfile",
-            fix="put a gateway that checks who calls in front of it, or leave the option out",
-        )
-    return OpenToAll.passed(
-        "the server starts in the open only on a platform that checks who calls,"
-        " or when it is told to: --allow-unauthenticated"
     )

@@ -155,3 +155,19 @@ class OddRowsMissed(Check):
     code = "K009"
     title = "Made-up rows do not look usual"
     severity: ClassVar[Severity] = "low"
+
+
+class BytecodeMissing(Check):
+    """An image made here has its modules compiled.
+
+    What it looks for: Afterfit running on another version of Python than the image has.
+    Why it matters: modules that are not compiled are compiled at each start, since the image is
+    read-only, which makes a start about a second longer.
+    Example: ``--builder native --python 3.12`` on Python 3.11.
+    Fix: run `afterfit package` with the image's version of Python, or build the Dockerfile, which
+    compiles inside of the image.
+    """
+
+    code = "K010"
+    title = "The modules of the image are compiled"
+    severity: ClassVar[Severity] = "low"

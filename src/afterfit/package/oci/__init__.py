@@ -1,0 +1,1 @@
+"""Images by the OCI specification, made and moved without a daemon, a builder or root."""

@@ -1,0 +1,67 @@
+"""The destination ``oci``: an image in a layout on disk, made here without any builder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from afterfit.core.bundle import Bundle
+from afterfit.core.finding import Finding
+from afterfit.package.checks import base_finding, check, open_finding
+from afterfit.package.config import PackageConfig
+from afterfit.package.findings import BytecodeMissing
+from afterfit.package.lock import hashed_lock
+from afterfit.package.oci.image import Built, build
+from afterfit.package.oci.layout import Layout
+
+IMAGE = "image"
+README = """\
+# {name}, as an image
+
+The folder `image` is an OCI image layout; its digest is
+`{digest}`.
+
+    skopeo copy oci:image:{tag} docker://REGISTRY/{name}:{tag}
+    afterfit package push . REGISTRY/{name}:{tag}       # without skopeo
+    podman pull oci:image:{tag}                         # to try it here
+
+Run it as `docker run --read-only --cap-drop ALL --security-opt no-new-privileges
+--publish 127.0.0.1:{port}:{port} REGISTRY/{name}:{tag}{flag}`.
+"""
+
+
+class Destination:
+    """Writes the folder ``image`` and how to use it."""
+
+    def write(self, bundle: Bundle, folder: Path, config: PackageConfig) -> list[Finding]:
+        """Return what was seen; raises what a base, a registry or a wheel can be wrong with."""
+        check(config)
+        requirements = (bundle.folder / "requirements.lock").read_text(encoding="utf-8")
+        lock, hashed = hashed_lock(requirements, config)
+        layout = Layout(folder / IMAGE)
+        (folder / IMAGE).mkdir()
+        built = build(bundle, layout, lock, config)
+        tag = str(config.number) if config.number else "latest"
+        (folder / "README.md").write_text(
+            README.format(
+                name=config.name, digest=built.digest, tag=tag, port=config.port,
+                flag="" if config.allow_unauthenticated else " --allow-unauthenticated",
+            ),
+            encoding="utf-8",
+        )  # fmt: skip
+        pinned = all(base.pinned for base in built.bases.values())
+        return [
+            base_finding(config, pinned=pinned),
+            hashed,
+            _bytecode(built, config),
+            open_finding(config),
+        ]
+
+
+def _bytecode(built: Built, config: PackageConfig) -> Finding:
+    if built.compiled:
+        return BytecodeMissing.passed(f"the modules are compiled for Python {config.python}")
+    return BytecodeMissing.issue(
+        f"the modules are not compiled: this is not Python {config.python}",
+        where="image",
+        fix=f"run afterfit with Python {config.python}, or build the Dockerfile",
+    )

@@ -1,0 +1,214 @@
+"""Makes the image of a bundle: a base, wheels, Afterfit and the bundle, each a layer of its own.
+
+Nothing is run: neither a build tool nor anything out of a wheel. The same bundle, base, locks and
+Python give the same digest in any folder, at any time, for any user.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from afterfit.core.bundle import MANIFEST as BUNDLE_MANIFEST
+from afterfit.core.bundle import Bundle
+from afterfit.core.progress import SILENT, Progress
+from afterfit.core.proof import proven_file
+from afterfit.package import pip
+from afterfit.package.config import USER_ID, PackageConfig
+from afterfit.package.oci import layers
+from afterfit.package.oci.base import Base, take_base
+from afterfit.package.oci.install import compile_all, install
+from afterfit.package.oci.layers import Content, Layer, tree
+from afterfit.package.oci.layout import (
+    CONFIG,
+    INDEX,
+    MANIFEST,
+    Descriptor,
+    Index,
+    Layout,
+    Manifest,
+    Platform,
+)
+from afterfit.package.start import ENVIRONMENT, HEALTH, labels, server_words
+from afterfit.package.wheel import write_wheel
+
+__all__ = ["Built", "build"]
+
+LIBRARY = "/opt/afterfit/lib"
+EPOCH = "1970-01-01T00:00:00Z"
+_NS = 1_000_000_000
+
+
+@dataclass(frozen=True)
+class Built:
+    """An image that lies in a layout: its digest, and for each platform what it is made of.
+
+    ``added`` are bytes of our layers, compressed and as files; ``compiled`` says whether the
+    modules came with bytecode, which needs the image's own version of Python here.
+    """
+
+    digest: str
+    bases: dict[str, Base]
+    added: dict[str, tuple[int, int]]
+    compiled: bool
+
+
+def build(
+    bundle: Bundle, layout: Layout, lock: str, config: PackageConfig, progress: Progress = SILENT
+) -> Built:
+    """Return the image that was written to ``layout`` for all platforms of ``config``.
+
+    ``lock`` has the hashes of the wheels. Raises NotFoundError, IntegrityError, ForbiddenError,
+    UnavailableError for the base, InputError for wheels.
+    """
+    layout.create()
+    manifests, bases, added = [], {}, {}
+    compiled = f"{sys.version_info.major}.{sys.version_info.minor}" == config.python
+    with tempfile.TemporaryDirectory() as scratch:
+        for name in config.platforms:
+            platform = Platform(name.partition("/")[2])
+            base = take_base(config.base, platform, layout, progress)
+            made = _layers(
+                bundle, layout, lock, config, name, Path(scratch), progress, compiled=compiled
+            )
+            manifests.append(_manifest(bundle.digest, layout, base, made, config, platform))
+            bases[name] = base
+            added[name] = (
+                sum(each.descriptor.size for each in made),
+                _files_size(Path(scratch) / name.replace("/", "-")) + _bundle_size(bundle),
+            )
+    top = manifests[0]
+    if len(manifests) > 1:
+        top = layout.put_json(Index(manifests=tuple(manifests)), INDEX)
+    layout.name(top, str(config.number) if config.number else "latest")
+    return Built(top.digest, bases, added, compiled)
+
+
+def _layers(
+    bundle: Bundle,
+    layout: Layout,
+    lock: str,
+    config: PackageConfig,
+    platform: str,
+    scratch: Path,
+    progress: Progress,
+    *,
+    compiled: bool,
+) -> list[Layer]:
+    """Return the layers, what changes least first."""
+    own = scratch / platform.replace("/", "-")
+    wheels, ours = own / "wheels", own / "own"
+    progress.step(f"fetch wheels for {platform}")
+    pip.download(lock, msgspec.structs.replace(config, platforms=(platform,)), wheels)
+    ours.mkdir(parents=True)
+    write_wheel(ours)
+    made = []
+    for folder, note in ((wheels, "the locked wheels"), (ours, "Afterfit")):
+        target = own / f"{folder.name}-files"
+        progress.step(f"lay out {note}")
+        install(folder.glob("*.whl"), target)
+        for wheel in folder.glob("*.whl"):
+            wheel.unlink()
+        if compiled:
+            compile_all(target, LIBRARY)
+        made.append(_layer(layout, tree(target, LIBRARY.lstrip("/")), note))
+    made.append(_layer(layout, _bundle_files(bundle, config), "the bundle"))
+    return made
+
+
+def _layer(layout: Layout, contents: Iterable[Content], note: str) -> Layer:
+    partial = layout.folder / "blobs" / "sha256" / "layer.partial"
+    made = layers.layer_file(partial, contents, note)
+    partial.replace(layout.path(made.descriptor.digest))
+    return made
+
+
+def _bundle_files(bundle: Bundle, config: PackageConfig) -> Iterable[Content]:
+    for name in [BUNDLE_MANIFEST, *bundle.manifest.files]:
+        yield Content(f"bundle/{name}", bundle.folder / name)
+    if config.proven:
+        yield Content(proven_file(Path("bundle")).name, config.proven.encode())
+    if config.card:
+        yield Content("card.md", config.card.encode())
+
+
+def _manifest(
+    digest: str,
+    layout: Layout,
+    base: Base,
+    made: list[Layer],
+    config: PackageConfig,
+    platform: Platform,
+) -> Descriptor:
+    from afterfit import __version__
+
+    said = dict(labels(digest, __version__, config))
+    body = layout.put_json(_configuration(digest, base, made, config, platform, said), CONFIG)
+    said |= {"org.opencontainers.image.base.digest": base.digest}
+    if not base.named.startswith("oci:"):
+        said |= {"org.opencontainers.image.base.name": base.named}
+    manifest = Manifest(
+        config=body,
+        layers=(*base.layers, *(each.descriptor for each in made)),
+        annotations=dict(sorted(said.items())),
+    )
+    return layout.put_json(manifest, MANIFEST, platform=platform)
+
+
+def _configuration(
+    digest: str,
+    base: Base,
+    made: list[Layer],
+    config: PackageConfig,
+    platform: Platform,
+    said: dict[str, str],
+) -> dict[str, Any]:
+    """Return the base's configuration with what ours changes of it."""
+    under: dict[str, Any] = base.config.get("config") or {}
+    environ = dict(word.partition("=")[::2] for word in under.get("Env") or ())
+    environ.setdefault("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+    environ |= {**ENVIRONMENT, "PORT": str(config.port), "PYTHONPATH": LIBRARY,
+                "PYTHONNOUSERSITE": "1", "PYTHONSAFEPATH": "1"}  # fmt: skip
+    probe = ["python3", "-m", "afterfit.runtime.probe"]
+    told = {
+        "User": f"{USER_ID}:{USER_ID}",
+        "WorkingDir": "/",
+        "Env": [f"{name}={value}" for name, value in sorted(environ.items())],
+        "Entrypoint": server_words(digest, config, "python3"),
+        "Cmd": ["--allow-unauthenticated"] if config.allow_unauthenticated else [],
+        "ExposedPorts": {f"{config.port}/tcp": {}},
+        "Labels": dict(sorted({**(under.get("Labels") or {}), **said}.items())),
+        "Healthcheck": {
+            "Test": ["CMD", *probe],
+            "Interval": HEALTH["interval_s"] * _NS,
+            "Timeout": HEALTH["timeout_s"] * _NS,
+            "StartPeriod": HEALTH["start_period_s"] * _NS,
+            "Retries": HEALTH["retries"],
+        },
+    }
+    kept = {name: value for name, value in under.items() if name == "StopSignal"}
+    below = base.config.get("rootfs", {}).get("diff_ids", [])
+    history = [*base.config.get("history", [])]
+    history += [{"created": EPOCH, "created_by": f"afterfit: {each.note}"} for each in made]
+    return {
+        "architecture": platform.architecture,
+        "os": platform.os,
+        "created": EPOCH,
+        "config": {**kept, **told},
+        "rootfs": {"type": "layers", "diff_ids": [*below, *(each.diff_id for each in made)]},
+        "history": history,
+    }
+
+
+def _files_size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def _bundle_size(bundle: Bundle) -> int:
+    return sum(entry.size for entry in bundle.manifest.files.values())

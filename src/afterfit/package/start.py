@@ -1,0 +1,45 @@
+"""How the server in an image is started, and what the image says of itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from afterfit.package.config import PackageConfig
+
+__all__ = ["ENVIRONMENT", "HEALTH", "labels", "server_words"]
+
+ENVIRONMENT = {
+    "ORT_DISABLE_TELEMETRY": "1",
+    "PYTHONDONTWRITEBYTECODE": "1",
+    "PYTHONUNBUFFERED": "1",
+}
+HEALTH = {"interval_s": 10, "timeout_s": 5, "start_period_s": 30, "retries": 3}
+
+
+def server_words(digest: str, config: PackageConfig, python: str) -> list[str]:
+    """Return the command that serves the bundle ``digest`` at ``/bundle``."""
+    model = f"{config.name}@{config.number}" if config.number else config.name
+    server = [python, "-m", "afterfit.runtime", "--host", "0.0.0.0"]  # noqa: S104 - inside a container
+    # The port is no option here: a platform's, or whoever sets PORT, must win over the image's.
+    server += ["--name", config.name, "--events", "-", "--bundle", f"{model}=/bundle"]
+    # The bundle that was packaged may bring code; one that is put in its place may not.
+    return [*server, "--trust", f"sha256:{digest}"]
+
+
+def labels(digest: str, afterfit: str, config: PackageConfig) -> Mapping[str, str]:
+    """Return what an image says of itself, by the names of the OCI specification where it has one.
+
+    Nothing of it depends on when, where or by whom the image was made.
+    """
+    told = {
+        "afterfit.bundle": f"sha256:{digest}",
+        "afterfit.version": afterfit,
+        "org.opencontainers.image.title": config.name,
+        "org.opencontainers.image.version": f"{config.name}@{config.number}"
+        if config.number
+        else "",
+        "org.opencontainers.image.revision": config.git_commit,
+        "afterfit.model-card": f"sha256:{config.card_digest}" if config.card_digest else "",
+        "com.amazonaws.sagemaker.capabilities.accept-bind-to-port": "true",
+    }
+    return {name: value for name, value in told.items() if value}
