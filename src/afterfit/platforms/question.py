@@ -18,7 +18,7 @@ from afterfit.core.trace import Trace
 from afterfit.platforms.config import PlatformsConfig
 from afterfit.platforms.evaluated import Evaluated
 from afterfit.platforms.shapes import Measured, Offer, Price, Rate
-from afterfit.platforms.value import Anchors, Valued, anchors_of, best_first, value_of, weights_of
+from afterfit.platforms.value import Anchors, Scale, Valued, anchors_of, best_first, weights_of
 
 __all__ = ["Answered", "Evaluate", "Question", "cheaper", "eligible_of"]
 
@@ -50,19 +50,18 @@ class Question:
 
     def answered(self) -> Answered:
         """Return the answer; raises UsageError for weights and anchors that cannot be."""
-        weights = weights_of(self.config)
         anchors = anchors_of(self.config, self.measured, self.trace, self.slo)
+        scale = Scale(
+            anchors=anchors, weights=weights_of(self.config), confirmed=self.config.confirmed
+        )
         evaluated = self.evaluate(self.offers, self.config, self.measured, self.trace, self.probes)
         valued = [
-            value_of(each, anchors, weights, self.config.confirmed)
-            for each in evaluated
-            if each.failed is None and each.usd is not None
+            scale.value(each) for each in evaluated if each.failed is None and each.usd is not None
         ]
         return Answered(
             question=self,
             evaluated=tuple(evaluated),
-            weights=weights,
-            anchors=anchors,
+            scale=scale,
             ranked=tuple(best_first(valued)),
         )
 
@@ -85,9 +84,18 @@ class Answered:
 
     question: Question
     evaluated: tuple[Evaluated, ...]
-    weights: dict[str, float]
-    anchors: Anchors
+    scale: Scale
     ranked: tuple[Valued, ...]
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """The weights of the criteria, with a sum of 1."""
+        return self.scale.weights
+
+    @property
+    def anchors(self) -> Anchors:
+        """Between what the criteria are measured."""
+        return self.scale.anchors
 
     @cached_property
     def running(self) -> tuple[Valued, ...]:
@@ -107,8 +115,7 @@ class Answered:
 
     def value(self, evaluated: Evaluated) -> Valued:
         """Return what an offer is worth here that was changed after its evaluation."""
-        config = self.question.config
-        return value_of(evaluated, self.anchors, self.weights, config.confirmed)
+        return self.scale.value(evaluated)
 
 
 def cheaper(offer: Offer, factor: float) -> Offer:

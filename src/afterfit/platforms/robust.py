@@ -26,6 +26,8 @@ TRAFFIC = 2.0
 MATERIAL = 0.01
 """A lead of less than this score is none: it is a hundredth of the way from worst to best."""
 MOST_FINALISTS = 3
+EDGE = 1e-9
+"""At a weight of 0 and of 1 all that is left is equal; nothing flips there."""
 
 
 def wins(answer: Answered) -> dict[str, float]:
@@ -99,7 +101,8 @@ def _crossing(
     if own == rest:
         return None
     weight = rest / (rest - own)
-    return weight if 0 <= weight <= 1 and abs(weight - now) > 1e-12 else None
+    within = EDGE < weight < 1 - EDGE
+    return weight if within and abs(weight - now) > EDGE else None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,10 +19,11 @@ from afterfit.platforms.config import CRITERIA, PlatformsConfig
 from afterfit.platforms.evaluated import Evaluated
 from afterfit.platforms.facts import COMPLIANCE, PATHS
 from afterfit.platforms.shapes import HOURS_PER_MONTH, Fact, Measured, Service
+from afterfit.records.platforms import Range
 
 __all__ = [
-    "DEFAULT_WEIGHTS", "Anchors", "Valued", "anchors_of", "best_first", "front", "services",
-    "value_of", "weights_of",
+    "DEFAULT_WEIGHTS", "Anchors", "Scale", "Valued", "anchors_of", "best_first", "front", "services",
+    "weights_of",
 ]  # fmt: skip
 
 DEFAULT_WEIGHTS = {
@@ -141,38 +142,42 @@ def _yardstick(measured: Measured, peak: float) -> float:
     return cores * CPU_HOUR * HOURS_PER_MONTH
 
 
-def value_of(
-    evaluated: Evaluated, anchors: Anchors, weights: Mapping[str, float], confirmed: Sequence[str]
-) -> Valued:
-    """Return an offer's values and score. What is unknown and not confirmed is worth nothing."""
-    usd, p99 = evaluated.usd, evaluated.p99_ms
-    service = evaluated.offer.service
-    values = {
-        "cost": _by_log(usd.value if usd else math.inf, *anchors.cost),
-        "latency": _by_log(p99.value if p99 else math.inf, *anchors.latency),
-        "scalability": _scalability(evaluated, anchors.peak),
-        "integration": _integration(service),
-        "security": _security(service, confirmed),
-    }
-    ends = {
-        end: {
-            **values,
-            "cost": _by_log(getattr(usd, end) if usd else math.inf, *anchors.cost),
-            "latency": _by_log(getattr(p99, end) if p99 else math.inf, *anchors.latency),
+@dataclass(frozen=True, kw_only=True)
+class Scale:
+    """What values offers: anchors, weights with a sum of 1, and what the user has confirmed."""
+
+    anchors: Anchors
+    weights: dict[str, float]
+    confirmed: tuple[str, ...] = ()
+    _services: dict[str, tuple[float, float]] = field(default_factory=dict)
+
+    def value(self, evaluated: Evaluated) -> Valued:
+        """Return an offer's values and score. What is unknown and unconfirmed is worth nothing."""
+        usd, p99 = evaluated.usd, evaluated.p99_ms
+        service = evaluated.offer.service
+        if service.id not in self._services:
+            found = _integration(service), _security(service, self.confirmed)
+            self._services[service.id] = found
+        integration, security = self._services[service.id]
+        values = {
+            "cost": _by_log(usd.value if usd else math.inf, *self.anchors.cost),
+            "latency": _by_log(p99.value if p99 else math.inf, *self.anchors.latency),
+            "scalability": _scalability(evaluated, self.anchors.peak),
+            "integration": integration,
+            "security": security,
         }
-        for end in ("low", "high")
-    }
-    return Valued(
-        evaluated=evaluated,
-        values=values,
-        score=_sum(values, weights),
-        low=_sum(ends["high"], weights),
-        high=_sum(ends["low"], weights),
-    )
+        score = math.fsum(self.weights[name] * values[name] for name in CRITERIA)
+        low, high = (
+            score
+            + self.weights["cost"] * (_end(usd, end, self.anchors.cost) - values["cost"])
+            + self.weights["latency"] * (_end(p99, end, self.anchors.latency) - values["latency"])
+            for end in ("high", "low")
+        )
+        return Valued(evaluated=evaluated, values=values, score=score, low=low, high=high)
 
 
-def _sum(values: Mapping[str, float], weights: Mapping[str, float]) -> float:
-    return math.fsum(weights[name] * values[name] for name in CRITERIA)
+def _end(known: Range | None, end: str, anchors: tuple[float, float]) -> float:
+    return _by_log(getattr(known, end) if known else math.inf, *anchors)
 
 
 def _by_log(number: float, best: float, worst: float) -> float:
