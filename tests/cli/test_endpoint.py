@@ -62,6 +62,9 @@ def test_a_change_from_the_command_line_and_what_became_of_it(
     """Versions come from the registry; shares, rates and differences have intervals and n."""
     told = said("endpoint", "set", "churn", "--canary", "2=25%", "--key", "hours", "--shadow", "3")
     assert (told["generation"], told["models"]["churn"]["canary"]["share_ppm"]) == (2, 250_000)
+    line = Workspace(create=False).registry.log("churn")[-1]
+    assert (line.action, line.name) == ("divide", "churn")
+    assert line.details == {"canary": "2=25%", "key": "hours", "shadow": ["3"]}
     with server.client() as client:
         versions = [client.predict([row])["version"] for row in rows(240)]
     canary = versions.count(2)

@@ -19,9 +19,19 @@ from afterfit.monitor.store import Change, open_store
 from afterfit.records.signals import SignalPoint
 from afterfit.runtime.ledger import WorkerStatus
 from afterfit.serve.observe import Answers, EndpointReport, ModelReport, RoleReport, ShadowReport
+from afterfit.serve.rollout import DIVIDE
 from afterfit.web import render
 from afterfit.web.app import PAGES
-from afterfit.web.pages import alarms, endpoints, messages, models, overview, records, signals
+from afterfit.web.pages import (
+    alarms,
+    endpoints,
+    messages,
+    models,
+    overview,
+    records,
+    rollouts,
+    signals,
+)
 from afterfit.web.parts import View
 from afterfit.web.series import MOST_POINTS, thinned
 from afterfit.web.site import Server, Site, kept_by_monitor
@@ -29,14 +39,15 @@ from afterfit.web.site import Server, Site, kept_by_monitor
 SERIES = f"/signals/series?signal=drift&subject={SUBJECT}&model={MODEL}&version=2"
 FIXED = (
     "/", f"/models/{MODEL}", f"/models/{MODEL}/2", f"/models/{MODEL}/2/release",
-    f"/models/{MODEL}/2/card", f"/models/{MODEL}/2/score", "/endpoints", "/loads", "/signals",
+    f"/models/{MODEL}/2/card", f"/models/{MODEL}/2/score", "/endpoints", "/rollouts",
+    "/loads", "/signals",
     "/signals?signal=drift", "/signals?signal=latency", "/signals?signal=performance", SERIES,
     "/alarms", f"/alarms?model={MODEL}", "/records", "/records?step=assess",
 )  # fmt: skip
 VIEWS = (
     overview.Overview, models.Model, models.VersionPage, models.VersionReport, endpoints.Endpoints,
-    endpoints.Loads, signals.Signals, signals.Series, alarms.Alarms, alarms.Story,
-    records.Records, records.RecordPage, messages.Problem,
+    endpoints.Loads, rollouts.Rollouts, signals.Signals, signals.Series, alarms.Alarms,
+    alarms.Story, records.Records, records.RecordPage, messages.Problem,
 )  # fmt: skip
 
 
@@ -230,6 +241,24 @@ def test_servers_are_shown_with_shares_and_latency(
     assert "/models/churn/2" in Shape(text).links
     data = browser.get("/endpoints.json").json()["data"]
     assert data["servers"][0]["report"]["models"][0]["roles"][1]["failed"] == 1
+    (division,) = browser.get("/rollouts.json").json()["data"]["divisions"]
+    assert (division["model"], division["primary"], division["canary"]) == (MODEL, 1, 2)
+    assert (division["share"], division["shadows"]) == (0.1, [2])
+    assert "3, 1 min ago" in browser.get("/rollouts").text
+
+
+def test_changes_of_who_answers_are_told_from_the_audit_log(workspace: Path) -> None:
+    """Promotions, rollbacks and divisions, the newest first; other lines are left out."""
+    site = site_of(workspace)
+    site.registry.note("attest", who="ana", name=MODEL, why="seen")
+    details = {"canary": "2=10%", "shadow": ["1", "2"]}
+    site.registry.note(DIVIDE, who="ana", name=MODEL, why="try <it>", details=details)
+    told = Browser(site).get("/rollouts.json").json()["data"]["changes"]
+    assert [change["action"] for change in told[:3]] == ["divide", "rollback", "promote"]
+    assert {change["action"] for change in told} == {"divide", "rollback", "promote"}
+    assert told[0]["what"] == "canary 2=10%, shadow 1, 2"
+    assert told[1]["what"] == "champion from 2 to 1"
+    assert "try &lt;it&gt;" in Browser(site).get("/rollouts").text
 
 
 def test_a_page_that_has_not_changed_is_not_sent_again(browser: Browser) -> None:

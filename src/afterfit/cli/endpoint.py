@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from cyclopts import Parameter
@@ -12,11 +12,11 @@ from cyclopts import Parameter
 from afterfit.cli.common import Common, opened
 from afterfit.cli.endpoint_text import told
 from afterfit.cli.output import Answer
-from afterfit.errors import UsageError
+from afterfit.errors import ForbiddenError, UsageError
 from afterfit.runtime.client import AdminClient
 from afterfit.runtime.endpoint import MILLION, Endpoint
 from afterfit.serve.observe import observe
-from afterfit.serve.rollout import Plan, divided, find_server, parse_share
+from afterfit.serve.rollout import DIVIDE, Plan, divided, find_server, parse_share
 from afterfit.serve.run import ServedBundle, link_bundle
 from afterfit.workspace import Workspace
 
@@ -46,6 +46,7 @@ def set_(
     clear: Annotated[
         bool, Parameter(negative="", help="Take canary, shadows and stand-in away.")
     ] = False,
+    why: Annotated[str, Parameter(help="A reason for the audit log.")] = "",
     admin: Admin = "",
     common: Common = NONE,
 ) -> Answer:
@@ -68,8 +69,19 @@ def set_(
         for bundle in bundles.values():
             if state is not None:
                 link_bundle(state / "bundles", bundle.digest, bundle.folder, bundle.proven)
+        asked = {"canary": canary, "key": key, "shadow": shadow, "stand_in": stand_in}
+        _note(space, name, {**asked, "clear": clear}, why)
         document = divided(client, name, _cleared(plan) if clear else plan)
-    return Answer(msgspec.to_builtins(document), _changed(document, name))
+    return Answer(msgspec.to_builtins(document), _changed(document, name), warnings=space.warnings)
+
+
+def _note(space: Workspace, name: str, asked: dict[str, Any], why: str) -> None:
+    """Write down who divides a model's traffic, before it is done; say so where it cannot be."""
+    details = {option: value for option, value in asked.items() if value}
+    try:
+        space.registry.note(DIVIDE, who=space.who, name=name, why=why, details=details)
+    except ForbiddenError as error:
+        space.warnings.append(f"the change is not in the audit log: {error.message}")
 
 
 def status(name: str = "", *, admin: Admin = "", common: Common = NONE) -> Answer:

@@ -14,7 +14,11 @@ from afterfit.runtime.client import AdminClient
 from afterfit.runtime.endpoint import MILLION, Canary, Endpoint, ModelRoute, StandIn
 from afterfit.runtime.running import Running, read_running
 
-__all__ = ["Plan", "divided", "find_server", "parse_share", "primary_changed", "servers"]
+__all__ = ["DIVIDE", "Plan", "divided", "find_server", "parse_share", "primary_changed", "servers"]
+
+
+DIVIDE = "divide"
+"""What a change of a running server's traffic is called in the audit log."""
 
 
 class Plan(NamedTuple):

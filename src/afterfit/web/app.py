@@ -22,7 +22,7 @@ from afterfit.errors import AfterfitError, NotFoundError, UsageError
 from afterfit.runtime.keys import Refusal
 from afterfit.web import render
 from afterfit.web.guard import HEADERS, Door, Hosts, safe_path, same_origin
-from afterfit.web.pages import alarms, endpoints, models, overview, records, signals
+from afterfit.web.pages import alarms, endpoints, models, overview, records, rollouts, signals
 from afterfit.web.pages.messages import Login, Problem
 from afterfit.web.parts import View
 from afterfit.web.site import Site
@@ -89,6 +89,7 @@ PAGES: tuple[Route_, ...] = (
         lambda site, p, _: models.version_report(site, p["name"], p["number"], _shown(p)),
     ),
     Route_("/endpoints", lambda site, _, __: endpoints.endpoints(site)),
+    Route_("/rollouts", lambda site, _, q: rollouts.rollouts(site, _page(q))),
     Route_("/loads", lambda site, _, __: endpoints.loads(site)),
     Route_("/signals", lambda site, _, q: signals.signals(site, _filter(q), _page(q))),
     Route_(

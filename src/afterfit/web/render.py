@@ -21,6 +21,7 @@ TEMPLATES = Path(__file__).parent / "templates"
 AREAS = {
     "/": "Models",
     "/endpoints": "Endpoints",
+    "/rollouts": "Rollouts",
     "/signals": "Signals",
     "/alarms": "Alarms",
     "/loads": "Load",
