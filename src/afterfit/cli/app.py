@@ -51,7 +51,6 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "afterfit.cli.autoscale:autoscale",
         "How many replicas your traffic needs, and the autoscaler's settings with reasons.",
     ),
-    "package": ("afterfit.cli.package:package", "Write what a place needs to run a version."),
     "serve": (
         "afterfit.cli.serve:serve",
         "Answer over HTTP, and follow promotions and roll-backs.",
@@ -73,7 +72,16 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "Check the installation, the workspace and the machine.",
     ),
 }
+DEFAULT = ""
+"""The member of a group that is meant where no other is named."""
 GROUPS: dict[str, tuple[str, dict[str, tuple[str, str]]]] = {
+    "package": (
+        "Write what a place needs to run a version.",
+        {
+            DEFAULT: ("afterfit.cli.package:package", "Write what a place needs."),
+            "push": ("afterfit.cli.package_push:push", "Send an image to a registry."),
+        },
+    ),
     "labels": (
         "Add what turned out to be true.",
         {"add": ("afterfit.cli.labels:add", "Labels of a CSV, Parquet or Arrow file.")},
@@ -165,12 +173,26 @@ GROUPS: dict[str, tuple[str, dict[str, tuple[str, str]]]] = {
             ),
         },
     ),
+    "platforms": (
+        "Choose where a version is best run.",
+        {
+            "import": (
+                "afterfit.cli.platforms_import:import",
+                "Take price lists and your own discounts into the workspace.",
+            ),
+            "prices": (
+                "afterfit.cli.platforms_import:prices",
+                "The prices that were imported, with their age.",
+            ),
+            "forget": ("afterfit.cli.platforms_import:forget", "Remove imported prices."),
+        },
+    ),
     "config": (
         "See the configuration.",
         {"show": ("afterfit.cli.config:show", "Every setting with its value and origin.")},
     ),
 }
-RENAMED = {"list": "list_", "set": "set_"}
+RENAMED = {"import": "import_", "list": "list_", "set": "set_"}
 
 
 def build(asked: Sequence[str] = ()) -> App:
@@ -194,6 +216,11 @@ def build(asked: Sequence[str] = ()) -> App:
         group = App(name=name, help=text)
         for member, (target, about) in members.items():
             module, _, function = target.partition(":")
+            if member == DEFAULT:
+                # This one has to be there to be called, so it is loaded where it may be.
+                if asked[:1] in ((), [name]):
+                    group.default(getattr(import_module(module), function))
+                continue
             path = f"{module}:{RENAMED.get(function, function)}"
             told = _in_full(path, about) if [name, member] == [*asked] else about
             group.command(path, name=member, help=told)
@@ -264,7 +291,7 @@ def _words(arguments: Sequence[str]) -> list[str]:
     for argument in arguments:
         if not words and (argument in COMMANDS or argument in GROUPS):
             words.append(argument)
-        elif len(words) == 1 and words[0] in GROUPS and argument in GROUPS[words[0]][1]:
+        elif len(words) == 1 and argument and argument in GROUPS.get(words[0], ("", {}))[1]:
             words.append(argument)
             break
         else:

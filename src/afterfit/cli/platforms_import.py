@@ -121,7 +121,9 @@ def _told(each: PriceList) -> dict[str, Any]:
         "machines": len(found.machines),
         "prices": len(found.prices) + sum(len(machine.prices) for machine in found.machines),
         "discounts": len(found.discounts),
-        "regions": sorted({each.region for each in (*found.machines, *found.prices)}),
+        "regions": sorted(
+            {m.region for m in found.machines} | {price.region for price in found.prices}
+        ),
         "skipped": found.skipped,
         "sources": msgspec.to_builtins(found.sources),
     }
