@@ -20,10 +20,21 @@ from afterfit.monitor.runbooks import HARM
 from afterfit.monitor.silence import Audit
 from afterfit.records.signals import Alarm, SignalPoint
 
-__all__ = ["Action", "Hands", "PauseCanary", "Retrain", "Rollback", "acted_key", "surely_beyond"]
+__all__ = [
+    "NOT_CONCERNED",
+    "Action",
+    "Hands",
+    "PauseCanary",
+    "Retrain",
+    "Rollback",
+    "acted_key",
+    "surely_beyond",
+]
 
 WHO = "afterfit monitor"
 HOUR_US = 3_600_000_000
+NOT_CONCERNED = ("is not the champion", "is not a canary")
+"""How an action ends that an alarm was not for."""
 
 
 class Hands(Protocol):
@@ -31,6 +42,10 @@ class Hands(Protocol):
 
     def champion(self, model: str) -> str:
         """Return the digest of the version that is champion, empty where none is."""
+        ...
+
+    def before(self, model: str) -> int:
+        """Return the number of the version that a rollback goes back to, 0 where there is none."""
         ...
 
     def canary(self, model: str) -> str:
@@ -65,10 +80,20 @@ class Action(ABC):
 
     def wants(self, alarm: Alarm, alarms: Alarms, now: int) -> bool:
         """Return whether the alarm asks for it, and none was taken lately; ``now`` in µs."""
-        last = alarms.acted.get(acted_key(self.name, alarm.scope.model))
+        key = acted_key(self.name, alarm.scope.model, dry_run=self.settings.dry_run)
+        last = alarms.acted.get(key)
         cool = last is None or now - last >= self.settings.cool_down_hours * HOUR_US
         awake = alarm.state == "firing" and not alarm.silenced and bool(alarm.scope.model)
         return cool and awake and self._guard(alarm, alarms.alarmed(alarm))
+
+    def knows(self, alarm: Alarm) -> bool:
+        """Return whether it is done with an alarm: what it would have done is not done yet."""
+        return any(
+            delivery.channel == self.name
+            and delivery.state != "failed"
+            and (self.settings.dry_run or delivery.state != "dry_run")
+            for delivery in alarm.deliveries
+        )
 
     def send(self, message: Message) -> str:
         """Return what was done; raises DryRun, Refused, or an error that may pass."""
@@ -119,8 +144,11 @@ class Rollback(Action):
     def _plan(self, alarm: Alarm) -> str:
         scope = alarm.scope
         if self.hands.champion(scope.model) != scope.digest:
-            raise Refused(f"{scope_text(scope)} is not the champion")
-        return f"roll back {scope.model} from version {scope.version}"
+            raise Refused(f"{scope_text(scope)} {NOT_CONCERNED[0]}")
+        before = self.hands.before(scope.model)
+        if not before:
+            raise Refused(f"{scope.model} has no version before to go back to")
+        return f"roll back {scope.model} from version {scope.version} to {before}"
 
     def _do(self, message: Message) -> str:
         scope = message.alarm.scope
@@ -140,7 +168,7 @@ class PauseCanary(Action):
     def _plan(self, alarm: Alarm) -> str:
         scope = alarm.scope
         if self.hands.canary(scope.model) != scope.digest:
-            raise Refused(f"{scope_text(scope)} is not a canary")
+            raise Refused(f"{scope_text(scope)} {NOT_CONCERNED[1]}")
         return f"give the canary {scope.model}@{scope.version} no more requests"
 
     def _do(self, message: Message) -> str:
@@ -206,6 +234,6 @@ def surely_beyond(point: SignalPoint) -> bool:
     return above or (point.value < point.threshold and point.high < point.threshold)
 
 
-def acted_key(action: str, model: str) -> str:
-    """Return by what the time of an action is kept."""
-    return f"{action} {model}"
+def acted_key(action: str, model: str, *, dry_run: bool) -> str:
+    """Return by what the time of an action is kept; one that would have been taken cools none."""
+    return f"would {action} {model}" if dry_run else f"{action} {model}"

@@ -105,7 +105,12 @@ class Daemon:
             self._commit([], [])
 
     def close(self) -> None:
-        """Stop telling people; what they were told last is kept."""
+        """Stop telling people; what they were told last is kept.
+
+        Actions under way are waited for, until ``stopped`` is set.
+        """
+        if self._notifier is not None:
+            self._commit([], self._notifier.settle(self.stopped))
         self._commit([], [] if self._notifier is None else self._notifier.close())
         if self.setup.labels is not None:
             self.setup.labels.join.close()

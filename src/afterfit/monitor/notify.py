@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Mapping, Sequence
 
 from afterfit.core.finding import SEVERITIES
 from afterfit.core.sections import AlarmsSection
-from afterfit.monitor.actions import Action, acted_key
+from afterfit.monitor.actions import NOT_CONCERNED, Action, acted_key
 from afterfit.monitor.alarms import Alarms
 from afterfit.monitor.channels import Message, Opened, Outbox
 from afterfit.monitor.channels.outbox import Patience, Sent
@@ -56,6 +57,18 @@ class Notifier:
                 self._alarms.heard(alarm)
         return changed
 
+    def settle(self, stopped: threading.Event) -> list[Alarm]:
+        """Return the alarms with new deliveries, after the actions under way are done with.
+
+        They are waited for until ``stopped`` is set: a training may take long.
+        """
+        changed = {alarm.id: alarm for alarm in self._collect()}
+        while any(name in self._actions for _, name, _ in self._under_way):
+            if stopped.wait(0.05):
+                break
+            changed |= {alarm.id: alarm for alarm in self._collect()}
+        return list(changed.values())
+
     def close(self, timeout_s: float = 5.0) -> list[Alarm]:
         """Stop sending, and end commands; returns the alarms that got a last delivery."""
         for action in self._actions.values():
@@ -68,8 +81,7 @@ class Notifier:
         if any(each[1] == name for each in self._under_way):
             return
         for alarm in rank(self._alarms.open()):
-            known = told(alarm, name, "firing") is not None
-            if not known and action.wants(alarm, self._alarms, now):
+            if not action.knows(alarm) and action.wants(alarm, self._alarms, now):
                 self._offer(alarm, name, "firing")
                 return
 
@@ -101,7 +113,7 @@ class Notifier:
     def _cool(self, sent: Sent) -> None:
         name, taken = sent.delivery.channel, sent.delivery.state in ("sent", "dry_run")
         if name in self._actions and taken:
-            key = acted_key(name, sent.model)
+            key = acted_key(name, sent.model, dry_run=sent.delivery.state == "dry_run")
             self._alarms.acted[key] = max(sent.delivery.at, self._alarms.acted.get(key, 0))
 
 
@@ -143,4 +155,8 @@ def failed_channels(alarms: Iterable[Alarm]) -> dict[str, str]:
         delivery.channel: delivery
         for delivery in sorted((d for a in alarms for d in a.deliveries), key=lambda d: d.at)
     }
-    return {name: each.message for name, each in last.items() if each.state == "dropped"}
+    return {
+        name: each.message
+        for name, each in last.items()
+        if each.state == "dropped" and not each.message.endswith(NOT_CONCERNED)
+    }

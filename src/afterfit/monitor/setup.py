@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -34,6 +35,10 @@ class Notifying(Protocol):
 
     def step(self, now: int) -> list[Alarm]:
         """Return the alarms with new deliveries, after what is due was offered."""
+        ...
+
+    def settle(self, stopped: threading.Event) -> list[Alarm]:
+        """Return the alarms with new deliveries, after what acts has ended or ``stopped``."""
         ...
 
     def close(self, timeout_s: float = 5.0) -> list[Alarm]:

@@ -16,6 +16,7 @@ from afterfit.monitor.channels import Opened
 from afterfit.monitor.channels.opening import secret_of
 from afterfit.monitor.figures import open_database
 from afterfit.monitor.gates import GateWatch
+from afterfit.registry.history import rollback_target
 from afterfit.registry.version import GateRefusal
 from afterfit.runtime.client import AdminClient
 from afterfit.runtime.endpoint import Canary
@@ -41,6 +42,10 @@ class WorkspaceHands:
         """Return the digest of the champion, empty where none is."""
         version = champion_of(self._space, model)
         return "" if version is None else version.digest
+
+    def before(self, model: str) -> int:
+        """Return the number of the version that a rollback goes back to, 0 where there is none."""
+        return rollback_target(self._space.registry.moves(model)) or 0
 
     def canary(self, model: str) -> str:
         """Return the digest of the canary that gets requests here, empty for none."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -50,12 +51,17 @@ class Ear:
 class Hands:
     """A workspace whose champion and canary are version 3."""
 
-    def __init__(self, champion: str = DIGEST, canary: str = DIGEST) -> None:
+    def __init__(self, champion: str = DIGEST, canary: str = DIGEST, before: int = 2) -> None:
         self.digests, self.done = (champion, canary), list[tuple[Any, ...]]()
+        self.back_to = before
 
     def champion(self, model: str) -> str:
         """Its digest."""
         return self.digests[0] if model == "churn" else ""
+
+    def before(self, model: str) -> int:
+        """What a rollback goes back to."""
+        return self.back_to if model == "churn" else 0
 
     def canary(self, model: str) -> str:
         """Its digest."""
@@ -195,14 +201,23 @@ def test_news_that_were_given_up_are_seen() -> None:
 
 
 def test_a_rollback_says_first_what_it_would_do() -> None:
-    """Dry run is the default; the audit log has it, nothing moves, and it is not said again."""
+    """Dry run is the default; the audit log has it, nothing moves, and it is not said again.
+
+    When it may, it does it: neither the alarm nor the cool-down of what was not done is in its way.
+    """
     hands, lines, alarms = Hands(), Lines(), alarmed(2)
     alarm = act(Rollback(AlarmsSection(), hands, lines), alarms)
     assert alarm.deliveries[-1].state == "dry_run"
-    assert alarm.deliveries[-1].message == "firing: would roll back churn from version 3"
+    assert alarm.deliveries[-1].message == "firing: would roll back churn from version 3 to 2"
     assert hands.done == []
     assert lines.lines[0]["details"]["dry_run"] is True
     assert not wanted(Rollback(AlarmsSection(), hands, lines), alarms)
+    notifier = Notifier(alarms, {}, [Rollback(DONE, hands, lines)], patience=QUICK)
+    notifier.step(9 * HOUR)
+    (alarm,) = notifier.settle(threading.Event())
+    notifier.close()
+    assert [each.state for each in alarm.deliveries] == ["dry_run", "sent"]
+    assert hands.done == [("rollback", "churn", DIGEST)]
 
 
 def test_confirmed_harm_rolls_back_once() -> None:
@@ -244,6 +259,14 @@ def test_a_version_that_serves_no_more_is_not_rolled_back() -> None:
     alarm = act(Rollback(DONE, hands, Lines()), alarmed(2))
     assert (alarm.deliveries[-1].state, hands.done) == ("dropped", [])
     assert "is not the champion" in alarm.deliveries[-1].message
+    assert failed_channels([alarm]) == {}
+
+
+def test_what_cannot_go_back_says_so() -> None:
+    """The first version has none before it."""
+    alarm = act(Rollback(DONE, Hands(before=0), Lines()), alarmed(2))
+    assert "no version before" in alarm.deliveries[-1].message
+    assert failed_channels([alarm]).keys() == {"rollback"}
 
 
 def test_a_canary_is_paused_by_one_sure_window() -> None:
