@@ -6,13 +6,16 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from afterfit.errors import NotFoundError
 from afterfit.platforms import shipped
-from afterfit.platforms.importers import Discount, Priced
 from afterfit.platforms.shapes import Machine, Offer, Price, Service, Source, Term
+
+if TYPE_CHECKING:  # the importers load numpy, which nothing here needs
+    from afterfit.platforms.importers import Discount, Priced
 
 __all__ = ["Catalog", "builtin"]
 
@@ -53,7 +56,7 @@ class Catalog:
 
     def offers(self) -> tuple[Offer, ...]:
         """Every service on every size that it sells, in the order of the services."""
-        return tuple(offer for service in self.services for offer in self._offers_of(service))
+        return self._offers
 
     def merged(
         self,
@@ -89,6 +92,10 @@ class Catalog:
             machines=tuple(_discounted(machine, held) for machine in merged.values()),
             sources={**self.sources, **(sources or {})},
         )
+
+    @cached_property
+    def _offers(self) -> tuple[Offer, ...]:
+        return tuple(offer for service in self.services for offer in self._offers_of(service))
 
     @cached_property
     def _machines(self) -> dict[str, Machine]:
