@@ -47,8 +47,10 @@ def reference_range(values: np.ndarray) -> tuple[float | None, float | None]:
 
 def _finite(values: np.ndarray) -> np.ndarray:
     numbers = np.asarray(values, dtype=np.float64)
+    finite = numbers[np.isfinite(numbers)]
+    rising = bool((finite[1:] >= finite[:-1]).all())
     # Adding 0 makes of a negative zero the one that all tools write alike.
-    return np.sort(numbers[np.isfinite(numbers)]) + 0.0
+    return (finite if rising else np.sort(finite)) + 0.0
 
 
 def _edge(ordered: np.ndarray, rank: int) -> float:

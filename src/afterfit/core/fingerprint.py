@@ -267,17 +267,19 @@ def _keep_to_crowds(counts: ColumnCounts, numbers: np.ndarray) -> None:
 def _reference(column: Column, values: np.ndarray) -> ColumnCounts:
     counts = ColumnCounts(name=column.name, kind=column.kind)
     if column.numeric:
-        numbers = values[~missing_mask(values)].astype(np.float64)
+        known = values[~missing_mask(values)] if values.dtype.kind == "O" else values
+        # In order, so that the same rows in another order give the same digits, and one digest.
+        given = np.sort(known.astype(np.float64))
+        numbers = given[: np.searchsorted(given, np.nan)]
         counts.edges = [1.0] if column.kind == "boolean" else reference_edges(numbers)
         counts.counts = [0] * (len(counts.edges) + 1)
-        # In order, so that the same rows in another order give the same digits, and one digest.
-        counts.missing = len(values) - len(numbers) if values.dtype.kind == "O" else 0
-        given = numbers if values.dtype.kind == "O" else values.astype(np.float64)
-        counts.add_sorted(np.sort(given))
+        counts.missing = len(values) - len(given)
+        counts.add_sorted(given)
         if column.kind != "boolean":
             _keep_to_crowds(counts, numbers)
         return counts
-    tally = Counter(str(value) for value in values[~missing_mask(values)].tolist())
+    words = values[~missing_mask(values)].tolist()
+    tally = Counter(words if set(map(type, words)) == {str} else map(str, words))
     common = [(name, n) for name, n in tally.most_common(MAX_CATEGORY_BINS)]
     keep = {name: n for name, n in common if n >= MIN_ROWS}
     if column.kind == "text":
