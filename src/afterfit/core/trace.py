@@ -21,6 +21,8 @@ Floats = npt.NDArray[np.float64]
 DAY, HOUR, MINUTE = 86400, 3600, 60
 MOST_STEPS = 43_200
 """More steps take longer than a person waits; a longer trace has longer steps."""
+POINTS = 240
+"""Points of a plot over time."""
 RAMP_S = 60
 """Seconds in which the traffic of an event comes, unless the event is shorter."""
 
@@ -126,6 +128,16 @@ def greatest_ahead(rates: Floats, steps: int) -> Floats:
         found[:-more] = np.maximum(found[:-more], found[more:])
         span += more
     return found
+
+
+def thinned(values: Floats, step_s: float) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return (hours, means) of at most `POINTS` stretches of equal length, for a plot."""
+    width = max(1, -(-len(values) // POINTS))
+    starts = np.arange(0, len(values), width)
+    counts = np.diff(np.append(starts, len(values)))
+    means = np.add.reduceat(values, starts) / counts
+    hours = (starts + counts / 2) * step_s / 3600
+    return tuple(np.round(hours, 5).tolist()), tuple(np.round(means, 5).tolist())
 
 
 def preset(name: str) -> Trace:

@@ -5,17 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 
 import msgspec
-import numpy as np
 
 from afterfit.core.metric import Metric
 from afterfit.core.progress import SILENT, Progress
-from afterfit.core.trace import Trace
+from afterfit.core.trace import Trace, thinned
 from afterfit.errors import UsageError
 from afterfit.loadtest.autoscale.compare import REFERENCE, Arena, Judged, compare
 from afterfit.loadtest.autoscale.config import POLICIES, AutoscaleConfig, Measured
 from afterfit.loadtest.autoscale.judge import findings_of, why
 from afterfit.loadtest.autoscale.plans import plan_of
-from afterfit.loadtest.autoscale.queueing import Floats, calibrated
+from afterfit.loadtest.autoscale.queueing import calibrated
 from afterfit.loadtest.autoscale.reasons import reasons
 from afterfit.loadtest.autoscale.sizing import Fleet
 from afterfit.loadtest.slo import Slo
@@ -30,8 +29,6 @@ from afterfit.records.autoscale import (
 )
 from afterfit.store.environment import current_environment
 
-POINTS = 240
-"""Points of a plot over time."""
 COLD_STARTS = (0.5, 0.25)
 MOST_REPLICAS = 5000
 
@@ -101,7 +98,7 @@ def autoscale(
         usd_h=config.usd_h,
         survive=config.survive,
         zones=config.zones,
-        rates=tuple(zip(*_thin(trace.rates, trace.step_s), strict=True)),
+        rates=tuple(zip(*thinned(trace.rates, trace.step_s), strict=True)),
         what_ifs=_what_ifs(arena, judged),
     )
 
@@ -149,9 +146,9 @@ def _trace(trace: Trace) -> TraceTold:
 
 def _outcome(judged: Judged, best: Judged | None, arena: Arena) -> PolicyOutcome:
     run = judged.runs[0]
-    hours, ready = _thin(run.ready, run.step_s)
-    _, missed = _thin(run.missed, run.step_s)
-    _, came = _thin(run.arrived, run.step_s)
+    hours, ready = thinned(run.ready, run.step_s)
+    _, missed = thinned(run.missed, run.step_s)
+    _, came = thinned(run.arrived, run.step_s)
     shares = tuple(m / c if c else 0.0 for m, c in zip(missed, came, strict=True))
     plan = judged.plan
     return PolicyOutcome(
@@ -171,16 +168,6 @@ def _outcome(judged: Judged, best: Judged | None, arena: Arena) -> PolicyOutcome
 def _floats(settings: dict[str, float]) -> dict[str, float]:
     """Return what reads back as it was written: 17 would come back as 17.0."""
     return {name: float(value) for name, value in settings.items()}
-
-
-def _thin(values: Floats, step_s: float) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return (hours, means) of at most 240 stretches of equal length."""
-    width = max(1, -(-len(values) // POINTS))
-    starts = np.arange(0, len(values), width)
-    counts = np.diff(np.append(starts, len(values)))
-    means = np.add.reduceat(values, starts) / counts
-    hours = (starts + counts / 2) * step_s / 3600
-    return tuple(np.round(hours, 5).tolist()), tuple(np.round(means, 5).tolist())
 
 
 def _what_ifs(arena: Arena, judged: tuple[Judged, ...]) -> tuple[WhatIf, ...]:
