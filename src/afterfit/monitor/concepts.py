@@ -33,6 +33,8 @@ MOST_STRETCHES = 744
 """Windows that may still change: a month of hours."""
 MOST_BETWEEN = 50_000_000
 """Rows between false alarms beyond which a limit is no longer told apart."""
+MOST_RISE, MOST_SHARE = 0.1, 0.5
+"""A rise of an error rate, or share of a mean error, that a reference must be able to tell."""
 
 
 class Stream(msgspec.Struct, kw_only=True):
@@ -58,12 +60,25 @@ def fit_stream(join: LabelJoin, series: Series, watched: Watched, budget: Budget
         return None
     task = watched.signature.task
     errors = errors_of(task, rows.scores, rows.codes, rows.truth)
-    config = QualityConfig(seed=watched.seed)
+    between, config = _rows_between(join, series, budget), QualityConfig(seed=watched.seed)
     try:
-        detector = fit_detector(task, errors, _rows_between(join, series, budget), config)
+        detector = fit_detector(task, errors, between, config)
+        if detector.needed:
+            detector = fit_detector(task, errors, between, _tellable(config, detector))
     except InputError:
         return None
     return Stream(detector=detector, before=detector.nothing())
+
+
+def _tellable(config: QualityConfig, detector: Detector) -> QualityConfig:
+    """Return the settings with the least rise that so few reference rows can tell, up to a limit.
+
+    The error of their own rate falls with the root of their number.
+    """
+    factor = 1.01 * math.sqrt(detector.needed / detector.n_ref)
+    least = min(MOST_RISE, config.least * factor)
+    share = min(MOST_SHARE, config.least_share * factor)
+    return msgspec.structs.replace(config, least=least, least_share=share)
 
 
 def _rows_between(join: LabelJoin, series: Series, budget: Budget) -> float:

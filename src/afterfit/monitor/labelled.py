@@ -15,6 +15,7 @@ from afterfit.monitor.concepts import CONCEPT, Stream, concept_points, fit_strea
 from afterfit.monitor.cut import HOUR
 from afterfit.monitor.labels import LabelJoin, Series
 from afterfit.monitor.maturity import MaturityCurve, maturity_curve
+from afterfit.monitor.rank import with_losses
 from afterfit.monitor.score_metrics import TABLE_METRICS
 from afterfit.monitor.score_table import ScoreTable
 from afterfit.monitor.settings import Watch
@@ -105,7 +106,7 @@ class LabelFeed:
         for series in curves:
             changed = [start for each, start in windows if each == series]
             told.points.extend(self._concept(series, changed, budget, told.parts))
-        return told
+        return told._replace(points=with_losses(told.points))
 
     def _of_window(
         self,

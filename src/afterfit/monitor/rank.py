@@ -18,22 +18,39 @@ _OF_ROWS = frozenset(
 """Signals that say that rows changed, and not what that costs: their window's estimate does."""
 
 
-def with_losses(points: list[SignalPoint]) -> list[SignalPoint]:
-    """Return the points of one window, its alarms of changed rows with the loss of its estimate.
+_OF_ERRORS = ("accuracy", "mae")
+"""The metrics of the same window that say what more frequent or larger errors cost."""
 
-    The loss is that of the first metric of which the window has an estimate; without one it stays
-    unknown.
+
+def with_losses(points: list[SignalPoint]) -> list[SignalPoint]:
+    """Return the points, alarms that do not know their loss with that of their own window.
+
+    Rows that changed have the loss of the first metric of which the window has an estimate, errors
+    that changed that of the labelled rows. Without one it stays unknown.
     """
-    losses: dict[Scope, Metric] = {}
+    estimated: dict[tuple[Scope, int], Metric] = {}
+    realized: dict[tuple[Scope, int], Metric] = {}
     for point in points:
-        if point.signal == "estimate" and point.loss is not None:
-            losses.setdefault(point.scope, point.loss)
-    return [
-        msgspec.structs.replace(point, loss=losses[point.scope])
-        if point.state == "alarm" and point.signal in _OF_ROWS and point.scope in losses
-        else point
-        for point in points
-    ]
+        if point.loss is None:
+            continue
+        if point.signal == "estimate":
+            estimated.setdefault((point.scope, point.start), point.loss)
+        elif point.signal == "performance" and point.subject in _OF_ERRORS:
+            realized[point.scope, point.start] = point.loss
+    return [_with(point, estimated, realized) for point in points]
+
+
+def _with(
+    point: SignalPoint,
+    estimated: dict[tuple[Scope, int], Metric],
+    realized: dict[tuple[Scope, int], Metric],
+) -> SignalPoint:
+    if point.state != "alarm" or point.loss is not None:
+        return point
+    known = estimated if point.signal in _OF_ROWS else realized
+    if point.signal not in _OF_ROWS and point.signal != "concept":
+        return point
+    return msgspec.structs.replace(point, loss=known.get((point.scope, point.start)))
 
 
 def rank(alarms: Iterable[Alarm]) -> list[Alarm]:

@@ -234,3 +234,20 @@ def test_an_address_of_no_store_is_refused(tmp_path: Path) -> None:
     """With what would be one."""
     with pytest.raises(ConfigError, match="s3"):
         open_store("s3://bucket/monitor", tmp_path)
+
+
+def test_reading_waits_for_no_writer(tmp_path: Path) -> None:
+    """While another process is in the middle of a change, the last one is what is read."""
+    store = EmbeddedStore(tmp_path / "monitor")
+    store.commit("shop", Change(points=[point(0)], parts={"kept": b"1"}))
+    other = sqlite3.connect(tmp_path / "monitor" / "monitor.sqlite", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    other.execute("DELETE FROM afterfit_points")
+    store._connection.execute("PRAGMA busy_timeout = 0")
+    assert store.points() == [point(0)]
+    assert store.parts("shop") == {"kept": b"1"}
+    with pytest.raises(UnavailableError, match="cannot be used"):
+        store.commit("shop", Change(points=[point(1)]))
+    other.execute("ROLLBACK")
+    other.close()
+    store.close()

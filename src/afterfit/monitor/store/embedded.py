@@ -102,8 +102,15 @@ class EmbeddedStore(SqlStore):
         self._connection.close()
 
     def _run(self, work: Callable[[sql.Sql], T]) -> T:
+        return self._within("BEGIN IMMEDIATE", work)
+
+    def _read(self, work: Callable[[sql.Sql], T]) -> T:
+        # With a write-ahead log a reader sees the last commit, however long a writer takes.
+        return self._within("BEGIN", work)
+
+    def _within(self, begin: str, work: Callable[[sql.Sql], T]) -> T:
         try:
-            self._connection.execute("BEGIN IMMEDIATE")
+            self._connection.execute(begin)
             try:
                 found = work(_Transaction(self._connection))
             except BaseException:

@@ -87,6 +87,10 @@ class SqlStore(ABC):
     def _run(self, work: Callable[[Sql], T]) -> T:
         """Return what work returns, after its transaction was committed."""
 
+    def _read(self, work: Callable[[Sql], T]) -> T:
+        """Return what work returns that only reads: where it can, it waits for no writer."""
+        return self._run(work)
+
     def commit(self, endpoint: str, change: Change) -> None:
         """Do all of a change or nothing."""
         points = [_row(point) for point in change.points]
@@ -120,25 +124,25 @@ class SqlStore(ABC):
         if lasting:
             where.append("state <> 'resolved'")
         query = f"SELECT body FROM {_ALARMS} WHERE {' AND '.join(where)} ORDER BY opened DESC, id"  # noqa: S608
-        rows = self._run(lambda sql: sql.rows(query, values))
+        rows = self._read(lambda sql: sql.rows(query, values))
         return [msgspec.json.decode(body, type=Alarm) for (body,) in rows]
 
     def parts(self, endpoint: str, prefix: str = "") -> dict[str, bytes]:
         """Return the pieces of a daemon's state whose names begin so."""
         query = f"SELECT name, body FROM {_PARTS} WHERE {_BEGINS} ORDER BY name"  # noqa: S608
         values = (endpoint, len(prefix), prefix)
-        return {name: bytes(body) for name, body in self._run(lambda sql: sql.rows(query, values))}
+        return {name: bytes(body) for name, body in self._read(lambda sql: sql.rows(query, values))}
 
     def part_names(self, endpoint: str, prefix: str = "") -> list[str]:
         """Return the names of such pieces, in order."""
         query = f"SELECT name FROM {_PARTS} WHERE {_BEGINS} ORDER BY name"  # noqa: S608
         values = (endpoint, len(prefix), prefix)
-        return [name for (name,) in self._run(lambda sql: sql.rows(query, values))]
+        return [name for (name,) in self._read(lambda sql: sql.rows(query, values))]
 
     def endpoints(self) -> list[str]:
         """Return whose state is kept, in order."""
         query = f"SELECT DISTINCT endpoint FROM {_PARTS} ORDER BY endpoint"  # noqa: S608
-        return [name for (name,) in self._run(lambda sql: sql.rows(query))]
+        return [name for (name,) in self._read(lambda sql: sql.rows(query))]
 
     def retain(self, since: int) -> int:
         """Drop points of windows, and resolved alarms, before a moment; returns how many."""
@@ -148,7 +152,7 @@ class SqlStore(ABC):
 
     def _select(self, query: PointQuery, columns: Sequence[str], limit: int) -> list[Row]:
         """Return columns of points, oldest window first."""
-        return self._run(lambda sql: select(sql, query, columns, limit))
+        return self._read(lambda sql: select(sql, query, columns, limit))
 
 
 _BEGINS = "endpoint = ? AND substr(name, 1, ?) = ?"
