@@ -213,7 +213,8 @@ def build(asked: Sequence[str] = ()) -> App:
         told = _in_full(target, text) if [name] == [*asked] else text
         app.command(target, name=name, help=told)
     for name, (text, members) in GROUPS.items():
-        group = App(name=name, help=text)
+        whole = DEFAULT in members and [name] == [*asked]
+        group = App(name=name, help=_in_full(members[DEFAULT][0], text) if whole else text)
         for member, (target, about) in members.items():
             module, _, function = target.partition(":")
             if member == DEFAULT:

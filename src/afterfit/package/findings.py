@@ -164,8 +164,8 @@ class BytecodeMissing(Check):
     Why it matters: modules that are not compiled are compiled at each start, since the image is
     read-only, which makes a start about a second longer.
     Example: ``--builder native --python 3.12`` on Python 3.11.
-    Fix: run `afterfit package` with the image's version of Python, or build the Dockerfile, which
-    compiles inside of the image.
+    Fix: install Afterfit for the image's version of Python, or build the Dockerfile, which compiles
+    inside of the image.
     """
 
     code = "K010"

@@ -63,5 +63,5 @@ def _bytecode(built: Built, config: PackageConfig) -> Finding:
     return BytecodeMissing.issue(
         f"the modules are not compiled: this is not Python {config.python}",
         where="image",
-        fix=f"run afterfit with Python {config.python}, or build the Dockerfile",
+        fix=f"install Afterfit for Python {config.python}, or build the Dockerfile",
     )
