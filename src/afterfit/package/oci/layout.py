@@ -151,7 +151,7 @@ class Layout:
                 "no image layout is there",
                 where=str(self.folder),
                 why="a layout has the files oci-layout and index.json",
-                fix="name a folder that skopeo, buildah or afterfit wrote",
+                fix="name a folder that skopeo, buildah or this program wrote",
             )
         found = decode(read_bytes(path), Index, str(path)).manifests
         if tag:
