@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -103,7 +103,7 @@ def evaluate(
     config: PlatformsConfig,
     measured: Measured,
     trace: Trace,
-    probes: Mapping[str, Any],
+    probes: Sequence[Measured],
 ) -> list[Evaluated]:
     """Each offer at the peak of the traffic, with machines that come whole and no other cost."""
     return [_evaluated(each, config, measured, trace, probes) for each in offers]
@@ -114,12 +114,13 @@ def _evaluated(
     config: PlatformsConfig,
     measured: Measured,
     trace: Trace,
-    probes: Mapping[str, Any],
+    probes: Sequence[Measured],
 ) -> Evaluated:
     basis, factor = FACTORS[each.machine.name]
     rate = measured.rate * (each.machine.vcpu or 1)
-    if each.machine.name in probes:
-        basis, rate, factor = "measured", probes[each.machine.name], 1.01
+    for probe in probes:
+        if probe.machine == each.machine.id:
+            basis, rate, factor = "measured", probe.rate * (each.machine.vcpu or 1), 1.01
     capacity = Capacity(rate=rate, low=rate / factor, high=rate * factor, basis=basis)
 
     def usd(carried: float) -> float:
@@ -156,12 +157,12 @@ def question(
     offers: Sequence[Offer] = OFFERS,
     *,
     peak: float = 400.0,
-    probes: Mapping[str, float] | None = None,
+    probes: Sequence[Measured] = (),
     **asked: Any,
 ) -> Question:
     """A question of the market; ``asked`` are settings of the configuration."""
     config = msgspec.convert({"draws": 2000, **asked}, PlatformsConfig)
     return Question(
         offers=tuple(offers), config=config, measured=MEASURED,
-        trace=Trace("a day", peak * DAY, 3600.0), slo=SLO, evaluate=evaluate, probes=probes or {},
+        trace=Trace("a day", peak * DAY, 3600.0), slo=SLO, evaluate=evaluate, probes=tuple(probes),
     )  # fmt: skip

@@ -6,10 +6,10 @@ verified: nothing here is told that was not evaluated.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 
@@ -23,9 +23,9 @@ from afterfit.platforms.value import Anchors, Scale, Valued, anchors_of, best_fi
 __all__ = ["Answered", "Evaluate", "Question", "cheaper", "eligible_of"]
 
 Evaluate = Callable[
-    [Sequence[Offer], PlatformsConfig, Measured, Trace, Mapping[str, Any]], list[Evaluated]
+    [Sequence[Offer], PlatformsConfig, Measured, Trace, Sequence[Measured]], list[Evaluated]
 ]
-"""Offers, config, the replica, the traffic and probes by machine -> the offers evaluated."""
+"""Offers, config, the replica, the traffic and what probes measured -> the offers evaluated."""
 Eligible = Literal["yes", "if", "no"]
 
 
@@ -46,7 +46,7 @@ class Question:
     trace: Trace
     slo: Slo
     evaluate: Evaluate
-    probes: Mapping[str, Any]
+    probes: tuple[Measured, ...] = ()
 
     def answered(self) -> Answered:
         """Return the answer; raises UsageError for weights and anchors that cannot be."""

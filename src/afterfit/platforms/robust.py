@@ -170,7 +170,8 @@ def _overlaps(choice: Valued, other: Valued) -> bool:
 
 def _settles(probed: Valued, choice: Valued, rivals: Sequence[Valued]) -> bool:
     """Return whether a probe that finds what is expected leaves no overlap."""
-    known = replace(probed, low=probed.score, high=probed.score)
+    expected = (probed.low + probed.high) / 2
+    known = replace(probed, low=expected, high=expected)
     first = known if probed is choice else choice
     others = [known if each is probed else each for each in rivals]
     return not any(each.high > first.low + MATERIAL for each in others)

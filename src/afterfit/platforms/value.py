@@ -22,8 +22,8 @@ from afterfit.platforms.shapes import HOURS_PER_MONTH, Fact, Measured, Service
 from afterfit.records.platforms import Range
 
 __all__ = [
-    "DEFAULT_WEIGHTS", "Anchors", "Scale", "Valued", "anchors_of", "best_first", "front", "services",
-    "weights_of",
+    "DEFAULT_WEIGHTS", "Anchors", "Scale", "Valued", "anchors_of", "best_first", "front",
+    "services", "weights_of",
 ]  # fmt: skip
 
 DEFAULT_WEIGHTS = {
@@ -242,10 +242,12 @@ def _integration(service: Service) -> float:
 
 
 def _security(service: Service, confirmed: Sequence[str]) -> float:
-    own = [_has(service.facts.get(name)) or float(name in confirmed) for name in SECURITY]
-    programmes = [
-        _has(service.compliance.get(name)) or float(name in confirmed) for name in COMPLIANCE
-    ]
+    def there(name: str, fact: Fact | None) -> float:
+        told = name in confirmed or f"{service.id}.{name}" in confirmed
+        return 1.0 if told else _has(fact)
+
+    own = [there(name, service.facts.get(name)) for name in SECURITY]
+    programmes = [there(name, service.compliance.get(name)) for name in COMPLIANCE]
     return (_share(own) + _share(programmes)) / 2
 
 
