@@ -15,7 +15,7 @@ from afterfit.errors import NotFoundError
 from afterfit.platforms.catalog import Catalog, builtin
 from afterfit.platforms.facts import COMPLIANCE, FACTS, PATHS
 from afterfit.platforms.families import azure_size
-from afterfit.platforms.importers import Discount, Priced
+from afterfit.platforms.importers import Priced
 from afterfit.platforms.shapes import Machine, Offer, Price, Source, Term
 
 
@@ -178,23 +178,6 @@ def test_a_price_by_name_needs_a_size_that_is_known() -> None:
     assert len({each.id for each in merged.offers()}) == len(merged.offers())
     with pytest.raises(NotFoundError):
         merged.machine("aws/us-east-1/x99.huge")
-
-
-def test_discounts_come_last_and_end() -> None:
-    """Percent are off every price that matches while they hold; a fixed price replaces one term."""
-    discounts = [
-        Discount(provider="aws", machine="m7i.*", percent=10, source="deal"),
-        Discount(provider="aws", machine="m5", term="on_demand", usd_per_hour=0.05, source="deal"),
-        Discount(percent=50, until="2026-01-31", source="ended"),
-    ]
-    merged = builtin().merged(discounts=discounts, today="2026-11-27")
-    found = merged.machine("aws/us-east-1/m7i.2xlarge").prices
-    assert found["on_demand"].usd_per_hour == pytest.approx(0.4032 * 0.9)
-    assert found["spot"].usd_per_hour == pytest.approx(0.1832 * 0.9)
-    assert found["spot"].source == "deal"
-    assert merged.machine("aws/us-east-1/m5.large").prices["on_demand"].usd_per_hour == 0.05
-    untouched = merged.machine("gcp/us-central1/n2-standard-4")
-    assert untouched == builtin().machine("gcp/us-central1/n2-standard-4")
 
 
 @pytest.mark.parametrize(

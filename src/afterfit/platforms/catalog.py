@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from fnmatch import fnmatchcase
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
@@ -15,7 +14,7 @@ from afterfit.platforms import shipped
 from afterfit.platforms.shapes import Machine, Offer, Price, Service, Source, Term
 
 if TYPE_CHECKING:  # the importers load numpy, which nothing here needs
-    from afterfit.platforms.importers import Discount, Priced
+    from afterfit.platforms.importers import Priced
 
 __all__ = ["Catalog", "builtin"]
 
@@ -64,14 +63,11 @@ class Catalog:
         machines: Iterable[Machine] = (),
         prices: Iterable[Priced] = (),
         sources: Mapping[str, Source] | None = None,
-        discounts: Iterable[Discount] = (),
-        today: str = "",
     ) -> Catalog:
         """This catalog with a user's machines and prices, which replace ours term by term.
 
         A machine keeps the sizes that we know and the user's file does not tell. A price of a
         machine that is not known here is left out: without a size nothing can be said of it.
-        ``discounts`` are applied last, those that ended before ``today`` (``2026-11-27``) are not.
         """
         merged = dict(self._machines)
         by_name = {(machine.provider, machine.name): machine for machine in self.machines}
@@ -86,10 +82,9 @@ class Catalog:
                 merged[known.id] = msgspec.structs.replace(
                     known, prices=known.prices | {price.term: told}
                 )
-        held = [each for each in discounts if not each.until or today <= each.until]
         return replace(
             self,
-            machines=tuple(_discounted(machine, held) for machine in merged.values()),
+            machines=tuple(merged.values()),
             sources={**self.sources, **(sources or {})},
         )
 
@@ -219,35 +214,6 @@ def _completed(machine: Machine, same: Machine | None, known: Machine | None) ->
         if not getattr(machine, name)
     }
     return msgspec.structs.replace(machine, prices=prices, **told)
-
-
-def _discounted(machine: Machine, discounts: Iterable[Discount]) -> Machine:
-    prices = dict(machine.prices)
-    for discount in discounts:
-        if _meant(machine, discount):
-            prices = dict(_reduced(prices, discount))
-    return machine if prices == machine.prices else msgspec.structs.replace(machine, prices=prices)
-
-
-def _meant(machine: Machine, discount: Discount) -> bool:
-    names = (machine.name, machine.family)
-    return (
-        discount.provider in {"", machine.provider}
-        and fnmatchcase(machine.region, discount.region or "*")
-        and any(fnmatchcase(name, discount.machine or "*") for name in names)
-    )
-
-
-def _reduced(prices: Mapping[Term, Price], discount: Discount) -> Iterator[tuple[Term, Price]]:
-    for term, price in prices.items():
-        usd = price.usd_per_hour
-        if discount.term in {"", term}:
-            if discount.usd_per_hour is not None:
-                usd = discount.usd_per_hour
-            elif discount.percent is not None:
-                usd *= 1 - discount.percent / 100
-        changed = usd != price.usd_per_hour
-        yield term, Price(usd_per_hour=usd, source=discount.source if changed else price.source)
 
 
 def _missing(kind: str, name: str, known: Iterable[str]) -> NotFoundError:
