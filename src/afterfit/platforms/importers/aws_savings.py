@@ -26,7 +26,7 @@ class Format:
 
     def sniff(self, head: Head) -> bool:
         """Return whether it is a price list of Savings Plans."""
-        plans = "SavingsPlan" in head.text or '"savingsPlan"' in head.text
+        plans = "SavingsPlan" in head.text or '"discountedSku"' in head.text
         return (
             head.text.lstrip().startswith("{")
             and plans
