@@ -20,8 +20,8 @@ from afterfit.platforms.shapes import Basis, Capacity, Machine, Measured
 from afterfit.platforms.transfer import LEVEL, Carried, Place, Seen, Transfer
 
 __all__ = [
-    "BASELINE", "GPU_FACTOR", "ONE_PROCESS", "SIBLINGS", "SYSTEM_GIB", "Capacities", "capacity_of",
-    "place_of",
+    "BASELINE", "GPU_FACTOR", "ONE_PROCESS", "SIBLINGS", "SYSTEM_GIB", "Capacities", "Speeds",
+    "capacity_of", "place_of",
 ]  # fmt: skip
 
 SIBLINGS = 0.51
@@ -51,7 +51,7 @@ def capacity_of(
     level: float = LEVEL,
 ) -> Capacity:
     """Return what one machine carries within the objective, with an interval at ``level``."""
-    return Capacities(measured, probes, slo, level).of(machine)
+    return Capacities(measured, probes, slo, level).of(machine)[0]
 
 
 def place_of(machine: Machine) -> Place:
@@ -77,14 +77,12 @@ def _place_measured(measured: Measured) -> Place:
     return Place(whole, family, measured.tier, measured.coremark_per_core)
 
 
-class _Told(NamedTuple):
-    """The rate of one replica (requests/s) between bounds, and how it is known."""
+class Speeds(NamedTuple):
+    """How fast one replica is between bounds, beside the one that was measured: 2 is twice."""
 
-    rate: float
+    speed: float
     low: float
     high: float
-    basis: Basis
-    why: str
 
 
 class Capacities:
@@ -100,10 +98,13 @@ class Capacities:
         self.measured, self.level = measured, level
         self.probes = tuple(probes)
         self.pace: Pace | None = pace_of(measured, slo)
-        self._known: dict[tuple[object, ...], Capacity] = {}
+        self._known: dict[tuple[object, ...], tuple[Capacity, Speeds]] = {}
 
-    def of(self, machine: Machine, reserve_gib: float = SYSTEM_GIB) -> Capacity:
-        """Return what a machine carries; ``reserve_gib`` of its memory are not the replicas'."""
+    def of(self, machine: Machine, reserve_gib: float = SYSTEM_GIB) -> tuple[Capacity, Speeds]:
+        """Return what a machine carries, and how fast a replica of it is.
+
+        ``reserve_gib`` of its memory are not the replicas'.
+        """
         key = (
             machine.provider, machine.name, machine.tier, machine.vcpu, machine.memory_gib,
             machine.coremark, machine.shared, machine.gpu, machine.gpu_count, reserve_gib,
@@ -141,35 +142,25 @@ class Capacities:
     def _rate(self, speed: float) -> float:
         return self.pace.rate(speed) if self.pace else self.measured.rate * speed
 
-    def speed_of(self, capacity: Capacity, rate: float) -> float:
-        """Return the speed of a replica of a machine that carries ``rate`` (requests/s) in all."""
-        return self._speed(rate / capacity.replicas)
-
-    def _cpu(self, machine: Machine, reserve_gib: float) -> Capacity:
+    def _cpu(self, machine: Machine, reserve_gib: float) -> tuple[Capacity, Speeds]:
         if machine.vcpu is None:
             return _unknown("how many vCPUs it has is not known")
         if machine.memory_gib is None:
             return _unknown("how much memory it has is not known")
-        replicas = int(machine.vcpu / self.measured.cores + 1e-9)
+        replicas = machine.vcpu / self.measured.cores
         fitting = int((machine.memory_gib - reserve_gib) / max(self.measured.memory_gib, 1e-9))
         if fitting < 1:
             need = f"a replica needs {self.measured.memory_gib:.2g} GiB"
             return _unknown(f"{need}, the machine has {machine.memory_gib:g}")
-        told = self._replica(machine, machine.vcpu / self.measured.cores if replicas < 1 else 1.0)
-        count = max(1, min(replicas, fitting))
-        why = (
-            f"{told.why}; {count} replica{'s' if count > 1 else ''} of {self.measured.cores:g} vCPU"
-        )
-        return Capacity(
-            rate=told.rate * count,
-            low=told.low * count,
-            high=told.high * count,
-            basis=told.basis,
-            replicas=count,
-            why=why,
-        )
+        count = max(1, min(int(replicas + 1e-9), fitting))
+        speeds, basis, why = self._replica(machine, min(replicas, 1.0))
+        return self._capacity(speeds, count, basis, f"{why}; {_replicas(count)}"), speeds
 
-    def _replica(self, machine: Machine, share: float) -> _Told:
+    def _capacity(self, speeds: Speeds, count: int, basis: Basis, why: str) -> Capacity:
+        rate, low, high = (self._rate(speed) * count for speed in speeds)
+        return Capacity(rate=rate, low=low, high=high, basis=basis, replicas=count, why=why)
+
+    def _replica(self, machine: Machine, share: float) -> tuple[Speeds, Basis, str]:
         """Return what one replica does on ``share`` of the cores that it was measured with."""
         carried = self._transfer.to(place_of(machine))
         whys = [_why(carried, machine)]
@@ -183,29 +174,32 @@ class Capacities:
         if machine.shared:
             low *= BASELINE
             whys.append("its processor is shared: the low end is what lasts")
-        rates = [self._rate(speed * share) for speed in (carried.speed, low, high)]
-        return _Told(rates[0], rates[1], rates[2], carried.basis, "; ".join(whys))
+        speeds = Speeds(carried.speed * share, low * share, high * share)
+        return speeds, carried.basis, "; ".join(whys)
 
-    def _gpu(self, machine: Machine) -> Capacity:
+    def _gpu(self, machine: Machine) -> tuple[Capacity, Speeds]:
         alike = [m for m in (self.measured, *self.probes) if m.gpu and m.gpu == machine.gpu]
         place = place_of(machine).type
         exact = [m for m in (self.measured, *self.probes) if _place_measured(m).type == place]
         if not alike and not exact:
             name = machine.gpu or "a machine without a GPU"
             return _unknown(f"nothing was measured on {name}, and GPUs say nothing of each other")
-        best = (exact or alike)[0]
-        factor = 1.0 if exact else GPU_FACTOR
         if not exact and machine.gpu_count < 1:
             return _unknown(f"it has {machine.gpu_count:.2g} of a {machine.gpu}: measure it there")
+        best, factor = (exact or alike)[0], 1.0 if exact else GPU_FACTOR
+        speeds = Speeds(
+            self._speed(best.rate),
+            self._speed(best.low) / factor,
+            self._speed(best.high) * factor,
+        )
         count = max(1, int(machine.gpu_count))
+        why = "measured there" if exact else f"measured on another machine with {best.gpu}"
         basis: Basis = "measured" if exact else "same tier"
-        why = f"{'measured there' if exact else f'measured on another machine with {best.gpu}'}"
-        speeds = (self._speed(r) for r in (best.rate, best.low / factor, best.high * factor))
-        rate, low, high = (self._rate(speed) * count for speed in speeds)
-        return Capacity(
-            rate=rate, low=low, high=high, basis=basis, replicas=count,
-            why=f"{why}; {count} replica{'s' if count > 1 else ''}, one on each GPU",
-        )  # fmt: skip
+        return self._capacity(speeds, count, basis, f"{why}; {_replicas(count)}"), speeds
+
+
+def _replicas(count: int) -> str:
+    return f"{count} replica{'s' if count > 1 else ''} on a machine"
 
 
 def _hyperthreads(measured: Measured) -> bool:
@@ -221,5 +215,6 @@ def _why(carried: Carried, machine: Machine) -> str:
     return f"by {how}, from another tier than {machine.tier or 'this unknown one'}: a guess"
 
 
-def _unknown(why: str) -> Capacity:
-    return Capacity(rate=0.0, low=0.0, high=0.0, basis="unknown", replicas=0, why=why)
+def _unknown(why: str) -> tuple[Capacity, Speeds]:
+    none = Capacity(rate=0.0, low=0.0, high=0.0, basis="unknown", replicas=0, why=why)
+    return none, Speeds(0.0, 0.0, 0.0)

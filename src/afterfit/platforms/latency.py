@@ -34,6 +34,8 @@ Floats = npt.NDArray[np.float64]
 class Pace:
     """A measured replica as a queue: ``servers``, and ``service_s``, equally likely times in s.
 
+    ``mean_s`` is their mean.
+
     A speed of 1 is that of the measurement.
     """
 
@@ -47,7 +49,8 @@ class Pace:
         def holds(mean_s: float) -> bool:
             return late_share(measured.rate, shape * mean_s, self.servers, limit) <= allowed
 
-        self.service_s = shape * greatest(holds, self.servers / measured.rate)
+        self.mean_s = greatest(holds, self.servers / measured.rate)
+        self.service_s = shape * self.mean_s
 
     @cached_property
     def _near(self) -> Floats:
@@ -80,8 +83,7 @@ class Pace:
     @cached_property
     def _quantiles(self) -> Floats:
         """The objective's quantile of latency (s) at a speed of 1, by `_LOADS`."""
-        mean = float(self.service_s.mean())
-        return np.array([self._quantile(load * self.servers / mean) for load in _LOADS])
+        return np.array([self._quantile(load * self.servers / self.mean_s) for load in _LOADS])
 
     def _quantile(self, rate: float) -> float:
         top = float(self.service_s.max())
@@ -96,7 +98,7 @@ class Pace:
 
     def quantile_ms(self, speed: float, rate: float) -> float:
         """Return the objective's quantile of latency in ms for ``rate`` on each replica."""
-        load = rate * float(self.service_s.mean()) / speed / self.servers
+        load = rate * self.mean_s / speed / self.servers
         return float(np.interp(load, _LOADS, self._quantiles)) / speed * 1e3 + self.network_ms
 
 
