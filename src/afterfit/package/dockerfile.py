@@ -19,11 +19,13 @@ from afterfit.package.checks import base_finding, check, open_finding
 from afterfit.package.config import USER_ID, PackageConfig
 from afterfit.package.findings import WheelsIncluded
 from afterfit.package.lock import hashed_lock
+from afterfit.package.sbom import FILE as BILL
+from afterfit.package.sbom import sbom
 from afterfit.package.start import ENVIRONMENT, HEALTH, labels, server_words
 from afterfit.package.wheel import write_wheel
 
 _IGNORED = "# Only what the Dockerfile copies is sent to the builder.\n*\n"
-_COPIED = ("requirements.lock", "afterfit.lock", "wheels", "bundle")
+_COPIED = ("requirements.lock", "afterfit.lock", "wheels", "bundle", BILL)
 _PROVEN = proven_file(Path("bundle")).name
 
 TEMPLATE = """\
@@ -84,11 +86,13 @@ class Destination:
             pip.download(lock, config, wheels)
         wheel, digest = write_wheel(wheels)
         _write(folder / "afterfit.lock", f"./wheels/{wheel} --hash=sha256:{digest}\n")
+        afterfit = (wheel.split("-")[1], digest)
+        (folder / BILL).write_bytes(sbom(bundle, lock, afterfit, config))
         _copy_bundle(bundle, folder / "bundle")
         copied = [*_COPIED, _PROVEN] if config.proven else _COPIED
         if config.proven:
             (folder / _PROVEN).write_bytes(config.proven.encode())
-        _write(folder / "Dockerfile", dockerfile(bundle.digest, wheel.split("-")[1], config))
+        _write(folder / "Dockerfile", dockerfile(bundle.digest, afterfit[0], config))
         _write(folder / ".dockerignore", _IGNORED + "".join(f"!{each}\n" for each in copied))
         return [base_finding(config), hashed, _wheels_finding(config), open_finding(config)]
 
@@ -99,7 +103,7 @@ def dockerfile(digest: str, afterfit: str, config: PackageConfig) -> str:
     allowed = ["--allow-unauthenticated"] if config.allow_unauthenticated else []
     environ = {**ENVIRONMENT, "PORT": str(config.port)}
     probe = ["/opt/afterfit/bin/python", "-m", "afterfit.runtime.probe"]
-    copy = "COPY bundle /bundle" + (f"\nCOPY {_PROVEN} /" if config.proven else "")
+    copy = f"COPY bundle /bundle\nCOPY {BILL} /" + (f"\nCOPY {_PROVEN} /" if config.proven else "")
     return TEMPLATE.format(
         digest=digest,
         name=config.name,

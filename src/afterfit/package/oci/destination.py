@@ -12,6 +12,7 @@ from afterfit.package.findings import BytecodeMissing
 from afterfit.package.lock import hashed_lock
 from afterfit.package.oci.image import Built, build
 from afterfit.package.oci.layout import Layout
+from afterfit.package.sbom import FILE as BILL
 
 IMAGE = "image"
 README = """\
@@ -40,6 +41,7 @@ class Destination:
         layout = Layout(folder / IMAGE)
         (folder / IMAGE).mkdir()
         built = build(bundle, layout, lock, config)
+        (folder / BILL).write_bytes(built.bill)
         tag = str(config.number) if config.number else "latest"
         (folder / "README.md").write_text(
             README.format(

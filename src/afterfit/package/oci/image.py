@@ -35,6 +35,8 @@ from afterfit.package.oci.layout import (
     Manifest,
     Platform,
 )
+from afterfit.package.sbom import FILE as BILL
+from afterfit.package.sbom import sbom
 from afterfit.package.start import ENVIRONMENT, HEALTH, labels, server_words
 from afterfit.package.wheel import write_wheel
 
@@ -57,6 +59,7 @@ class Built:
     bases: dict[str, Base]
     added: dict[str, tuple[int, int]]
     compiled: bool
+    bill: bytes
 
 
 def build(
@@ -68,57 +71,60 @@ def build(
     UnavailableError for the base, InputError for wheels.
     """
     layout.create()
-    manifests, bases, added = [], {}, {}
     compiled = f"{sys.version_info.major}.{sys.version_info.minor}" == config.python
-    with tempfile.TemporaryDirectory() as scratch:
-        for name in config.platforms:
-            platform = Platform(name.partition("/")[2])
-            base = take_base(config.base, platform, layout, progress)
-            made = _layers(
-                bundle, layout, lock, config, name, Path(scratch), progress, compiled=compiled
-            )
-            manifests.append(_manifest(bundle.digest, layout, base, made, config, platform))
-            bases[name] = base
+    platforms = {name: Platform(name.partition("/")[2]) for name in config.platforms}
+    bases = {
+        name: take_base(config.base, each, layout, progress) for name, each in platforms.items()
+    }
+    manifests, added = [], {}
+    with tempfile.TemporaryDirectory() as folder:
+        scratch = Path(folder)
+        (scratch / "own").mkdir()
+        wheel = write_wheel(scratch / "own")
+        digests = {name: base.digest for name, base in bases.items()}
+        bill = sbom(bundle, lock, (wheel[0].split("-")[1], wheel[1]), config, base_digests=digests)
+        for name, platform in platforms.items():
+            parts = Parts(bundle, lock, bill, scratch, compiled)
+            made = _layers(layout, parts, config, name, progress)
+            manifests.append(_manifest(bundle.digest, layout, bases[name], made, config, platform))
             added[name] = (
-                sum(each.descriptor.size for each in made),
-                _files_size(Path(scratch) / name.replace("/", "-")) + _bundle_size(bundle),
-            )
+                sum(each.descriptor.size for each in made), sum(each.files_size for each in made)
+            )  # fmt: skip
     top = manifests[0]
     if len(manifests) > 1:
         top = layout.put_json(Index(manifests=tuple(manifests)), INDEX)
     layout.name(top, str(config.number) if config.number else "latest")
-    return Built(top.digest, bases, added, compiled)
+    return Built(top.digest, bases, added, compiled, bill)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What layers are made of: a bundle, its lock, its bill of materials, and where Afterfit is."""
+
+    bundle: Bundle
+    lock: str
+    bill: bytes
+    scratch: Path
+    compiled: bool
 
 
 def _layers(
-    bundle: Bundle,
-    layout: Layout,
-    lock: str,
-    config: PackageConfig,
-    platform: str,
-    scratch: Path,
-    progress: Progress,
-    *,
-    compiled: bool,
+    layout: Layout, parts: Parts, config: PackageConfig, platform: str, progress: Progress
 ) -> list[Layer]:
     """Return the layers, what changes least first."""
-    own = scratch / platform.replace("/", "-")
-    wheels, ours = own / "wheels", own / "own"
+    own = parts.scratch / platform.replace("/", "-")
+    wheels = own / "wheels"
     progress.step(f"fetch wheels for {platform}")
-    pip.download(lock, msgspec.structs.replace(config, platforms=(platform,)), wheels)
-    ours.mkdir(parents=True)
-    write_wheel(ours)
+    pip.download(parts.lock, msgspec.structs.replace(config, platforms=(platform,)), wheels)
     made = []
-    for folder, note in ((wheels, "the locked wheels"), (ours, "Afterfit")):
+    for folder, note in ((wheels, "the locked wheels"), (parts.scratch / "own", "Afterfit")):
         target = own / f"{folder.name}-files"
         progress.step(f"lay out {note}")
         install(folder.glob("*.whl"), target)
-        for wheel in folder.glob("*.whl"):
-            wheel.unlink()
-        if compiled:
+        if parts.compiled:
             compile_all(target, LIBRARY)
         made.append(_layer(layout, tree(target, LIBRARY.lstrip("/")), note))
-    made.append(_layer(layout, _bundle_files(bundle, config), "the bundle"))
+    made.append(_layer(layout, _bundle_files(parts, config), "the bundle"))
     return made
 
 
@@ -129,7 +135,9 @@ def _layer(layout: Layout, contents: Iterable[Content], note: str) -> Layer:
     return made
 
 
-def _bundle_files(bundle: Bundle, config: PackageConfig) -> Iterable[Content]:
+def _bundle_files(parts: Parts, config: PackageConfig) -> Iterable[Content]:
+    bundle = parts.bundle
+    yield Content(BILL, parts.bill)
     for name in [BUNDLE_MANIFEST, *bundle.manifest.files]:
         yield Content(f"bundle/{name}", bundle.folder / name)
     if config.proven:
@@ -204,11 +212,3 @@ def _configuration(
         "rootfs": {"type": "layers", "diff_ids": [*below, *(each.diff_id for each in made)]},
         "history": history,
     }
-
-
-def _files_size(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-
-
-def _bundle_size(bundle: Bundle) -> int:
-    return sum(entry.size for entry in bundle.manifest.files.values())

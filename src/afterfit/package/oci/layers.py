@@ -34,11 +34,15 @@ class Content:
 
 @dataclass(frozen=True)
 class Layer:
-    """A layer that was written: what a manifest says of it, and the digest of its plain tar."""
+    """A layer that was written: its entry of a manifest, and the digest of its plain tar.
+
+    ``files_size`` are the bytes of its files.
+    """
 
     descriptor: Descriptor
     diff_id: str
     note: str
+    files_size: int = 0
 
 
 class _Writes(Protocol):
@@ -94,7 +98,13 @@ def layer_file(target: Path, contents: Iterable[Content], note: str) -> Layer:
         Descriptor(media_type=LAYER, digest=f"sha256:{outer.hash.hexdigest()}", size=outer.size),
         f"sha256:{inner.hash.hexdigest()}",
         note,
+        sum(_size(each) for each in files),
     )
+
+
+def _size(content: Content) -> int:
+    source = content.source
+    return len(source) if isinstance(source, bytes) else source.stat().st_size
 
 
 def _folders(files: Iterable[Content]) -> set[str]:
@@ -108,11 +118,10 @@ def _folders(files: Iterable[Content]) -> set[str]:
 
 def _add(tar: tarfile.TarFile, content: Content) -> None:
     entry = _entry(content.path, tarfile.REGTYPE, 0o755 if content.executable else _FILE)
+    entry.size = _size(content)
     if isinstance(content.source, bytes):
-        entry.size = len(content.source)
         tar.addfile(entry, io.BytesIO(content.source))
         return
-    entry.size = content.source.stat().st_size
     with content.source.open("rb") as stream:
         opened: IO[bytes] = stream
         tar.addfile(entry, opened)
