@@ -43,6 +43,7 @@ __all__ = [
     "UntrustedError",
     "UsageError",
     "error_from",
+    "first_line",
     "in_record",
     "of_others",
 ]
@@ -201,6 +202,15 @@ def error_from(told: Mapping[str, str], otherwise: type[AfterfitError]) -> After
 
 _TYPE = re.compile(r"[A-Za-z_]\w{0,79}(?=:|$)")
 _KIND = re.compile(r"\w+(?:Error|Exception|Warning|Interrupt|Exit)\Z")
+
+
+def first_line(error: BaseException, most: int = 300) -> str:
+    r"""Return the first line of what an error of others says, or its class where it says nothing.
+
+    >>> first_line(ValueError("no\nmore")), first_line(AssertionError())
+    ('no', 'AssertionError')
+    """
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:most]
 
 
 def in_record(error: BaseException) -> str:

@@ -12,7 +12,7 @@ from afterfit.core.dataset import to_label
 from afterfit.core.frame import Frame, Predictions, missing_mask, row_count
 from afterfit.core.model import ModelDescription
 from afterfit.core.signature import Label, Task
-from afterfit.errors import InputError, ModelError
+from afterfit.errors import InputError, ModelError, first_line
 from afterfit.models.native import Hints, NativeModel, Source, family
 from afterfit.models.tables import chosen_features, require_numbers, to_matrix
 
@@ -140,7 +140,7 @@ class CatboostModel:
         except (CatBoostError, TypeError) as error:
             raise InputError(
                 "CatBoost cannot take these rows",
-                why=str(error).strip().splitlines()[0][:300],
+                why=first_line(error),
                 fix="give rows like those that the model was trained on",
             ) from None
         return np.asarray(answer, dtype=np.float64)

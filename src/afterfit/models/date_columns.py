@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from afterfit.core.frame import Frame
+from afterfit.errors import first_line
 from afterfit.models.native import NativeModel
 from afterfit.models.sklearn import SklearnModel, parts
 
@@ -58,7 +59,7 @@ def _answers(native: SklearnModel, table: Any) -> tuple[np.ndarray | None, str]:
     try:
         return np.asarray(ask(table)), ""
     except Exception as error:  # noqa: BLE001  # a pipeline may raise anything
-        return None, f"{type(error).__name__}: {str(error).splitlines()[0][:200]}"
+        return None, f"{type(error).__name__}: {first_line(error, 200)}"
 
 
 def _share_that_differs(text: Any, dates: Any) -> float:

@@ -14,7 +14,7 @@ from afterfit.core.dataset import to_label
 from afterfit.core.frame import Frame, Predictions, row_count
 from afterfit.core.model import ModelDescription
 from afterfit.core.signature import Label, Task
-from afterfit.errors import InputError, ModelError
+from afterfit.errors import InputError, ModelError, first_line
 from afterfit.models.native import Hints, NativeModel, Source
 from afterfit.models.protobuf import onnx_facts
 from afterfit.models.tables import chosen_features
@@ -204,7 +204,7 @@ def _session(data: bytes) -> Any:
     except Exception as error:  # noqa: BLE001  # its errors have no common class
         raise ModelError(
             "ONNX Runtime cannot load the graph",
-            why=str(error).splitlines()[0][:500],
+            why=first_line(error, 500),
             fix="export it as one file, with operators of the standard domains",
         ) from None
 
@@ -330,7 +330,7 @@ def _probe_width(session: Any, output: GraphOutput) -> int:
     except Exception as error:  # noqa: BLE001  # as above
         raise ModelError(
             "the graph does not tell how many classes it has",
-            why=str(error).splitlines()[0][:300],
+            why=first_line(error),
             fix="set the classes in afterfit.toml",
         ) from None
     return int(answer.shape[-1]) if answer.ndim == 2 else 2

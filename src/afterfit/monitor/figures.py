@@ -16,7 +16,7 @@ import numpy as np
 
 from afterfit.core.fingerprint import Fingerprint
 from afterfit.core.metric import Metric
-from afterfit.errors import ConfigError, DependencyError, InputError, UnavailableError
+from afterfit.errors import ConfigError, DependencyError, InputError, UnavailableError, first_line
 from afterfit.stats.interval import mean_interval, student_quantile
 
 __all__ = ["Answer", "Ask", "column_figure", "open_database", "sql_figure"]
@@ -162,7 +162,7 @@ def _wrong_answer(name: str, what: str, fix: str) -> InputError:
 
 
 def _no_answer(error: Exception, *, passing: bool) -> Exception:
-    words = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    words = first_line(error)
     kind = UnavailableError if passing else InputError
     return kind("the database gives no answer", where="alarms.database", why=words,
                 fix="try the query there by hand")  # fmt: skip

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import msgspec
 import numpy as np
 
-from afterfit.errors import ModelError
+from afterfit.errors import ModelError, first_line
 
 __all__ = [
     "OTHERWISE",
@@ -132,7 +132,7 @@ def folded(data: bytes, level: Literal["basic", "extended"]) -> bytes:
         except Exception as error:  # noqa: BLE001 - its errors have no common class
             raise ModelError(
                 "ONNX Runtime cannot optimize the graph",
-                why=str(error).splitlines()[0][:300],
+                why=first_line(error),
                 fix="pip install --upgrade onnxruntime",
             ) from None
         return path.read_bytes()
@@ -295,7 +295,7 @@ def _recent(model: Any) -> Any:
     except Exception as error:  # noqa: BLE001 - it raises anything
         raise ModelError(
             f"the graph's operators are those of opset {opset}, and 8 bits need {LEAST_OPSET}",
-            why=str(error).splitlines()[0][:200] if str(error) else "",
+            why=first_line(error, 200),
             fix=f"export the model again with opset {LEAST_OPSET} or later",
         ) from None
 

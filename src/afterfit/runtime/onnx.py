@@ -19,7 +19,7 @@ from afterfit.core.dataset import encode_labels
 from afterfit.core.frame import Frame, MatrixFrame, Predictions, is_missing, missing_mask, row_count
 from afterfit.core.scores import sigmoid, softmax
 from afterfit.core.signature import Label
-from afterfit.errors import RESTORE, InputError, ModelError
+from afterfit.errors import RESTORE, InputError, ModelError, first_line
 from afterfit.runtime.columns import no_answer
 
 __all__ = ["OnnxModel", "feed", "onnx_session", "session_options"]
@@ -77,7 +77,7 @@ class OnnxModel:
             # shown that the graph itself runs, so what fails here is due to these rows.
             raise InputError(
                 "the model cannot take these rows",
-                why=str(error).splitlines()[0][:300],
+                why=first_line(error),
                 fix="send rows like those that the model was trained on",
             ) from None
         found = self._read(answer)
@@ -275,7 +275,7 @@ def onnx_session(source: Path | bytes, threads: int = 1) -> Any:
         raise ModelError(
             "ONNX Runtime cannot load the graph",
             where=where,
-            why=str(error).splitlines()[0][:300],
+            why=first_line(error),
             fix="pip install --upgrade onnxruntime   # or export the graph for this one",
         ) from None
 

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import pyarrow as pa
 import pyarrow.ipc
 
-from afterfit.errors import InputError, NotFoundError
+from afterfit.errors import InputError, NotFoundError, first_line
 from afterfit.store.files import os_errors
 
 __all__ = ["FileKind", "broken_file", "ipc_reader", "kind_of", "missing_columns", "no_rows"]
@@ -155,6 +155,6 @@ def _damaged(path: Path, error: Exception) -> InputError:
     return InputError(
         f"{path.name} is damaged",
         where=str(path),
-        why=str(error).splitlines()[0],
+        why=first_line(error),
         fix="write or copy the file again",
     )

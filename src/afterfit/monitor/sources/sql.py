@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from afterfit.errors import DependencyError, InputError, UnavailableError
+from afterfit.errors import DependencyError, InputError, UnavailableError, first_line
 from afterfit.monitor.batches import Batch, Cursor
 from afterfit.monitor.sources.columns import LogColumns
 from afterfit.monitor.sources.files import BATCH_ROWS, Block, Place, batches_of
@@ -93,7 +93,7 @@ class QuerySource:
             raise UnavailableError(
                 "the database does not answer",
                 where=_shown(self.address),
-                why=str(error).splitlines()[0],
+                why=first_line(error),
                 fix="look at the address, and whether the database runs",
             ) from None
         except psycopg.Error as error:
@@ -107,7 +107,7 @@ class QuerySource:
         return InputError(
             "the database refuses the query",
             where=self.query[:200],
-            why=str(error).splitlines()[0],
+            why=first_line(error),
             fix="run the query by itself, and give the one that works",
         )
 

@@ -11,7 +11,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from afterfit.errors import ConfigError, ConflictError, DependencyError, UnavailableError
+from afterfit.errors import (
+    ConfigError,
+    ConflictError,
+    DependencyError,
+    UnavailableError,
+    first_line,
+)
 from afterfit.monitor.store import sql
 from afterfit.monitor.store.sql import Row, SqlStore
 
@@ -92,7 +98,7 @@ class PostgresStore(SqlStore):
                     raise UnavailableError(
                         "the store of monitoring is away",
                         where="monitor.store",
-                        why=_first_line(error),
+                        why=first_line(error),
                         fix="look at the database; nothing that was kept is lost",
                     ) from None
                 time.sleep(delay)
@@ -101,7 +107,7 @@ class PostgresStore(SqlStore):
                 raise ConfigError(
                     "the database refuses what monitoring keeps",
                     where="monitor.store",
-                    why=_first_line(error),
+                    why=first_line(error),
                     fix="give it a database where it may make tables of its own",
                 ) from None
 
@@ -170,7 +176,3 @@ def _psycopg() -> Any:
             fix="pip install 'afterfit[postgres]'",
         ) from None
     return psycopg
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

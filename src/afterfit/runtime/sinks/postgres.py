@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from afterfit.errors import first_line
 from afterfit.runtime.event_batch import EventBatch
 from afterfit.runtime.event_columns import EventColumns
 from afterfit.runtime.event_schema import FIELDS
@@ -92,13 +93,13 @@ class PostgresSink:
                 self._send(data)
             except (self._psycopg.OperationalError, self._psycopg.InterfaceError) as error:
                 self._disconnect()
-                self.trouble.bad(_first_line(error))
+                self.trouble.bad(first_line(error))
                 if self._hurried.wait(delay):
-                    raise OSError(f"PostgreSQL is away: {_first_line(error)}") from None
+                    raise OSError(f"PostgreSQL is away: {first_line(error)}") from None
                 delay = min(LONGEST_DELAY, 2 * delay)
             except self._psycopg.Error as error:
                 self._disconnect()
-                raise OSError(f"PostgreSQL refuses events: {_first_line(error)}") from None
+                raise OSError(f"PostgreSQL refuses events: {first_line(error)}") from None
             else:
                 return
 
@@ -170,7 +171,3 @@ def _escaped(texts: list[str]) -> list[str]:
     if any(character in whole for character in "\\\t\n\r\0"):
         return [text.translate(_ESCAPES) for text in texts]
     return texts
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
