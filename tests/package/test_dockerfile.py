@@ -140,7 +140,7 @@ def test_what_the_variant_was_proven_on_goes_beside_the_bundle(
     assert set(more) - set(files(tmp_path / "plain")) == {"bundle.proven.json"}
     assert read_proven(tmp_path / "told" / "bundle", bundle.digest) == proven
     text = more["Dockerfile"].decode()
-    assert "\nCOPY bundle /bundle\nCOPY bundle.proven.json /\n" in text
+    assert "\nCOPY bundle /bundle\nCOPY sbom.cdx.json /\nCOPY bundle.proven.json /\n" in text
     assert "!bundle.proven.json\n" in more[".dockerignore"].decode()
     assert Bundle(tmp_path / "told" / "bundle").verify(bundle.digest) == bundle.digest
     assert record.resolved == plain.resolved
