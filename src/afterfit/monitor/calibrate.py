@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 import msgspec
@@ -24,6 +23,7 @@ from afterfit.core.fingerprint import OUTPUT, ColumnCounts, Fingerprint
 from afterfit.core.frame import Frame
 from afterfit.errors import InputError
 from afterfit.monitor.bins import Group, codes_of, families, groups_of, line_of
+from afterfit.monitor.tails import Tail, beyond_of_columns, beyond_of_windows, fitted
 from afterfit.stats.units import block_length
 
 __all__ = ["LEAST_ROWS", "Calibration", "Tail", "calibrate", "calibrate_counts"]
@@ -32,39 +32,15 @@ FloatArray = npt.NDArray[np.float64]
 Family = Literal["inputs", "output"]
 SIZES = (50, 300, 2000)
 """Rows of the windows that are drawn; a surprise hardly depends on it, so few are enough."""
+MOST_PARTS = 10
+"""Larger windows, of so many of the largest: up to 20,000 rows."""
 LEAST_ROWS = 50
 LEAST_REFERENCE = 200
 REPLICATES = 1000
 COLUMN_WINDOWS, LEAST_WINDOWS = 4000, 100
 """How often columns are drawn that are drawn each by itself: all together, and one at least."""
-TAIL = 0.05
-"""The chance that a tail begins at."""
-OF_WINDOWS, OF_COLUMNS = 0.2, 0.05
-"""The share that a tail is fitted to, of windows and of columns that were drawn by themselves."""
-PRIOR = 20
-"""The slope of exact p-values is 1: it counts as much as this many windows."""
 LEAST_CHANCE = 1e-300
 _CELLS = 1 << 17
-
-
-class Tail(msgspec.Struct, frozen=True, kw_only=True):
-    """The upper tail for windows of ``n`` rows.
-
-    The worst column of a window is more surprising than ``start`` nats in one window of twenty;
-    beyond it the rate falls by a factor e with each 1 / ``slope`` nats.
-    """
-
-    n: int
-    start: float
-    slope: float
-
-    def threshold(self, chance: float) -> float:
-        """Return the surprise that so many windows exceed, in nats."""
-        return self.start + (_intensity(TAIL) - _intensity(chance)) / self.slope
-
-    def chance(self, threshold: float) -> float:
-        """Return the share of windows that exceed a surprise; above a twentieth it is rough."""
-        return -math.expm1(-math.exp(_intensity(TAIL) - (threshold - self.start) * self.slope))
 
 
 class Calibration(msgspec.Struct, frozen=True, kw_only=True):
@@ -234,6 +210,10 @@ class _Counts:
         for size in sizes:
             yield self.windows(size, count)
 
+    def units(self) -> float:
+        """Return of how many independent parts the rows consist."""
+        return float(self.n_ref)
+
 
 class _Rows:
     """Draws whole rows, so that columns hang together as they do; neighbours in time as well."""
@@ -262,12 +242,29 @@ class _Rows:
         return np.stack([self._count(self._draw(n)) for _ in range(count)])
 
     def nested(self, sizes: Sequence[int], count: int) -> Iterator[FloatArray]:
-        """Yield samples of each size, of which the larger go on from the smaller."""
-        rows = np.stack([self._draw(sizes[-1]) for _ in range(count)])
+        """Yield samples of each size, of which the larger go on from the smaller.
+
+        Beyond 2,000 rows they are sums of samples, each of which is in several: that costs no
+        draw, and each sum is a sample like any other.
+        """
+        drawn = [size for size in sizes if size <= SIZES[-1]]
+        rows = np.stack([self._draw(drawn[-1]) for _ in range(count)])
         total = np.zeros((count, self._length))
-        for begin, size in zip((0, *sizes), sizes, strict=False):
+        for begin, size in zip((0, *drawn), drawn, strict=False):
             total = total + np.stack([self._count(line) for line in rows[:, begin:size]])
             yield total
+        for size in sizes[len(drawn) :]:
+            parts = size // drawn[-1]
+            more = max(0, parts - count)
+            pool = np.concatenate([total, self.windows(drawn[-1], more)]) if more else total
+            whole = np.zeros_like(pool)
+            for place in range(parts):
+                whole += np.roll(pool, place, axis=0)
+            yield whole[:count]
+
+    def units(self) -> float:
+        """Return of how many independent parts the rows consist."""
+        return self.n_ref / self.block
 
     def _draw(self, n: int) -> npt.NDArray[np.int64]:
         if self.block == 1:
@@ -284,24 +281,11 @@ class _Rows:
 _Drawn = _Counts | _Rows
 
 
-@dataclass(frozen=True)
-class _Beyond:
-    """The surprises of windows of ``n`` rows beyond ``start``.
-
-    ``rate`` is how often it is exceeded (-ln P(no column exceeds)), ``count`` how many did, and
-    ``excess`` by how much they did in all, as if exponential.
-    """
-
-    n: int
-    start: float
-    rate: float
-    count: int
-    excess: float
-
-
 def _tails(groups: Sequence[Group], drawn: _Drawn, replicates: int) -> tuple[Tail, ...]:
     """Return the tails for all window sizes up to the reference's."""
+    most = min(MOST_PARTS, drawn.n_ref // SIZES[-1])
     sizes = [size for size in SIZES if size <= drawn.n_ref]
+    sizes += [SIZES[-1] * most] if most > 1 else []
     found: list[list[FloatArray]] = [[] for _ in sizes]
     chunk = max(1, _CELLS // len(drawn.line))
     for begin in range(0, replicates, chunk):
@@ -310,43 +294,10 @@ def _tails(groups: Sequence[Group], drawn: _Drawn, replicates: int) -> tuple[Tai
         for into, n, after in zip(found, sizes, drawn.nested(sizes, count), strict=True):
             parts = [group.surprises(before, after, n).of_columns() for group in groups]
             into.append(np.concatenate(parts, axis=1))
-    beyond_of = _beyond_of_columns if isinstance(drawn, _Counts) else _beyond_of_windows
+    beyond_of = beyond_of_columns if isinstance(drawn, _Counts) else beyond_of_windows
     beyond = [beyond_of(n, np.concatenate(each)) for n, each in zip(sizes, found, strict=True)]
-    return tuple(_fitted(beyond, alike=isinstance(drawn, _Counts) or drawn.block == 1))
-
-
-def _beyond_of_columns(n: int, surprises: FloatArray) -> _Beyond:
-    """Return what is beyond where columns were drawn by themselves, from (windows, columns)."""
-    values = np.sort(surprises, axis=None)[::-1]
-    count = max(1, min(len(values) - 1, round(OF_COLUMNS * len(values))))
-    start = float(values[count])
-    return _Beyond(n, start, count / len(surprises), count, float((values[:count] - start).sum()))
-
-
-def _beyond_of_windows(n: int, surprises: FloatArray) -> _Beyond:
-    """Return what is beyond of the worst columns, from (windows, columns).
-
-    It is -ln P(no column exceeds) that falls exponentially. So far in, the mean excess of a worst
-    column is greater than one over the slope, by the ratio of two integrals.
-    """
-    values = np.sort(surprises.max(axis=1))[::-1]
-    count = max(1, min(len(values) - 1, round(OF_WINDOWS * len(values))))
-    rate, start = -math.log1p(-count / len(values)), float(values[count])
-    ratio = (rate - rate**2 / 4 + rate**3 / 18) / -math.expm1(-rate)
-    return _Beyond(n, start, rate, count, float((values[:count] - start).sum()) / ratio)
-
-
-def _fitted(beyond: Sequence[_Beyond], *, alike: bool) -> Iterator[Tail]:
-    """Yield the tails, of one slope where sizes are ``alike``: all but those of blocks.
-
-    A slope above that of exact p-values is not believed so far out.
-    """
-    for each in beyond:
-        parts = beyond if alike else [each]
-        count, excess = sum(part.count for part in parts), sum(part.excess for part in parts)
-        slope = min(1.0, (count + PRIOR) / (excess + PRIOR))
-        start = each.start + (math.log(each.rate) - _intensity(TAIL)) / slope
-        yield Tail(n=each.n, start=start, slope=slope)
+    alike = isinstance(drawn, _Counts) or drawn.block == 1
+    return tuple(fitted(beyond, drawn.units(), alike=alike))
 
 
 def _references(drawn: _Drawn, count: int) -> FloatArray:
@@ -359,11 +310,6 @@ def _references(drawn: _Drawn, count: int) -> FloatArray:
     shares = drawn.line / drawn.n_ref
     noise = drawn.windows(rows, count) / rows - shares
     return np.asarray(drawn.n_ref * (shares + noise * math.sqrt(rows / drawn.n_ref)))
-
-
-def _intensity(chance: float) -> float:
-    """Return ln(-ln(1 - chance)), about the logarithm of a small chance."""
-    return math.log(-math.log1p(-chance))
 
 
 def _between(tails: Sequence[Tail], n: int, values: Sequence[float]) -> float:
