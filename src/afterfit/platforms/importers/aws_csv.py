@@ -16,6 +16,10 @@ ATTRIBUTES = {
     "Tenancy": "tenancy", "Operating System": "operatingSystem",
     "Pre Installed S/W": "preInstalledSw", "CapacityStatus": "capacitystatus",
 }  # fmt: skip
+COLUMNS = {
+    *ATTRIBUTES, "Product Family", "Currency", "PricePerUnit", "Unit", "TermType",
+    "LeaseContractLength", "PurchaseOption", "OfferingClass",
+}  # fmt: skip
 LINES_ABOUT = 8
 
 
@@ -34,7 +38,7 @@ class Format:
         """Return on demand prices and reservations without upfront payment, for Linux."""
         gathered = Gathering("aws-csv", file, self.title)
         gathered.seen(_publication(file))
-        for row in csv_rows(file.path, "SKU"):
+        for row in csv_rows(file.path, "SKU", COLUMNS):
             _row(gathered, row)
         return gathered.done()
 

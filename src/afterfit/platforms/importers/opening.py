@@ -7,8 +7,9 @@ name that of the format; the ones here are registered in the same way.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from importlib import import_module
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
 from afterfit.errors import InputError, NotFoundError, UsageError
@@ -32,24 +33,30 @@ BUILT_IN = {
 }
 
 
+@cache
+def _others() -> dict[str, EntryPoint]:
+    """Return the formats that others registered; looking takes some milliseconds."""
+    return {each.name: each for each in entry_points(group=GROUP) if each.name not in BUILT_IN}
+
+
 def formats() -> tuple[str, ...]:
-    """Return the names that ``--format`` takes, sorted."""
-    return tuple(sorted({*BUILT_IN, *(point.name for point in entry_points(group=GROUP))}))
+    """Return the names that ``--format`` takes: the ones here, then those of others."""
+    return (*BUILT_IN, *sorted(_others()))
 
 
 def open_importer(name: str) -> Importer:
     """Return the importer of a format; raises UsageError that lists what there is."""
-    for point in entry_points(group=GROUP, name=name):
-        found: Callable[[], Importer] = point.load()
-        return found()
-    module, _, attribute = BUILT_IN.get(name, "").partition(":")
-    if not module:
-        raise UsageError(
-            f"no format is called {name!r}", where="--format",
-            why=f"there are {', '.join(formats())}", fix="leave --format out: files are looked at",
-        )  # fmt: skip
-    built_in: Callable[[], Importer] = getattr(import_module(module), attribute)
-    return built_in()
+    if name in BUILT_IN:
+        module, _, attribute = BUILT_IN[name].partition(":")
+        built_in: Callable[[], Importer] = getattr(import_module(module), attribute)
+        return built_in()
+    if name in _others():
+        other: Callable[[], Importer] = _others()[name].load()
+        return other()
+    raise UsageError(
+        f"no format is called {name!r}", where="--format",
+        why=f"there are {', '.join(formats())}", fix="leave --format out: files are looked at",
+    )  # fmt: skip
 
 
 def import_file(file: PriceFile, format_: str = "") -> Imported:
