@@ -106,6 +106,7 @@ PLANTED: list[tuple[str, str, Callable[[Catalog], Catalog]]] = [
     ("sources", "''", machine(M7I, source="")),
     ("sources", "''", fact("gpu", value=True, source="")),
     ("sources", "''", service("aws-sagemaker", premium_source="")),
+    ("sources", "status", service("aws-apprunner", status_source="")),
     ("sources", "says nothing", source(text="")),
     ("dates", "no date", source(date="last summer")),
     ("dates", "month", source(date="2026-13")),

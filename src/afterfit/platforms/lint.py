@@ -86,6 +86,8 @@ def _used(catalog: Catalog) -> Iterator[tuple[str, str]]:
     for service in catalog.services:
         if service.premium:
             yield f"{service.id} premium", service.premium_source
+        if service.status != "open":
+            yield f"{service.id} status", service.status_source
         for item, rates in service.rates.items():
             yield from ((f"{service.id} {item}", rate.source) for rate in rates)
         for name, fact in _facts(service):

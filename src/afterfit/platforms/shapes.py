@@ -123,6 +123,7 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
     (the longest that fits counts): None is unknown, and no entry at all is no premium. ``prefix``
     is what the service puts before the machine's name, ``terms`` what it can be paid by (all that
     the machine has, where none is named). ``arch`` and ``tier`` are those of ``shares``.
+    ``status_source`` is where ``status`` is from.
     ``billed`` is ``hours`` while it stands, or ``busy`` while it answers, which allows zero.
     ``rates`` has lists by item: ``vcpu_s``, ``gib_s``, ``requests`` (per one), ``cluster_h``,
     ``balancer_h``, ``balancer_gb``, ``egress_gb``, ``zone_gb``, ``storage_gb``, ``cdn_gb``. An item
@@ -138,6 +139,7 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
     kind: Kind
     status: Status = "open"
     status_note: str = ""
+    status_source: str = ""
     regions: tuple[str, ...] = ()
     sized: Literal["machines", "shares", "plans"] = "machines"
     families: tuple[str, ...] = ()
