@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from cyclopts import Parameter
@@ -38,6 +38,11 @@ def package(
     allow_unauthenticated: Annotated[
         bool, Parameter(negative="", help="Answer anybody who reaches the port.")
     ] = False,
+    builder: Annotated[
+        Literal["docker", "native"],
+        Parameter(help="Who makes the image: Docker or the like, or we."),
+    ] = "docker",
+    image: Annotated[str, Parameter(help="Its name in a registry, without a tag.")] = "",
     vendor: Annotated[bool, Parameter(negative="", help="Put the wheels into the folder.")] = False,
     index_url: str = "",
     extra_index_url: Annotated[tuple[str, ...], Parameter(negative="")] = (),
@@ -69,6 +74,8 @@ def package(
             platforms=platform,
             port=port,
             allow_unauthenticated=allow_unauthenticated,
+            builder=builder,
+            image=image,
             vendor=vendor,
             index=IndexConfig(
                 index_url=index_url,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
-from afterfit.core.digest import sha256_bytes
 from afterfit.core.proof import Proven
 
 DEFAULT_BASE = "python:3.11-slim-bookworm"
@@ -45,7 +46,8 @@ class PackageConfig(msgspec.Struct, frozen=True, kw_only=True):
     what the server calls the model, ``number`` its version for people (0: none). The server
     refuses to listen to other machines without keys unless ``allow_unauthenticated``. ``proven``
     is what the variant was proven on: it goes into the image, beside the bundle. ``git_commit`` is
-    that of the code which the model was shipped from, ``card`` its model card (Markdown).
+    that of the code which the model was shipped from. With the ``builder`` ``native`` the image is
+    made here. ``image`` is what it is called in a registry, without a tag.
     """
 
     name: str = "model"
@@ -58,10 +60,6 @@ class PackageConfig(msgspec.Struct, frozen=True, kw_only=True):
     allow_unauthenticated: bool = False
     index: IndexConfig = IndexConfig()
     proven: Proven | None = None
+    builder: Literal["docker", "native"] = "docker"
+    image: str = ""
     git_commit: str = ""
-    card: str = ""
-
-    @property
-    def card_digest(self) -> str:
-        """The SHA-256 of the model card, empty without one."""
-        return sha256_bytes(self.card.encode()) if self.card else ""

@@ -124,7 +124,7 @@ def _given(config: PackageConfig) -> dict[str, Any]:
     The name, the number and the proof are the version's, which nobody asks for.
     """
     asked = given(config)
-    of_version = {"name", "number", "proven"}
+    of_version = {"name", "number", "proven", "git_commit"}
     asked = {name: value for name, value in asked.items() if name not in of_version}
     return {**asked, "index": "given"} if "index" in asked else asked
 

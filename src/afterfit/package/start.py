@@ -39,7 +39,6 @@ def labels(digest: str, afterfit: str, config: PackageConfig) -> Mapping[str, st
         if config.number
         else "",
         "org.opencontainers.image.revision": config.git_commit,
-        "afterfit.model-card": f"sha256:{config.card_digest}" if config.card_digest else "",
         "com.amazonaws.sagemaker.capabilities.accept-bind-to-port": "true",
     }
     return {name: value for name, value in told.items() if value}

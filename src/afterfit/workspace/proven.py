@@ -6,12 +6,12 @@ from functools import lru_cache
 from pathlib import Path
 
 from afterfit.core.proof import Proven
-from afterfit.errors import IntegrityError, NotFoundError
+from afterfit.errors import IntegrityError, NotFoundError, UsageError
 from afterfit.records.optimize import OptimizeRecord
 from afterfit.registry.version import Version
 from afterfit.store.records import RecordStore
 
-__all__ = ["proven_of"]
+__all__ = ["commit_of", "proven_of"]
 
 
 def proven_of(workspace: Path, version: Version) -> Proven | None:
@@ -23,6 +23,18 @@ def proven_of(workspace: Path, version: Version) -> Proven | None:
         return _told(workspace, version.evidence.get("optimize", ""), version.digest)
     except (NotFoundError, IntegrityError):
         return None
+
+
+def commit_of(records: RecordStore, version: Version) -> str:
+    """Return the Git commit that a version was packaged from, empty where none is known for sure.
+
+    Where the folder had changes beside the commit, the commit alone would mislead.
+    """
+    try:
+        env = records.get(version.evidence.get("package", "")).body.env
+    except (NotFoundError, IntegrityError, UsageError):
+        return ""
+    return "" if env.git_dirty else env.git_commit
 
 
 # Whoever follows an alias asks twice a second.

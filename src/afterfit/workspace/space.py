@@ -24,7 +24,7 @@ from afterfit.runtime.predict import load_bundle
 from afterfit.serve.run import ServedBundle
 from afterfit.workspace.evidence import attached, refreshed
 from afterfit.workspace.folder import WorkspaceFolder
-from afterfit.workspace.proven import proven_of
+from afterfit.workspace.proven import commit_of, proven_of
 from afterfit.workspace.sources import Told, sources_of
 
 if TYPE_CHECKING:
@@ -168,7 +168,8 @@ class Workspace(WorkspaceFolder):
         self.progress.step("package")
         found = self.registry.resolve(ref)
         proven = proven_of(self.folder, found)
-        told = {"name": found.name, "number": found.number, "proven": proven}
+        commit = commit_of(self.records, found)
+        told = {"name": found.name, "number": found.number, "proven": proven, "git_commit": commit}
         config = msgspec.structs.replace(config, **told)
         bundle = Bundle(self.registry.checkout(found))
         record = package_for(destination, bundle, folder, config)
@@ -264,11 +265,17 @@ class Workspace(WorkspaceFolder):
 
         return serving(self, refs, **options)
 
-    def monitor(self, ref: str, config: MonitorConfig | None = None) -> Stored:
-        """Return the record of what a version saw and said, from its events and live counts."""
+    def monitor(
+        self, ref: str, config: MonitorConfig | None = None, *, rows: Path | None = None
+    ) -> Stored:
+        """Return the record of what a version saw and said, from its events and live counts.
+
+        ``rows`` is a file of labelled rows to judge by, which are kept beside the version.
+        """
         from afterfit.workspace.watching import report_on_events
 
-        return report_on_events(self, ref, config or MonitorConfig(gates=self.config.gates))
+        asked = config or MonitorConfig(gates=self.config.gates)
+        return report_on_events(self, ref, asked, rows=rows)
 
     def monitor_log(
         self, log: str | Path, mapping: Mapping[str, str], config: MonitorConfig, **beside: Any

@@ -9,54 +9,57 @@ from afterfit.core.finding import Finding
 from afterfit.package.checks import base_finding, check, open_finding
 from afterfit.package.config import PackageConfig
 from afterfit.package.findings import BytecodeMissing
+from afterfit.package.image import IMAGE
 from afterfit.package.lock import hashed_lock
 from afterfit.package.oci.image import Built, build
 from afterfit.package.oci.layout import Layout
 from afterfit.package.sbom import FILE as BILL
 
-IMAGE = "image"
 README = """\
 # {name}, as an image
 
 The folder `image` is an OCI image layout; its digest is
 `{digest}`.
 
-    skopeo copy oci:image:{tag} docker://REGISTRY/{name}:{tag}
-    afterfit package push . REGISTRY/{name}:{tag}       # without skopeo
+    skopeo copy oci:image:{tag} docker://{image}:{tag}
+    afterfit package push . {image}:{tag}       # without skopeo
     podman pull oci:image:{tag}                         # to try it here
 
 Run it as `docker run --read-only --cap-drop ALL --security-opt no-new-privileges
---publish 127.0.0.1:{port}:{port} REGISTRY/{name}:{tag}{flag}`.
+--publish 127.0.0.1:{port}:{port} {image}:{tag}{flag}`.
 """
 
 
 class Destination:
-    """Writes the folder ``image`` and how to use it."""
+    """Writes the folder ``image``, its bill of materials, and how to use it."""
 
     def write(self, bundle: Bundle, folder: Path, config: PackageConfig) -> list[Finding]:
         """Return what was seen; raises what a base, a registry or a wheel can be wrong with."""
-        check(config)
-        requirements = (bundle.folder / "requirements.lock").read_text(encoding="utf-8")
-        lock, hashed = hashed_lock(requirements, config)
-        layout = Layout(folder / IMAGE)
         (folder / IMAGE).mkdir()
-        built = build(bundle, layout, lock, config)
+        built, findings = write_layout(bundle, folder / IMAGE, config)
         (folder / BILL).write_bytes(built.bill)
         tag = str(config.number) if config.number else "latest"
-        (folder / "README.md").write_text(
-            README.format(
-                name=config.name, digest=built.digest, tag=tag, port=config.port,
-                flag="" if config.allow_unauthenticated else " --allow-unauthenticated",
-            ),
-            encoding="utf-8",
+        told = README.format(
+            name=config.name, digest=built.digest, tag=tag, port=config.port,
+            image=config.image or f"REGISTRY/{config.name}",
+            flag="" if config.allow_unauthenticated else " --allow-unauthenticated",
         )  # fmt: skip
-        pinned = all(base.pinned for base in built.bases.values())
-        return [
-            base_finding(config, pinned=pinned),
-            hashed,
-            _bytecode(built, config),
-            open_finding(config),
-        ]
+        (folder / "README.md").write_text(told, encoding="utf-8")
+        return [*findings]
+
+
+def write_layout(
+    bundle: Bundle, folder: Path, config: PackageConfig
+) -> tuple[Built, tuple[Finding, ...]]:
+    """Return the image that was made in ``folder``, and what was seen."""
+    check(config)
+    requirements = (bundle.folder / "requirements.lock").read_text(encoding="utf-8")
+    lock, hashed = hashed_lock(requirements, config)
+    built = build(bundle, Layout(folder), lock, config)
+    pinned = all(base.pinned for base in built.bases.values())
+    return built, (
+        base_finding(config, pinned=pinned), hashed, _bytecode(built, config), open_finding(config),
+    )  # fmt: skip
 
 
 def _bytecode(built: Built, config: PackageConfig) -> Finding:

@@ -142,8 +142,6 @@ def _bundle_files(parts: Parts, config: PackageConfig) -> Iterable[Content]:
         yield Content(f"bundle/{name}", bundle.folder / name)
     if config.proven:
         yield Content(proven_file(Path("bundle")).name, config.proven.encode())
-    if config.card:
-        yield Content("card.md", config.card.encode())
 
 
 def _manifest(
