@@ -43,8 +43,8 @@ def test_a_plain_table_becomes_a_report() -> None:
     record = monitor_report(log, reference, MonitorConfig(), env=Environment(afterfit="0"))
     assert record.counts["served"] == 1000
     assert record.period == ("2026-11-23T00:00:00+00:00", "2026-11-23T23:00:00+00:00")
-    moved = {f.where for f in record.findings if f.outcome == "issue"}
-    assert moved == {"age"}
+    issues = {(f.code, f.where) for f in record.findings if f.outcome == "issue"}
+    assert issues == {("M003", "age"), ("M031", "")}
     found = find(record.metrics, "roc_auc")
     assert found is not None
     assert found.n == record.counts["label"]

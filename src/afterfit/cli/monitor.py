@@ -25,7 +25,7 @@ def report(
     map: Annotated[  # noqa: A002 - the option's name
         str, Parameter(name="--map", help="Its columns: score=prob,y=label,ts=time.")
     ] = "",
-    reference: Annotated[Path | None, Parameter(help="Earlier rows to compare with.")] = None,
+    reference: Annotated[Path | None, Parameter(help="Earlier rows to judge by.")] = None,
     positive: Annotated[str | None, Parameter(help="The positive class of the log.")] = None,
     since: str = "",
     until: str = "",
@@ -55,7 +55,7 @@ def report(
             gates=space.config.gates, since=since, until=until, seed=space.config.line.seed
         )
         if not anyones:
-            stored = space.monitor(name, config)
+            stored = space.monitor(name, config, rows=reference)
         else:
             mapping = parse_mapping(map) if map else {}
             stored = space.monitor_log(

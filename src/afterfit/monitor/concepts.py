@@ -123,7 +123,7 @@ def _stretch(
 ) -> ErrorStream:
     stream = detector.nothing()
     for part in join.read(series, start, start + width):
-        truth = truth_of(part, watched.signature)
+        truth = truth_of(part.truth, watched.signature)
         errors = errors_of(watched.signature.task, part.scores, part.codes, truth)
         stream.add(errors, detector.steps(errors))
     return stream

@@ -192,6 +192,7 @@ class _Gathering:
             answers_only=True,
             live=self.live,
             sample=self.sample,
+            ts=_or_empty(kept["ts"], np.int64),
         )
 
     def _join_late(self, truth: np.ndarray, kept: dict[str, Any]) -> int:

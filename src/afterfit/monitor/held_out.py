@@ -114,6 +114,12 @@ def calibration_findings(
     for rate in rates:
         if rate.low <= rate.asked * NEAR and rate.high >= rate.asked / NEAR:
             yield FalseAlarmsAsAsked.passed(rate.told(), where=rate.family)
+        elif rate.high < rate.asked:
+            yield FalseAlarmsAsAsked.tip(
+                f"fewer than asked: {rate.told()}",
+                where=rate.family,
+                fix="ask for more false alarms if small changes matter: false_alarms_per_month",
+            )
         else:
             yield FalseAlarmsAsAsked.issue(
                 rate.told(),

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+import numpy as np
+
 from afterfit.core.finding import Check, Finding
+from afterfit.core.fingerprint import Fingerprint
 from afterfit.core.metric import Metric
 from afterfit.monitor import findings as checks
 from afterfit.monitor.config import MonitorConfig
@@ -39,12 +42,15 @@ _SAYS = {
 }
 
 
-def of_rows(log: Log, reference: Rows | None, config: MonitorConfig) -> list[SignalPoint]:
+def of_rows(
+    log: Log, reference: Rows | None, fingerprint: Fingerprint | None, config: MonitorConfig
+) -> list[SignalPoint]:
     """Return both signals of all columns together; none where rows were not sampled."""
-    if log.sample is None or log.live is None or reference is None:
+    if log.sample is None or fingerprint is None or reference is None:
         return []
-    live = rows_of(log.sample, log.live)
-    seen = [place for place, column in enumerate(log.live.columns) if column.total]
+    live = rows_of(log.sample, fingerprint)
+    # A column that a log has not is missing in every row of the sample.
+    seen = np.flatnonzero(~np.isnan(live.matrix).all(axis=0)).tolist()
     limits = Limits(chance=config.false_alarms, level=config.level, seed=config.seed)
     before, after = reference.columns(seen), live.columns(seen)
     signals = (domain_classifier, reconstruction)

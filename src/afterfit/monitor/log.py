@@ -35,7 +35,8 @@ class Log:
     hold neither failures nor flags, so that their absence means nothing. ``live`` has inputs and
     outputs that were counted as they were read; then there is no frame, and the arrays may be of a
     sample of the predictions. ``sample`` are some rows of inputs, ``changes`` how the log's schema
-    differs from the reference's; None where nobody looked.
+    differs from the reference's; None where nobody looked. ``ts`` int64 µs of [n] is when each was
+    made, 0 unknown, or empty; ``label_ts`` when its label was known, 0 without one.
     """
 
     counts: dict[str, int]
@@ -55,6 +56,8 @@ class Log:
     live: Fingerprint | None = None
     sample: Sample | None = None
     changes: tuple[Change, ...] | None = None
+    ts: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
+    label_ts: np.ndarray | None = None
 
     def __len__(self) -> int:
         """Return the number of answered predictions."""
@@ -147,7 +150,7 @@ def _add_label(tally: _Tally, event: Event) -> None:
 
 def _log(tally: _Tally, signature: Signature) -> Log:
     served = list(tally.served.values())
-    truth, joined, unknown = _join(tally, served)
+    truth, label_ts, joined, unknown = _join(tally, served)
     times = [event.ts for event in served if event.ts]
     kinds = Counter(tally.others.values())
     counts = {
@@ -181,11 +184,13 @@ def _log(tally: _Tally, signature: Signature) -> Log:
         frame=_captured(served, signature),
         rows=np.array([event.row for event in served], dtype=np.int64),
         unknown=tuple(unknown[:MOST_UNKNOWN]),
+        ts=np.array([event.ts for event in served], dtype=np.int64),
+        label_ts=label_ts,
     )
 
 
-def _join(tally: _Tally, served: Sequence[Event]) -> tuple[np.ndarray, int, list[str]]:
-    """Return the truth of each prediction, how many labels found one, and the ids of the rest."""
+def _join(tally: _Tally, served: Sequence[Event]) -> tuple[np.ndarray, np.ndarray, int, list[str]]:
+    """Return each prediction's truth and when it was known, joined labels, and ids of the rest."""
     by_id: dict[str, tuple[int, Truth]] = {}
     by_entity: dict[str, tuple[int, Truth]] = {}
     entities = {event.entity for event in served if event.entity}
@@ -203,12 +208,13 @@ def _join(tally: _Tally, served: Sequence[Event]) -> tuple[np.ndarray, int, list
             continue
         joined += 1
     values = np.full(len(served), None, dtype=object)
+    times = np.zeros(len(served), np.int64)
     for place, event in enumerate(served):
         found = [by_id.get(event.event_id), by_entity.get(event.entity) if event.entity else None]
         known = [label for label in found if label is not None]
         if known:
-            values[place] = max(known, key=lambda label: label[0])[1]
-    return values, joined, unknown
+            times[place], values[place] = max(known, key=lambda label: label[0])
+    return values, times, joined, unknown
 
 
 def _probabilities(served: Sequence[Event], signature: Signature) -> np.ndarray | None:

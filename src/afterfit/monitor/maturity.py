@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from afterfit.core.metric import Metric
 from afterfit.monitor.labels import HOUR_US, LabelJoin, Series
@@ -14,7 +15,15 @@ from afterfit.monitor.score_table import ScoreTable
 from afterfit.stats.interval import wilson
 from afterfit.stats.two_sample import chi_squared
 
-__all__ = ["AGES", "Maturity", "MaturityCurve", "Selection", "label_selection", "maturity_curve"]
+__all__ = [
+    "AGES",
+    "Maturity",
+    "MaturityCurve",
+    "Selection",
+    "curve_of",
+    "label_selection",
+    "maturity_curve",
+]
 
 _HOURS = (1, 3, 6, 12, 24, 48, 72, 168, 336, 720, 1440, 2160, 4320)
 AGES = tuple(hours * HOUR_US for hours in _HOURS)
@@ -68,18 +77,39 @@ def maturity_curve(
             (age, key, now - age),
         )[0]
         if n >= LEAST_ROWS:
-            bounds = wilson(labelled, n, level)
-            share = Metric(
-                name="labelled_share",
-                value=labelled / n,
-                low=bounds.low,
-                high=bounds.high,
-                level=level,
-                n=n,
-                method=bounds.method,
-            )
-            found.append(Maturity(age=age, share=share))
+            found.append(Maturity(age=age, share=_share(labelled, n, level)))
     return MaturityCurve(tuple(found))
+
+
+def curve_of(
+    ts: NDArray[np.int64], label_ts: NDArray[np.int64], *, level: float = 0.95
+) -> MaturityCurve:
+    """Return the labelled share by age of predictions at ``ts`` whose label came at ``label_ts``.
+
+    Both are µs of [n], ``label_ts`` 0 where there is none; now is the greatest of them all.
+    """
+    now = int(max(ts.max(initial=0), label_ts.max(initial=0)))
+    found = []
+    for age in AGES:
+        old = (ts > 0) & (ts <= now - age)
+        n = int(old.sum())
+        if n >= LEAST_ROWS:
+            labelled = int((old & (label_ts > 0) & (label_ts - ts <= age)).sum())
+            found.append(Maturity(age=age, share=_share(labelled, n, level)))
+    return MaturityCurve(tuple(found))
+
+
+def _share(labelled: int, n: int, level: float) -> Metric:
+    bounds = wilson(labelled, n, level)
+    return Metric(
+        name="labelled_share",
+        value=labelled / n,
+        low=bounds.low,
+        high=bounds.high,
+        level=level,
+        n=n,
+        method=bounds.method,
+    )
 
 
 class Selection(msgspec.Struct, frozen=True, kw_only=True):

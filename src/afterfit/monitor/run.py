@@ -18,11 +18,14 @@ from afterfit.core.progress import SILENT, Progress
 from afterfit.core.signature import Signature
 from afterfit.monitor.config import MonitorConfig
 from afterfit.monitor.drift import Comparison, compare, merged
-from afterfit.monitor.gather import gather
+from afterfit.monitor.gather import MOST_SAMPLED, gather
+from afterfit.monitor.held_out import MeasuredRate
 from afterfit.monitor.judge import judge
 from afterfit.monitor.judge_rows import judge_rows, of_rows, row_metrics
 from afterfit.monitor.log import Log, collect
 from afterfit.monitor.measure import quality, share_metric, shares, truth_codes, waits
+from afterfit.monitor.over_period import estimated_metrics, quality_findings, quality_over_time
+from afterfit.monitor.sample import Sample
 from afterfit.monitor.signals.schema import Change, changes, kinds_of
 from afterfit.monitor.sources import QuerySource, TableSource
 from afterfit.monitor.table import Reference
@@ -40,12 +43,16 @@ def monitor_report(
     *,
     env: Environment,
     windows: Iterable[Window] = (),
+    watched: Watched | None = None,
+    rates: Sequence[MeasuredRate] = (),
     progress: Progress = SILENT,
 ) -> MonitorRecord:
     """Return what a version saw and said in a period, beside what it was assessed on.
 
     ``windows`` are snapshots of live counts, each of rows of its own; those that touch the period
-    stand in for the inputs where none were captured. Raises InputError for counts on other bins.
+    stand in for the inputs where none were captured. ``watched`` is the same reference with the
+    rows that estimates stand on, ``rates`` the false alarms that were measured on these. Raises
+    InputError for counts on other bins.
     """
     config = config or MonitorConfig()
     if isinstance(log, Log):
@@ -58,8 +65,12 @@ def monitor_report(
     live = _live(read, reference.fingerprint, counted)
     comparisons = _comparisons(reference.fingerprint, live, config)
     progress.step("measure")
-    points = of_rows(read, reference.rows, config)
+    watched = watched or Watched(reference, seed=config.seed)
+    read = _sampled(read, reference, config)
+    points = of_rows(read, watched.sampled, reference.fingerprint, config)
+    over_time = quality_over_time(read, watched, config) if len(read) else []
     metrics = _metrics(read, reference, config) + row_metrics(points)
+    metrics += estimated_metrics(over_time)
     return MonitorRecord(
         subject=reference.subject,
         env=env,
@@ -69,6 +80,7 @@ def monitor_report(
         findings=(
             *_findings(read, reference, live, comparisons, metrics, config),
             *judge_rows(points, read.changes),
+            *quality_findings(over_time, watched, rates),
         ),
         metrics=tuple(metrics),
         counts=read.counts,
@@ -78,6 +90,7 @@ def monitor_report(
         live=live,
         distances=tuple(d for comparison in comparisons for d in comparison.distances()),
         versions=read.versions,
+        points=tuple(over_time),
     )
 
 
@@ -108,6 +121,17 @@ def _changes(source: TableSource | QuerySource, signature: Signature) -> list[Ch
         return []
     roles = frozenset(column for role, column in mapping.items() if role != "slice")
     return changes(signature, schema.names, kinds_of(schema), roles=roles)
+
+
+def _sampled(log: Log, reference: Reference, config: MonitorConfig) -> Log:
+    """Return a log of events with a sample of its captured inputs."""
+    fingerprint, n = reference.fingerprint, row_count(log.frame)
+    if log.sample is not None or fingerprint is None or not n:
+        return log
+    scores = log.scores if n == len(log.scores) else np.full(n, np.nan)
+    sample = Sample.like(fingerprint, config.seed, MOST_SAMPLED)
+    sample.update(np.arange(n, dtype=np.uint64), log.frame, scores, fingerprint)
+    return replace(log, sample=sample)
 
 
 def _collect(events: Iterable[Event], reference: Reference, config: MonitorConfig) -> Log:

@@ -94,13 +94,14 @@ def log_from_table(
     """
     columns = LogColumns(mapping, signature)
     names = columns.wanted(list(frame))
-    table = pa.table({name: _arrow(frame[name]) for name in names})
+    table = pa.table({name: to_arrow(frame[name]) for name in names})
     log = gather(columns.batches(table, where="row"), signature, since=since, until=until)
     inputs = {name: frame[name] for name in columns.inputs if name in frame}
     return replace(log, frame=take(inputs, log.rows))
 
 
-def _arrow(values: np.ndarray) -> pa.Array:
+def to_arrow(values: np.ndarray) -> pa.Array:
+    """Return a column of a frame as Arrow has it; values of several types become their text."""
     try:
         return pa.array(values)
     except (pa.ArrowInvalid, pa.ArrowTypeError):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 
 import msgspec
 import numpy as np
+import pyarrow as pa
 
 from afterfit.core.fingerprint import Fingerprint
 from afterfit.core.frame import Frame, row_count
@@ -22,7 +25,7 @@ from afterfit.monitor.calibrate import (
     calibrate_counts,
 )
 from afterfit.monitor.cut import DAY
-from afterfit.monitor.grounds import Grounds, key_of
+from afterfit.monitor.grounds import Answered, Grounds, kept_rows, key_of, stretches
 from afterfit.monitor.held_out import FOLDS, MeasuredRate, measured_rate
 from afterfit.monitor.sample import Sample, decode_frame, encode_frame
 from afterfit.monitor.score_table import ScoreTable
@@ -30,12 +33,17 @@ from afterfit.monitor.season import Seasons, seasons_of
 from afterfit.monitor.signals.estimate import Estimator, fit_estimator
 from afterfit.monitor.signals.multivariate import Rows as SampledRows
 from afterfit.monitor.signals.multivariate import rows_of
+from afterfit.monitor.signals.performance import truth_of
 from afterfit.monitor.signals.quality import QualityConfig
 from afterfit.monitor.signals.skew import Keyed, Matcher
-from afterfit.monitor.table import Reference
+from afterfit.monitor.sources.columns import LogColumns
+from afterfit.monitor.table import MOST_REFERENCE, Reference, to_arrow
+from afterfit.store.sniff import kind_of
+from afterfit.store.tables import open_table, read_frame
 
-__all__ = ["NO_ROWS", "Watched", "measured_of"]
+__all__ = ["NO_ROWS", "Watched", "measured_of", "with_rows"]
 
+MOST_KEPT = 50_000
 MOST_SAMPLED = 4_000
 """Reference rows beside a window's 2,000 when all columns are looked at together."""
 LEAST_SPAN = 14 * DAY
@@ -187,6 +195,44 @@ def measured_of(watched: Watched) -> list[MeasuredRate]:
         replicates=RATE_REPLICATES,
         seed=watched.seed,
     )
+
+
+def with_rows(
+    reference: Reference, path: Path, mapping: Mapping[str, str], *, seed: int = 0
+) -> Watched:
+    """Return the reference that a file of earlier rows is, with some of its rows.
+
+    ``mapping`` is as `parse_mapping` gives it. A file that is too large to be read whole has none.
+    """
+    rows = open_table(path).rows if kind_of(path) == "parquet" else None
+    if rows is not None and rows > MOST_REFERENCE:
+        return Watched(reference, seed=seed)
+    frame, fingerprint = read_frame(path), reference.fingerprint
+    given = {role: name for role, name in mapping.items() if role != "version" and name in frame}
+    if fingerprint is None or "score" not in given:
+        return Watched(reference, seed=seed)
+    columns = LogColumns(given, reference.signature)
+    names = columns.wanted(list(frame))
+    table = pa.table({name: to_arrow(frame[name]) for name in names})
+    batch = next(columns.batches(table, where=str(path)))
+    ordered = bool(batch.ts.any())
+    batch = batch.take(np.argsort(batch.ts, kind="stable")) if ordered else batch
+    batch = batch.take(stretches(len(batch), MOST_KEPT, seed))
+    truth = None if batch.truth is None else truth_of(batch.truth, reference.signature)
+    known = kept_rows(
+        Answered(
+            frame=batch.frame,
+            scores=batch.scores,
+            codes=batch.codes,
+            truth=truth,
+            ts=batch.ts if ordered else None,
+            entities=batch.entities.tolist() if "entity" in given else None,
+            ordered=ordered,
+        ),
+        fingerprint,
+    )
+    grounds = Grounds(subject=reference.subject, source=str(path), known=known)
+    return Watched(reference, seed=seed, grounds=grounds)
 
 
 def _calibrated(grounds: Grounds, fingerprint: Fingerprint, seed: int) -> Calibration:

@@ -8,6 +8,7 @@ import msgspec
 
 from afterfit.core.fingerprint import Fingerprint
 from afterfit.records.record import Record
+from afterfit.records.signals import SignalPoint
 
 
 class Distance(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,6 +25,7 @@ class Distance(msgspec.Struct, frozen=True, kw_only=True):
 class MonitorRecord(Record, frozen=True, kw_only=True, tag="monitor"):
     """Counts by kind, live distributions beside the reference, and the period (ISO 8601, UTC).
 
+    ``points`` are labels, performance and estimates: of the whole period, and of stretches of it.
     ``counted`` is the first and the last moment of the whole hours whose live counts stand in
     ``live``; None where none were used.
     """
@@ -35,3 +37,4 @@ class MonitorRecord(Record, frozen=True, kw_only=True, tag="monitor"):
     live: Fingerprint | None = None
     distances: tuple[Distance, ...] = ()
     versions: dict[str, Any] = {}
+    points: tuple[SignalPoint, ...] = ()

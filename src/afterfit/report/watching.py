@@ -9,6 +9,7 @@ from afterfit.core.fingerprint import OUTPUT, ColumnCounts, Fingerprint
 from afterfit.core.metric import in_percent
 from afterfit.records.monitor import Distance, MonitorRecord
 from afterfit.report import number
+from afterfit.report.over_time import over_time
 from afterfit.report.page import Block, Cell, Chart, Details, Histogram, Table, Tone
 from afterfit.report.parts import code, key_values, metrics_table, note, table, when
 
@@ -26,6 +27,7 @@ def watching(record: MonitorRecord) -> tuple[Block, ...]:
         blocks.append(metrics_table(record.metrics, caption="Measured"))
     if record.distances:
         blocks.append(_distances(record.distances))
+    blocks += over_time(record.points)
     blocks += _charts(record)
     if record.versions:
         blocks.append(_versions(record))

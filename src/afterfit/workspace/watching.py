@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,10 +11,12 @@ from afterfit.core.shell import shell_word
 from afterfit.core.signature import Label, Signature
 from afterfit.errors import UsageError
 from afterfit.monitor.config import MonitorConfig
+from afterfit.monitor.held_out import MeasuredRate
 from afterfit.monitor.run import log_of, monitor_report
 from afterfit.monitor.sources import LogColumns, QuerySource, TableSource
 from afterfit.monitor.sources.files import log_files
 from afterfit.monitor.table import Reference, reference_from_file
+from afterfit.monitor.watched import Watched, measured_of, with_rows
 from afterfit.predict.scores import score_names
 from afterfit.records.codec import Stored
 from afterfit.registry.version import Version
@@ -23,21 +25,29 @@ from afterfit.runtime.events import read_segments, segments
 from afterfit.runtime.predict import load_bundle
 from afterfit.store.environment import current_environment
 from afterfit.store.tables import open_table
+from afterfit.workspace.grounding import grounded, keep_file, thresholds_of
 
 if TYPE_CHECKING:
     from afterfit.workspace.space import Workspace
 
 
 def report_on_events(
-    space: Workspace, ref: str, config: MonitorConfig, *, folder: Path | None = None
+    space: Workspace,
+    ref: str,
+    config: MonitorConfig,
+    *,
+    folder: Path | None = None,
+    rows: Path | None = None,
 ) -> Stored:
     """Return the record of a version's own events and live counts.
 
-    ``folder`` is where its server wrote them, by default the workspace's own. Raises UsageError
-    for one that holds none.
+    ``folder`` is where its server wrote them, by default the workspace's own; ``rows`` a file of
+    rows to judge by, which are kept beside the version. Raises UsageError for a folder that holds
+    no events.
     """
     started = time.monotonic()
-    version, reference = _reference(space, ref)
+    version, watched = _watched(space, ref, rows)
+    reference = watched.reference
     place = space.events if folder is None else folder
     windows = read_counts(place)
     if folder is not None and not windows and next(iter(segments(folder)), None) is None:
@@ -65,6 +75,8 @@ def report_on_events(
         wanted,
         env=current_environment(),
         windows=counts,
+        watched=watched,
+        rates=_rates(space, watched),
         progress=space.progress,
     )
     return space.keep(record, started=started)
@@ -87,9 +99,9 @@ def report_on_log(
     to; with ``query`` it is a database (``postgresql://…``, a file of DuckDB; empty: the files
     that the query names). It is read a batch at a time.
     """
-    if not query and holds_events(Path(log), tables=bool(mapping) or reference is not None):
-        _require_version_alone(Path(log), ref, mapping, reference)
-        return report_on_events(space, ref, config, folder=Path(log))
+    if not query and holds_events(Path(log), tables=bool(mapping) or bool(reference and not ref)):
+        _require_version_alone(Path(log), ref, mapping)
+        return report_on_events(space, ref, config, folder=Path(log), rows=reference)
     started = time.monotonic()
     if not ref and reference is None:
         raise UsageError(
@@ -97,17 +109,25 @@ def report_on_log(
             fix="name a version, or give --reference earlier.parquet",
         )
     space.progress.step("read the reference")
-    beside = (
-        _reference(space, ref)[1]
-        if ref
-        else reference_from_file(reference, mapping, positive=positive, seed=config.seed)  # type: ignore[arg-type]
-    )
+    if ref:
+        watched = _watched(space, ref, reference)[1]
+    else:
+        table = reference_from_file(reference, mapping, positive=positive, seed=config.seed)  # type: ignore[arg-type]
+        watched = with_rows(table, reference, mapping, seed=config.seed)  # type: ignore[arg-type]
+    beside = watched.reference
     if ref and not mapping:
         mapping = own_mapping(_names(log, query), beside.signature)
     space.progress.step("read the log")
     read = log_of(_source(log, query, LogColumns(mapping, beside.signature)), beside, config)
+    rates = _rates(space, watched) if ref else measured_of(watched)
     record = monitor_report(
-        read, beside, config, env=current_environment(), progress=space.progress
+        read,
+        beside,
+        config,
+        env=current_environment(),
+        watched=watched,
+        rates=rates,
+        progress=space.progress,
     )
     return space.keep(record, started=started)
 
@@ -137,9 +157,7 @@ def _names(log: str | Path, query: str) -> list[str]:
     return open_table(log_files(Path(log))[0]).names
 
 
-def _require_version_alone(
-    folder: Path, ref: str, mapping: Mapping[str, str], reference: Path | None
-) -> None:
+def _require_version_alone(folder: Path, ref: str, mapping: Mapping[str, str]) -> None:
     """Do nothing for a folder of events with a version; raises UsageError for anything else."""
     if not ref:
         raise UsageError(
@@ -147,11 +165,11 @@ def _require_version_alone(
             where=str(folder),
             fix=f"afterfit monitor report NAME@champion --log {shell_word(folder)}",
         )
-    if mapping or reference is not None:
+    if mapping:
         raise UsageError(
-            "events tell their own columns, and are compared with what the version was made of",
+            "events tell their own columns",
             where=str(folder),
-            fix="leave out --map and --reference, or give a table with --log",
+            fix="leave out --map, or give a table with --log",
         )
 
 
@@ -177,7 +195,18 @@ def own_mapping(rows: Collection[str], signature: Signature) -> dict[str, str]:
     return mapping
 
 
-def _reference(space: Workspace, ref: str) -> tuple[Version, Reference]:
+def _watched(space: Workspace, ref: str, rows: Path | None) -> tuple[Version, Watched]:
+    """Return a version with the rows that are kept beside it, after keeping those of a file."""
     version = space.registry.resolve(ref)
     predictor = load_bundle(space.registry.checkout(version), expected=version.digest)
-    return version, Reference(version.digest, predictor.signature, predictor.fingerprint)
+    try:
+        if rows is not None:
+            keep_file(space, predictor, rows)
+        reference = Reference(version.digest, predictor.signature, predictor.fingerprint)
+        return version, grounded(space, Watched(reference, seed=space.config.line.seed))
+    finally:
+        predictor.close()
+
+
+def _rates(space: Workspace, watched: Watched) -> Sequence[MeasuredRate]:
+    return () if watched.grounds is None else thresholds_of(space, watched).rates

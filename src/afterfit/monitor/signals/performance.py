@@ -14,7 +14,7 @@ from afterfit.core.formulae import find_formula
 from afterfit.core.metric import Metric, in_percent
 from afterfit.core.signature import Signature
 from afterfit.monitor.findings import LabelsImmature, LabelsSelective
-from afterfit.monitor.labels import Joined, LabelJoin, Series
+from afterfit.monitor.labels import LabelJoin, Series
 from afterfit.monitor.maturity import MaturityCurve, Selection, label_selection
 from afterfit.monitor.score_metrics import TABLE_METRICS, table_metric
 from afterfit.monitor.score_table import ScoreTable
@@ -28,13 +28,13 @@ LEAST_SELECTION = 0.1
 """A labelled share that differs by less between scores is no selection worth a word."""
 
 
-def truth_of(joined: Joined, signature: Signature) -> npt.NDArray[Any]:
-    """Return the truth as `ScoreTable.update` takes it: codes, or values."""
-    known = np.array([value is not None for value in joined.truth], bool)
+def truth_of(truth: npt.NDArray[np.object_], signature: Signature) -> npt.NDArray[Any]:
+    """Return labels (None: unknown) as `ScoreTable.update` takes them: codes, or values."""
+    known = np.array([value is not None for value in truth], bool)
     if signature.task == "regression":
-        numbers = [_number(value) for value in joined.truth.tolist()]
+        numbers = [_number(value) for value in truth.tolist()]
         return np.where(known, np.array(numbers, np.float64), np.nan)
-    codes = encode_labels(joined.truth, signature.classes)
+    codes = encode_labels(truth, signature.classes)
     return np.where(known, np.where(codes < 0, -2, codes), -1)
 
 
@@ -51,7 +51,7 @@ def table_of(
     """Return the score table of a window (µs, end excluded) with the labels as they are now."""
     table = ScoreTable.of(signature)
     for part in join.read(series, start, end):
-        table.update(part.scores, part.codes, truth_of(part, signature), part.probabilities)
+        table.update(part.scores, part.codes, truth_of(part.truth, signature), part.probabilities)
     return table
 
 
@@ -61,7 +61,7 @@ def group_tables(
     """Return a table for each group of each column that the join keeps, by column and group."""
     found: dict[str, dict[str, ScoreTable]] = {}
     for part in join.read(series, start, end):
-        truth = truth_of(part, signature)
+        truth = truth_of(part.truth, signature)
         for column, values in part.groups.items():
             tables = found.setdefault(column, {})
             for name in sorted({*values.tolist()} - {""}):
