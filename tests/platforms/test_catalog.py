@@ -39,6 +39,7 @@ def test_there_is_enough_to_choose_from() -> None:
         assert regions[region] >= 20, region
     assert len({each.id for each in builtin().offers()}) == len(builtin().offers())
     assert builtin().date == "2026-07-30"
+    assert Catalog(machines=(), services=(), sources={}).date == ""
 
 
 def test_every_service_says_all_facts_and_what_is_unknown_has_no_value() -> None:
@@ -53,6 +54,20 @@ def test_every_service_says_all_facts_and_what_is_unknown_has_no_value() -> None
     assert serverless["private_network"].value is False
     assert serverless["cold_start_s"].value is None
     assert serverless["cold_start_s"].note
+
+
+def test_commitments_cost_less_than_on_demand_and_say_where_from() -> None:
+    """Of AWS the prices of m6a are known, seen for two sizes and computed for the others."""
+    seen = builtin().machine("aws/us-east-1/m6a.xlarge").prices
+    assert {term: seen[term].usd_per_hour for term in ("reserved_1y", "savings_1y")} == {
+        "reserved_1y": 0.11431,
+        "savings_1y": 0.13965,
+    }
+    assert seen["on_demand"].source == "karpenter-aws"
+    assert seen["reserved_1y"].source == "vantage-seen"
+    larger = builtin().machine("aws/eu-west-1/m6a.4xlarge").prices
+    assert larger["reserved_3y"].usd_per_hour == pytest.approx(4 * 0.08736)
+    assert builtin().sources[larger["reserved_3y"].source].text.startswith("Computed")
 
 
 def test_a_managed_service_costs_its_premium_on_top() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
+from statistics import median_low
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -23,20 +24,18 @@ SECONDS_PER_HOUR = 3600.0
 
 @dataclass(frozen=True, kw_only=True)
 class Catalog:
-    """Machines and services with the sources of their numbers.
-
-    ``date`` is that of the newest price list among the sources (``2026-07-30``).
-    """
+    """Machines and services with the sources of their numbers."""
 
     machines: tuple[Machine, ...]
     services: tuple[Service, ...]
     sources: Mapping[str, Source]
 
-    @property
+    @cached_property
     def date(self) -> str:
-        """The date of the newest source of a price of a machine, empty where none has one."""
-        used = {price.source for machine in self.machines for price in machine.prices.values()}
-        return max((self.sources[name].date for name in used if name in self.sources), default="")
+        """The date that half of its dated prices are as old as or older, empty without any."""
+        named = (price.source for machine in self.machines for price in machine.prices.values())
+        dates = [self.sources[name].date for name in named if name in self.sources]
+        return median_low(dated) if (dated := [each for each in dates if each]) else ""
 
     def machine(self, id: str) -> Machine:  # noqa: A002  # ids are what offers and files call it
         """The machine ``aws/us-east-1/m7i.large``; raises NotFoundError."""

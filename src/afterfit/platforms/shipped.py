@@ -21,7 +21,15 @@ __all__ = ["machines", "read", "services", "sources"]
 
 MACHINES = ("machines_aws.csv", "machines_azure.csv", "machines_gcp.csv", "hosts.csv")
 UNKNOWN = "unknown"
-_TERMS: tuple[Term, ...] = ("on_demand", "spot", "reserved_1y", "reserved_3y")
+_TERMS: dict[Term, str] = {
+    "on_demand": "price_source",
+    "spot": "spot_source",
+    "reserved_1y": "reserved_source",
+    "reserved_3y": "reserved_source",
+    "savings_1y": "reserved_source",
+}
+"""Term, which is also the column of its price -> the column of its source."""
+
 _PARTS = ("facts", "compliance", "paths", "rates")
 
 
@@ -67,14 +75,13 @@ def _machine(row: Mapping[str, str]) -> Machine:
         gpu_count=_number(row["gpu_count"]) or 0.0,
         gpu_memory_gib=_number(row["gpu_memory_gib"]),
         coremark=_number(row["coremark"]),
-        prices={term: _price(row, term) for term in _TERMS if row[term]},
+        prices={
+            term: Price(usd_per_hour=float(row[term]), source=row[source])
+            for term, source in _TERMS.items()
+            if row[term]
+        },
         source=row["source"],
     )
-
-
-def _price(row: Mapping[str, str], term: Term) -> Price:
-    source = row["spot_source"] if term == "spot" else row["price_source"]
-    return Price(usd_per_hour=float(row[term]), source=source)
 
 
 def _number(text: str) -> float | None:
