@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -68,7 +69,7 @@ class Pages:
 
 
 @dataclass(frozen=True)
-class View:
+class View(ABC):
     """One page: its fields are the whole answer in JSON, and all that its template shows.
 
     ``area`` is the entry of the navigation that it belongs to; ``every`` is after how many seconds
@@ -80,9 +81,9 @@ class View:
     every: ClassVar[int] = 0
 
     @property
+    @abstractmethod
     def title(self) -> str:
         """The heading."""
-        raise NotImplementedError
 
     @property
     def subtitle(self) -> str:

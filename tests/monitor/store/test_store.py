@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tests.optional import optional
 
-from afterfit.errors import ConfigError, ConflictError, UnavailableError
+from afterfit.errors import ConfigError, ConflictError, InputError, IntegrityError, UnavailableError
 from afterfit.monitor.cut import DAY, HOUR
 from afterfit.monitor.store import Change, MonitorStore, PointQuery, open_store
 from afterfit.monitor.store.embedded import EmbeddedStore
@@ -234,6 +234,27 @@ def test_an_address_of_no_store_is_refused(tmp_path: Path) -> None:
     """With what would be one."""
     with pytest.raises(ConfigError, match="s3"):
         open_store("s3://bucket/monitor", tmp_path)
+
+
+def test_what_is_damaged_is_told_with_its_file(tmp_path: Path) -> None:
+    """Neither a database nor a packed day that was overwritten ends in a bug."""
+    store = EmbeddedStore(tmp_path)
+    store.commit("shop", Change(points=[point(hour) for hour in range(48)]))
+    assert store.compact(MIDNIGHT + DAY) == 24
+    (day,) = (tmp_path / "points").iterdir()
+    day.write_bytes(b"no Parquet at all")
+    for work in (store.points, lambda: store.retain(MIDNIGHT + DAY)):
+        with pytest.raises(InputError, match="damaged"):
+            work()
+    day.unlink()
+    store.close()
+    path = tmp_path / "monitor.sqlite"
+    path.write_bytes(path.read_bytes()[:4096] + b"\xff" * (path.stat().st_size - 4096))
+    store = EmbeddedStore(tmp_path)
+    with pytest.raises(IntegrityError, match="monitoring is damaged") as caught:
+        store.points()
+    assert caught.value.where.endswith("monitor.sqlite")
+    store.close()
 
 
 def test_reading_waits_for_no_writer(tmp_path: Path) -> None:

@@ -10,12 +10,12 @@ from __future__ import annotations
 import re
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-from afterfit.errors import ConflictError, UnavailableError
+from afterfit.errors import ConflictError, IntegrityError, UnavailableError
 from afterfit.monitor.cut import DAY
 from afterfit.monitor.store import sql
 from afterfit.monitor.store.base import PointQuery
@@ -69,7 +69,8 @@ class EmbeddedStore(SqlStore):
         count = super().retain(since)
         with file_lock(self.folder / "compact.lock"):
             for path in self._packed(0, since // DAY * DAY):
-                count += read_metadata(path).num_rows
+                with _told_if_broken(path):
+                    count += read_metadata(path).num_rows
                 path.unlink(missing_ok=True)
         return count
 
@@ -124,6 +125,15 @@ class EmbeddedStore(SqlStore):
                 why=str(error),
                 fix="look at the folder: is it full, or on a drive without locks?",
             ) from error
+        except sqlite3.DatabaseError as error:
+            if type(error) is not sqlite3.DatabaseError:
+                raise  # its subclasses speak of the statement, not of the file
+            raise IntegrityError(
+                "the database of monitoring is damaged",
+                where=str(self.folder / "monitor.sqlite"),
+                why=str(error),
+                fix="restore it from a copy, or move it away: the log is then judged anew",
+            ) from error
         return found
 
     def _select(self, query: PointQuery, columns: Sequence[str], limit: int) -> list[Row]:
@@ -145,7 +155,7 @@ class EmbeddedStore(SqlStore):
         chosen = (ds.field("start") >= query.since) & (ds.field("start") < query.until)
         for name, value in query.equal.items():
             chosen &= ds.field(name) == value
-        with os_errors(self._days, "read"):
+        with os_errors(self._days, "read"), _told_if_broken(self._days):
             table = ds.dataset(paths, format="parquet").to_table(list(columns), filter=chosen)
         yield from zip(*(table[name].to_pylist() for name in columns), strict=True)
 
@@ -162,7 +172,8 @@ class EmbeddedStore(SqlStore):
         path = self._days / f"{day}.parquet"
         merged = {row[:_KEY_SIZE]: row for row in rows}
         if path.exists():
-            old = pq.read_table(path, columns=list(COLUMNS))
+            with _told_if_broken(path):
+                old = pq.read_table(path, columns=list(COLUMNS))
             before = zip(*(old[name].to_pylist() for name in COLUMNS), strict=True)
             merged = {row[:_KEY_SIZE]: row for row in before} | merged
         ordered = sorted(merged.values(), key=lambda row: row[:_KEY_SIZE])
@@ -205,6 +216,13 @@ def _connect(path: Path) -> sqlite3.Connection:
         except sqlite3.Error as error:
             raise OSError(str(error)) from error
     return connection
+
+
+def _told_if_broken(path: Path) -> AbstractContextManager[None]:
+    """Make InputError of what Arrow says of a damaged file."""
+    from afterfit.store.sniff import broken_file  # which imports Arrow
+
+    return broken_file(path)
 
 
 def _day_of(start: int) -> str:
