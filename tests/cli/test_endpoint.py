@@ -64,7 +64,7 @@ def test_a_change_from_the_command_line_and_what_became_of_it(
     assert (told["generation"], told["models"]["churn"]["canary"]["share_ppm"]) == (2, 250_000)
     line = Workspace(create=False).registry.log("churn")[-1]
     assert (line.action, line.name) == ("divide", "churn")
-    assert line.details == {"canary": "2=25%", "key": "hours", "shadow": ["3"]}
+    assert line.details == {"canary": "2=25%", "key": "hours", "shadow": ["3"], "generation": 2}
     with server.client() as client:
         versions = [client.predict([row])["version"] for row in rows(240)]
     canary = versions.count(2)

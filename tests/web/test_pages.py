@@ -257,7 +257,7 @@ def test_changes_of_who_answers_are_told_from_the_audit_log(workspace: Path) -> 
     assert [change["action"] for change in told[:3]] == ["divide", "rollback", "promote"]
     assert {change["action"] for change in told} == {"divide", "rollback", "promote"}
     assert told[0]["what"] == "canary 2=10%, shadow 1, 2"
-    assert told[1]["what"] == "champion from 2 to 1"
+    assert told[1]["what"] == "champion: version 1, before it 2"
     assert "try &lt;it&gt;" in Browser(site).get("/rollouts").text
 
 

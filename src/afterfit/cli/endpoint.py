@@ -69,14 +69,14 @@ def set_(
         for bundle in bundles.values():
             if state is not None:
                 link_bundle(state / "bundles", bundle.digest, bundle.folder, bundle.proven)
-        asked = {"canary": canary, "key": key, "shadow": shadow, "stand_in": stand_in}
-        _note(space, name, {**asked, "clear": clear}, why)
         document = divided(client, name, _cleared(plan) if clear else plan)
+        asked = {"canary": canary, "key": key, "shadow": shadow, "stand_in": stand_in}
+        _note(space, name, {**asked, "clear": clear, "generation": document.generation}, why)
     return Answer(msgspec.to_builtins(document), _changed(document, name), warnings=space.warnings)
 
 
 def _note(space: Workspace, name: str, asked: dict[str, Any], why: str) -> None:
-    """Write down who divides a model's traffic, before it is done; say so where it cannot be."""
+    """Write down who divided a model's traffic; that it cannot be written stops nothing."""
     details = {option: value for option, value in asked.items() if value}
     try:
         space.registry.note(DIVIDE, who=space.who, name=name, why=why, details=details)

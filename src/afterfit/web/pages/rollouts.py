@@ -10,7 +10,6 @@ from afterfit.core.metric import in_percent
 from afterfit.registry.audit import Entry
 from afterfit.registry.history import PROMOTE, ROLLBACK
 from afterfit.registry.registry import REFUSE
-from afterfit.report import number
 from afterfit.report.page import Cell, Table, Tone
 from afterfit.report.parts import table, when
 from afterfit.serve.observe import ModelReport
@@ -187,7 +186,8 @@ def _what(entry: Entry) -> str:
     if entry.action == REFUSE:
         return f"version {entry.to} as {told.get('alias', '')}"
     passed = f" (gates were passed by: {told['override']})" if told.get("override") else ""
-    return f"{told.get('alias', '')} from {entry.source or number.NOTHING} to {entry.to}{passed}"
+    before = f", before it {entry.source}" if entry.source else ""
+    return f"{told.get('alias', '')}: version {entry.to}{before}{passed}"
 
 
 def _flat(value: Any) -> str:
