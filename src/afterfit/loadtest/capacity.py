@@ -29,7 +29,17 @@ from afterfit.records.loadtest import Certificate, GridPoint, Scaling
 from afterfit.stats.interval import wilson
 from afterfit.stats.quantile import quantile_metric, quantile_of
 
-__all__ = ["chosen", "findings_of", "law", "metrics_of", "quantiles"]
+__all__ = [
+    "QUANTILES",
+    "chosen",
+    "enough",
+    "failures",
+    "findings_of",
+    "law",
+    "metrics_of",
+    "quantiles",
+    "rates",
+]
 
 QUANTILES = (0.5, 0.9, 0.95, 0.99)
 PLOTTED = (0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.995, 0.999, 0.9999, 1.0)
@@ -107,14 +117,17 @@ def _percentile(latency: Latencies, quantile: float, scope: str) -> Metric:
     )
 
 
-def _rates(found: Found, scope: str) -> list[Metric]:
+def _rates(found: Found, scope: str) -> tuple[Metric, ...]:
     sent = sum(map(len, found.shots))
     seconds = sum(shot.seconds for shot in found.shots)
-    if not sent or not seconds:
-        return []
     good = sum(int(np.count_nonzero(shot.good)) for shot in found.shots)
+    return rates(sent, good, seconds, scope) if sent and seconds else ()
+
+
+def rates(sent: int, good: int, seconds: float, scope: str) -> tuple[Metric, ...]:
+    """Return the good answers a second, and the share of requests without one."""
     failed = wilson(sent - good, sent)
-    return [
+    return (
         Metric(
             name="throughput_rps",
             value=good / seconds,
@@ -132,7 +145,7 @@ def _rates(found: Found, scope: str) -> list[Metric]:
             method=failed.method,
             scope=scope,
         ),
-    ]
+    )
 
 
 def _certified(certificate: Certificate) -> Metric:
@@ -150,7 +163,7 @@ def findings_of(
     config: LoadConfig, found: Found, metrics: Sequence[Metric], latency: Latencies
 ) -> tuple[Finding, ...]:
     """Return what the runs say, in the order in which a person reads it."""
-    told = [_errors(found), _enough(latency)]
+    told = [_errors(found), enough(len(latency))]
     if found.shots and found.shots[-1].schedule.startswith("closed"):
         text = "closed loop: users wait for their answers, so these are those of a quiet service"
         told.append(findings.ClosedLoopOnly.tip(text))
@@ -180,20 +193,26 @@ def _errors(found: Found) -> Finding:
         text = f"{wrong} of {sent} answers were of another request or changed under load"
         fix = "send these rows one by one and together: afterfit robustness URL --only rows"
         return check.issue(text, fix=fix, wrong=wrong, n=sent)
-    if failed:
-        first = next((shot.first_error for shot in found.shots if shot.first_error), "")
-        text = f"{failed} of {sent} requests failed" + (f"; the first: {first}" if first else "")
-        fix = "look at the server's log; send rows by hand with curl"
-        return check.issue(text, fix=fix, errors=failed, n=sent)
-    return check.passed(f"{sent} requests, each answered with 200")
+    first = next((shot.first_error for shot in found.shots if shot.first_error), "")
+    return failures(sent, failed, first)
 
 
-def _enough(latency: Latencies) -> Finding:
-    n = len(latency)
+def enough(n: int) -> Finding:
+    """Return whether so many answers tell how sure their 99th percentile is."""
     if n < ENOUGH:
         text = f"{n} answers, {ENOUGH} are needed for an interval of the 99th percentile"
         return findings.TooFewRequests.skipped(text, needed_n=ENOUGH)
     return findings.TooFewRequests.passed(f"{n} answers")
+
+
+def failures(sent: int, failed: int, first: str) -> Finding:
+    """Return whether every request was answered with 200; ``first`` is the first error."""
+    check = findings.ErrorsUnderLoad
+    if not failed:
+        return check.passed(f"{sent} requests, each answered with 200")
+    text = f"{failed} of {sent} requests failed" + (f"; the first: {first}" if first else "")
+    fix = "look at the server's log; send rows by hand with curl"
+    return check.issue(text, fix=fix, errors=failed, n=sent)
 
 
 def _queue(metrics: dict[str, Metric]) -> Finding:

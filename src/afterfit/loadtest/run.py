@@ -11,7 +11,7 @@ from afterfit.core.metric import Metric
 from afterfit.core.progress import SILENT, Progress
 from afterfit.core.signature import Signature
 from afterfit.errors import UnavailableError, UsageError
-from afterfit.loadtest import findings
+from afterfit.loadtest import capacity, findings
 from afterfit.loadtest.arrivals import Closed
 from afterfit.loadtest.bodies import request_bodies
 from afterfit.loadtest.config import LoadtestConfig
@@ -19,15 +19,10 @@ from afterfit.loadtest.generator import Generator, Means
 from afterfit.loadtest.shot import STATUS_OK, Shot
 from afterfit.loadtest.target import PREDICT, target_of_bodies
 from afterfit.records.loadtest import LoadtestRecord
-from afterfit.stats.interval import wilson
-from afterfit.stats.quantile import quantile_metric, quantile_of
+from afterfit.stats.quantile import quantile_metric
 from afterfit.store.environment import current_environment
 
 SCOPE = "closed loop"
-QUANTILES = (0.5, 0.9, 0.95, 0.99)
-PLOTTED = (0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.995, 0.999, 1.0)
-# Fewer values have no upper bound of their 99th percentile: 0.99 ** 368 is just below 0.025.
-ENOUGH = 368
 
 
 def loadtest(
@@ -93,60 +88,32 @@ def _record(
         resolved=msgspec.to_builtins(config),
         status="complete" if len(latencies) else "failed",
         findings=_findings(shot),
-        metrics=_metrics(latencies, len(shot), len(latencies) / seconds),
+        metrics=_metrics(latencies, len(shot), seconds),
         schedule=shot.schedule,
         requests=len(shot),
         errors=len(shot) - len(latencies),
         duration_s=seconds,
         rate=len(latencies) / seconds,
-        quantiles=tuple((q, quantile_of(latencies, q)) for q in PLOTTED if len(latencies)),
+        quantiles=capacity.quantiles(latencies),
         settings=settings,
     )
 
 
-def _metrics(latencies: np.ndarray, sent: int, rate: float) -> tuple[Metric, ...]:
-    failed = sent - len(latencies)
-    errors = wilson(failed, sent)
+def _metrics(latencies: np.ndarray, sent: int, seconds: float) -> tuple[Metric, ...]:
     return (
         *(
-            quantile_metric(
-                f"latency_p{quantile * 100:g}_ms", latencies, quantile, unit="ms", scope=SCOPE
-            )
-            for quantile in QUANTILES
+            quantile_metric(f"latency_p{q * 100:g}_ms", latencies, q, unit="ms", scope=SCOPE)
+            for q in capacity.QUANTILES
         ),
-        Metric(
-            name="throughput_rps",
-            value=rate,
-            n=len(latencies),
-            unit="requests/s",
-            method="count over time",
-            scope=SCOPE,
-        ),
-        Metric(
-            name="error_rate",
-            value=failed / sent,
-            low=errors.low,
-            high=errors.high,
-            n=sent,
-            method=errors.method,
-            scope=SCOPE,
-        ),
+        *capacity.rates(sent, len(latencies), seconds, SCOPE),
     )
 
 
 def _findings(shot: Shot) -> tuple[Finding, ...]:
     answered, sent = int(np.count_nonzero(shot.status == STATUS_OK)), len(shot)
-    found, errors = [], sent - answered
-    if errors:
-        text = f"{errors} of {sent} requests failed; the first: {shot.first_error}"
-        fix = "look at the server's log; send rows by hand with curl"
-        found.append(findings.ErrorsUnderLoad.issue(text, fix=fix, errors=errors, n=sent))
-    else:
-        found.append(findings.ErrorsUnderLoad.passed(f"{sent} requests, each answered with 200"))
-    if answered < ENOUGH:
-        text = f"{answered} answers, {ENOUGH} are needed for an interval of the 99th percentile"
-        found.append(findings.TooFewRequests.skipped(text, needed_n=ENOUGH))
-    else:
-        found.append(findings.TooFewRequests.passed(f"{answered} answers"))
     text = "closed loop without think time: the percentiles of a quiet service"
-    return (*found, findings.ClosedLoopOnly.tip(text))
+    return (
+        capacity.failures(sent, sent - answered, shot.first_error),
+        capacity.enough(answered),
+        findings.ClosedLoopOnly.tip(text),
+    )

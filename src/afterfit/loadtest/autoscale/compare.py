@@ -12,6 +12,7 @@ from afterfit.core.progress import Progress
 from afterfit.core.trace import Trace
 from afterfit.loadtest.autoscale.config import POLICIES, AutoscaleConfig
 from afterfit.loadtest.autoscale.plans import Plan, plan_of
+from afterfit.loadtest.autoscale.queueing import Replica
 from afterfit.loadtest.autoscale.simulate import Means, Outcome, Requests, exact
 from afterfit.loadtest.autoscale.sizing import Fleet
 from afterfit.stats.interval import t_interval
@@ -116,11 +117,20 @@ class Arena:
                 low = middle
         return best
 
+    def affords(self, minutes: float) -> bool:
+        """Return whether so many minutes of the trace may break the objective."""
+        return minutes <= self.config.budget * self.trace.seconds / 60 + 1e-9
+
+    def with_replica(self, replica: Replica) -> Arena:
+        """Return the same question for another replica."""
+        config = self.config
+        fleet = Fleet.of(replica, self.fleet.slo, config.survive, config.zones, config.most)
+        return Arena(fleet, self.trace, config)
+
     def _holds(self, metrics: tuple[Metric, ...]) -> bool:
         known = {metric.name: metric for metric in metrics}
         minutes, share = known["violation_minutes"], known["miss_share"]
-        allowed = self.config.budget * self.trace.seconds / 60
-        return _high(minutes) <= allowed + 1e-9 and _high(share) <= self.fleet.slo.allowed
+        return self.affords(_high(minutes)) and _high(share) <= self.fleet.slo.allowed
 
     def _metrics(self, runs: Sequence[Outcome]) -> tuple[Metric, ...]:
         slo, usd = self.fleet.slo, self.config.usd_h

@@ -164,13 +164,10 @@ def _lower(arena: Arena, best: Judged, measured: Measured) -> Finding:
     low = measured.low if measured.low is not None else measured.rate * LOWER
     replica = arena.fleet.replica
     weaker = replace(replica, service_s=replica.service_s * measured.rate / low)
-    fleet = Fleet.of(weaker, arena.fleet.slo, arena.config.survive, arena.config.zones,
-                     arena.config.most)  # fmt: skip
-    other = Arena(fleet, arena.trace, arena.config)
-    run = other.run(best.plan, 0)
+    run = arena.with_replica(weaker).run(best.plan, 0)
     minutes = run.violation_minutes(arena.fleet.slo)
     said = f"with {low:.4g} requests/s a replica {minutes:.3g} min break the objective"
-    if minutes <= arena.config.budget * arena.trace.seconds / 60 + 1e-9:
+    if arena.affords(minutes):
         return check.passed(said)
     return check.issue(said, fix=f"--replica-rps {low:.4g}, or measure longer", rate=low)
 

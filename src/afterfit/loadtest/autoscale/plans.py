@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from afterfit.core.trace import Trace
 from afterfit.loadtest.autoscale.policies import Hpa, Keda, Knative, Policy, Ray, Static
@@ -74,15 +74,11 @@ def plan_of(
         return _scheduled(fleet, trace, reaction, least)
     sized = size(fleet, trace, reaction, tolerance)
     if name == "hpa-as-is":
-        sized = Size(1, sized.most, 0.8 * fleet.replica.capacity, reaction, sized.growth,
-                     sized.growth_from)  # fmt: skip
+        sized = replace(sized, least=1, rate=0.8 * fleet.replica.capacity)
     elif to_zero and name in ("keda", "knative", "ray"):
-        sized = Size(0, sized.most, sized.rate, reaction, sized.growth, sized.growth_from)
+        sized = replace(sized, least=0)
     elif least is not None:
-        sized = Size(
-            min(least, sized.most), sized.most, sized.rate, reaction, sized.growth,
-            sized.growth_from,
-        )  # fmt: skip
+        sized = replace(sized, least=min(least, sized.most))
     return _reactive(name, fleet, trace, sized)
 
 

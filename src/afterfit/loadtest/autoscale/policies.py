@@ -24,6 +24,11 @@ Metric = Literal["cpu", "answered", "inside"]
 NEAR = 1e-9
 
 
+def carrying(total: float, each: float) -> int:
+    """Return how many replicas carry ``total`` where one carries ``each``, whatever floats add."""
+    return math.ceil(total / each - NEAR)
+
+
 class Policy(Protocol):
     """What decides how many replicas there should be."""
 
@@ -166,8 +171,8 @@ class Knative:
         """Return what the stable window asks for, in panic at least what the short one does."""
         ready = max(1, view.ready)
         top, bottom = math.ceil(self.up_factor * ready), math.floor(ready / self.down_factor)
-        stable = math.ceil(view.mean(view.inside, self.stable_s) / self.target - NEAR)
-        panic = math.ceil(view.mean(view.inside, self.panic_s) / self.target - NEAR)
+        stable = carrying(view.mean(view.inside, self.stable_s), self.target)
+        panic = carrying(view.mean(view.inside, self.panic_s), self.target)
         wish = min(max(stable, bottom), top)
         if panic / ready >= self.panic_at:
             self._panicked = now
@@ -204,7 +209,7 @@ class Ray:
         current, total = view.current, view.mean(view.inside, self.look_back_s)
         if current == 0:
             return max(1, self.least) if total > 0 else 0
-        wish = min(self.most, max(self.least, math.ceil(total / self.target - NEAR)))
+        wish = min(self.most, max(self.least, carrying(total, self.target)))
         if wish > current:
             self._held = max(0.0, self._held) + self.tick_s
             held = self._held > self.up_delay_s

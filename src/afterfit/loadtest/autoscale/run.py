@@ -180,15 +180,14 @@ def _what_ifs(arena: Arena, judged: tuple[Judged, ...]) -> tuple[WhatIf, ...]:
     for share in COLD_STARTS:
         old = arena.fleet.replica
         faster = replace(old, cold_start_s=old.cold_start_s * share)
-        fleet = Fleet.of(faster, arena.fleet.slo, arena.config.survive, arena.config.zones,
-                         arena.config.most)  # fmt: skip
-        plan = plan_of(name, fleet, arena.trace, to_zero=arena.config.to_zero)
-        run = Arena(fleet, arena.trace, arena.config).run(plan, 0)
+        other = arena.with_replica(faster)
+        plan = plan_of(name, other.fleet, arena.trace, to_zero=arena.config.to_zero)
+        run = other.run(plan, 0)
         minutes = run.violation_minutes(arena.fleet.slo)
         found.append(
             WhatIf(
                 what=f"{plan.title} with a cold start of {faster.cold_start_s:.3g} s",
-                holds=minutes <= arena.config.budget * arena.trace.seconds / 60 + 1e-9,
+                holds=arena.affords(minutes),
                 settings=_floats(plan.settings),
                 replica_hours=run.replica_hours,
                 violation_minutes=minutes,
