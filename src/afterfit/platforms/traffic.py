@@ -118,8 +118,8 @@ def read_traffic(path: Path, *, regions: Collection[str] | None = None) -> Traff
     """
     tree = _tree(path)
     problems: list[Problem] = []
-    found = converted(tree, TrafficFile, "$", problems, _of_section)
-    problems += [*_infinite(tree), *_traffic(tree)]
+    found = converted(tree, TrafficFile, "$", problems)
+    problems += [*_infinite(tree), *_traffic(tree), *_objective(tree.get("slo"))]
     asked = tree.get("requirements")
     if isinstance(asked, dict) and asked.get("regions"):
         problems += _strange(asked["regions"], _regions(regions))
@@ -180,18 +180,19 @@ def _traffic(tree: dict[str, Any]) -> Iterator[Problem]:
             yield f"$.events[{place}]", f"{error.why}, such as 2026-11-27T08:00 x10 2h"
 
 
-def _of_section(section: Any, path: str) -> list[Problem]:
-    """Return what is wrong with an objective that is a text as it should be."""
-    if not isinstance(section, SloSection) or not section.objective:
-        return []
-    where = f"{path}.objective"
+def _objective(section: Any) -> Iterator[Problem]:
+    """Yield what is wrong with an objective that is a text as it should be."""
+    text = section.get("objective") if isinstance(section, dict) else None
+    if not isinstance(text, str) or not text:
+        return
+    where = "$.slo.objective"
     try:
-        slo = slo_of(section.objective, where=where)
+        slo = slo_of(text, where=where)
     except UsageError as error:
-        return [(where, f"{error.why}, such as p99<50ms")]
+        yield where, f"{error.why}, such as p99<50ms"
+        return
     if slo.limit_ms < LEAST_MS:
-        return [(where, f"{slo.limit_ms:g} ms cannot be held: {LEAST_MS:g} ms is the least")]
-    return []
+        yield where, f"{slo.limit_ms:g} ms cannot be held: {LEAST_MS:g} ms is the least"
 
 
 def _regions(regions: Collection[str] | None) -> set[str]:
