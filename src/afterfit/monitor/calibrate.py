@@ -274,7 +274,7 @@ class _Rows:
         return np.asarray(rows % self.n_ref)
 
     def _count(self, rows: npt.NDArray[np.int64]) -> FloatArray:
-        found = np.bincount(self._codes[rows].ravel(), minlength=self._length)
+        found = np.bincount(np.take(self._codes, rows, axis=0).ravel(), minlength=self._length)
         return found.astype(np.float64)
 
 
