@@ -101,13 +101,15 @@ def beyond_of_windows(n: int, surprises: FloatArray) -> Beyond:
 def fitted(beyond: Sequence[Beyond], units: float, *, alike: bool) -> Iterator[Tail]:
     """Yield the tails, of one slope where sizes are ``alike``: all but those of blocks.
 
-    A slope above that of exact p-values is not believed so far out.
+    A slope above that of exact p-values is not believed so far out. Parts that are drawn from
+    ``units`` of them differ less from these than the parts to come will: by one in so many.
     """
+    more = units / max(units - 1, 1.0)
     for each in beyond:
         parts = beyond if alike else [each]
         count, excess = sum(part.count for part in parts), sum(part.excess for part in parts)
         slope = min(1.0, (count + PRIOR) / (excess + PRIOR))
-        tail = Tail(n=each.n, start=each.start, slope=slope, units=units)
+        tail = Tail(n=each.n, start=each.start * more, slope=slope / more, units=units)
         yield tail.moved(math.log(each.rate) - _intensity(TAIL))
 
 
