@@ -87,3 +87,12 @@ def test_durations_read_like_durations(seconds: float, text: str) -> None:
 def test_rows_that_would_do_are_rounded_up_to_two_digits(rows: int, text: str) -> None:
     """No more digits than such an estimate has; beyond a million it only says that it is far."""
     assert number.needed(rows) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"),
+    [(-3, "0 s"), (59.4, "59 s"), (119, "1 min"), (7200, "2 h"), (200_000, "2 d")],
+)
+def test_an_age_is_in_its_largest_whole_unit(seconds: float, told: str) -> None:
+    """Never more than it is; a clock that is ahead makes nothing younger than now."""
+    assert number.age(seconds) == told

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
 from afterfit.cli.output import table
 from afterfit.core.metric import Metric, in_digits
+from afterfit.report import number
 from afterfit.runtime.ledger import WorkerStatus
 from afterfit.serve.observe import Answers, EndpointReport, ModelReport, RoleReport, ShadowReport
 
@@ -14,7 +14,6 @@ __all__ = ["told"]
 
 NOTHING = "-"
 SHOWN_SECONDS = 0.1
-MINUTE, HOUR, DAY = 60, 3600, 86_400
 ROLES = ("role", "version", "asked", "observed (95 %)", "requests", "failed")
 ANSWERS = ("answers", "primary (95 %)", "canary (95 %)", "canary less primary (95 %)", "n")
 SHADOWS = (
@@ -25,7 +24,7 @@ SHADOWS = (
 
 def told(report: EndpointReport, now: float) -> str:
     """Return the report as text; ``now`` is seconds since 1970."""
-    since = _ago(now - report.changed)
+    since = number.age(now - report.changed)
     lines = [f"{report.name} at {report.url}, generation {report.generation}, since {since}"]
     for model in report.models:
         lines += ["", *_model(model)]
@@ -110,10 +109,3 @@ def _with_bounds(metric: Metric, show: Callable[[float], str]) -> str:
 
 def _busy(worker: WorkerStatus) -> str:
     return f"{worker.busy_seconds:.1f} s" if worker.busy_seconds >= SHOWN_SECONDS else NOTHING
-
-
-def _ago(seconds: float) -> str:
-    for unit, word in ((DAY, "d"), (HOUR, "h"), (MINUTE, "min")):
-        if seconds >= unit:
-            return f"{math.floor(seconds / unit)} {word}"
-    return f"{max(0.0, seconds):.0f} s"

@@ -19,6 +19,7 @@ from afterfit.monitor.daemon import Daemon
 from afterfit.monitor.log import iso, moment
 from afterfit.monitor.setup import now_us
 from afterfit.monitor.table import parse_mapping
+from afterfit.report import number
 from afterfit.workspace.watch import Foreign, Status, monitor_store, setup_of, status_of
 
 Events = Annotated[Path | None, Parameter(help="The folder that the server writes events to.")]
@@ -183,11 +184,7 @@ def _status_text(status: Status, now: int) -> str:
 def _ago(moment_us: int, now: int) -> str:
     if not moment_us:
         return "never"
-    seconds = max(0, now - moment_us) / 1e6
-    for name, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.0f} {name} ago"
-    return f"{seconds:.0f} s ago"
+    return f"{number.age((now - moment_us) / 1e6)} ago"
 
 
 def _say_json(line: dict[str, Any]) -> None:

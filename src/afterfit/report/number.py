@@ -114,6 +114,14 @@ def seconds(value: float) -> str:
     return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
+def age(seconds: float) -> str:
+    """Return how old something is, in its largest whole unit: ``12 s``, ``3 min``, ``2 d``."""
+    for unit, word in ((86_400, "d"), (3_600, "h"), (60, "min")):
+        if seconds >= unit:
+            return f"{seconds // unit:.0f} {word}"
+    return f"{max(0.0, seconds):.0f} s"
+
+
 def metric_text(metric: Metric | None, *, n: bool = False) -> str:
     """Return a metric as one reads it: ``0.812 [0.801, 0.823]``, with n where asked."""
     if metric is None or metric.value is None:

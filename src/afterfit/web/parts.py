@@ -145,10 +145,7 @@ def moment(at: float) -> str:
 
 def ago(seconds: float) -> str:
     """Return how long ago something was: ``3 min ago``."""
-    for unit, word in ((86_400, "d"), (3600, "h"), (60, "min")):
-        if seconds >= unit:
-            return f"{seconds // unit:.0f} {word} ago"
-    return f"{max(0.0, seconds):.0f} s ago"
+    return f"{number.age(seconds)} ago"
 
 
 def pages_of(total: int, size: int, page: int) -> Pages:
