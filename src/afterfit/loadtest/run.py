@@ -63,7 +63,7 @@ def loadtest(
         raise UnavailableError(
             "the server answered no request",
             where=url,
-            why=shot.first_error,
+            why=shot.first_error or "; ".join(shot.invalid) or "none was sent",
             fix="look at the server's own log",
         )
     return _record(shot, config, subject, data.digest, settings or {})
