@@ -24,11 +24,6 @@ Metric = Literal["cpu", "answered", "inside"]
 NEAR = 1e-9
 
 
-def carrying(total: float, each: float) -> int:
-    """Return how many replicas carry ``total`` where one carries ``each``, whatever floats add."""
-    return math.ceil(total / each - NEAR)
-
-
 class Policy(Protocol):
     """What decides how many replicas there should be."""
 
@@ -150,12 +145,26 @@ class Keda:
 
 
 @dataclass
-class Knative:
-    """The KPA on concurrency: ``target`` requests inside a replica, which may be a fraction."""
+class OnInside:
+    """What policies share that aim at ``target`` requests inside of a replica, or a fraction."""
 
     target: float
     least: int
     most: int
+
+    def bounded(self, wish: int) -> int:
+        """Return a wish within the limits of number."""
+        return min(self.most, max(self.least, wish))
+
+    def carrying(self, inside: float) -> int:
+        """Return how many replicas carry so many requests, whatever floats add."""
+        return math.ceil(inside / self.target - NEAR)
+
+
+@dataclass
+class Knative(OnInside):
+    """The KPA on concurrency."""
+
     tick_s: float = 2.0
     stable_s: float = 60.0
     panic_s: float = 6.0
@@ -171,8 +180,8 @@ class Knative:
         """Return what the stable window asks for, in panic at least what the short one does."""
         ready = max(1, view.ready)
         top, bottom = math.ceil(self.up_factor * ready), math.floor(ready / self.down_factor)
-        stable = carrying(view.mean(view.inside, self.stable_s), self.target)
-        panic = carrying(view.mean(view.inside, self.panic_s), self.target)
+        stable = self.carrying(view.mean(view.inside, self.stable_s))
+        panic = self.carrying(view.mean(view.inside, self.panic_s))
         wish = min(max(stable, bottom), top)
         if panic / ready >= self.panic_at:
             self._panicked = now
@@ -181,7 +190,7 @@ class Knative:
         if self._panicked is not None:
             self._panic_most = max(self._panic_most, wish, min(max(panic, bottom), top))
             wish = self._panic_most
-        return min(self.most, max(self.least, self._after_grace(now, wish)))
+        return self.bounded(self._after_grace(now, wish))
 
     def _after_grace(self, now: float, wish: int) -> int:
         if wish > 0:
@@ -192,12 +201,9 @@ class Knative:
 
 
 @dataclass
-class Ray:
+class Ray(OnInside):
     """Ray Serve on ongoing requests: a wish must be held for a while before it is done."""
 
-    target: float
-    least: int
-    most: int
     look_back_s: float = 30.0
     up_delay_s: float = 30.0
     down_delay_s: float = 600.0
@@ -209,7 +215,7 @@ class Ray:
         current, total = view.current, view.mean(view.inside, self.look_back_s)
         if current == 0:
             return max(1, self.least) if total > 0 else 0
-        wish = min(self.most, max(self.least, carrying(total, self.target)))
+        wish = self.bounded(self.carrying(total))
         if wish > current:
             self._held = max(0.0, self._held) + self.tick_s
             held = self._held > self.up_delay_s
