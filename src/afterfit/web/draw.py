@@ -18,15 +18,36 @@ from afterfit.core.digest import sha256_bytes
 from afterfit.core.metric import in_percent
 from afterfit.report import number
 from afterfit.report.printable import clipped
+from afterfit.web.canvas import (
+    BOTTOM,
+    HEIGHT,
+    LEFT,
+    RIGHT,
+    TOP,
+    WIDTH,
+    Axis,
+    Canvas,
+    marked,
+    path_of,
+)
 
-__all__ = ["Drawing", "Heat", "OverTime", "Shares", "svg"]
+__all__ = ["Curve", "Drawing", "Heat", "Numbers", "Other", "OverTime", "Shares", "svg"]
 
-WIDTH, HEIGHT = 480, 210
-LEFT, RIGHT, TOP, BOTTOM = 52, 12, 26, 26
 LEAST_SPAN = 0.1  # of the greatest value: a plot spans at least so much
 LABEL = 22  # letters of a category that have room beside its bars
 _STEPS_S = (60, 300, 900, 3600, 10_800, 21_600, 43_200, 86_400, 172_800, 604_800, 2_592_000)
+_AGES = ((1, "1 h"), (6, "6 h"), (24, "1 d"), (168, "1 w"), (720, "30 d"), (4320, "180 d"))
 Numbers = tuple[float | None, ...]
+
+
+@dataclass(frozen=True)
+class Other:
+    """A second line over the same windows, with its bounds and its name."""
+
+    name: str
+    value: Numbers
+    low: Numbers
+    high: Numbers
 
 
 @dataclass(frozen=True)
@@ -34,7 +55,8 @@ class OverTime:
     """A signal over windows: ``at`` is the middle of each, in µs since 1970.
 
     ``low`` and ``high`` bound ``value``; ``threshold`` and ``usual`` are what it is compared with.
-    ``alarm`` says of each window whether it was one. None is a gap.
+    ``alarm`` says of each window whether it was one. None is a gap. ``other`` is a second line, and
+    ``name`` then what the first is called.
     """
 
     at: tuple[float, ...]
@@ -45,6 +67,8 @@ class OverTime:
     usual: Numbers
     alarm: tuple[bool, ...]
     y_title: str
+    other: Other | None = None
+    name: str = "value"
     kind: str = field(default="over_time", init=False)
 
 
@@ -71,17 +95,31 @@ class Shares:
     kind: str = field(default="shares", init=False)
 
 
-Drawing = OverTime | Heat | Shares
+@dataclass(frozen=True)
+class Curve:
+    """A share by age in hours, with its bounds, on a logarithmic axis of ages."""
+
+    hours: tuple[float, ...]
+    value: tuple[float, ...]
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    y_title: str
+    kind: str = field(default="curve", init=False)
+
+
+Drawing = OverTime | Heat | Shares | Curve
 
 
 def svg(drawing: Drawing, title: str, description: str) -> str:
     """Return a drawing as an SVG element with its title and description; safe to put in a page."""
     words = f"{drawing!r}\0{title}\0{description}".encode(errors="replace")
-    canvas = _Canvas("d" + sha256_bytes(words)[:10], title, description)
+    canvas = Canvas("d" + sha256_bytes(words)[:10], title, description)
     if isinstance(drawing, OverTime):
         _over_time(canvas, drawing)
     elif isinstance(drawing, Heat):
         _heat(canvas, drawing)
+    elif isinstance(drawing, Curve):
+        _curve(canvas, drawing)
     elif drawing.labels:
         _categories(canvas, drawing)
     else:
@@ -89,84 +127,26 @@ def svg(drawing: Drawing, title: str, description: str) -> str:
     return canvas.text()
 
 
-class _Canvas:
-    """An SVG element that grows; all places are in its own units."""
-
-    def __init__(self, name: str, title: str, description: str) -> None:
-        self.height = HEIGHT
-        self.root = ET.Element("svg", role="img", width=str(WIDTH))
-        self.root.set("aria-labelledby", f"{name}-title {name}-desc")
-        self.add("title", clipped(title), id=f"{name}-title")
-        self.add("desc", clipped(description), id=f"{name}-desc")
-
-    def add(self, tag: str, text: str = "", **attributes: object) -> ET.Element:
-        """Return a new child; ``_`` in a name stands for ``-``, and ``class_`` for class."""
-        named = {
-            name.rstrip("_").replace("_", "-"): value if isinstance(value, str) else _short(value)
-            for name, value in attributes.items()
-        }
-        child = ET.SubElement(self.root, tag, named)
-        child.text = text or None
-        return child
-
-    def word(
-        self, text: str, x: float, y: float, anchor: str = "start", ink: str = "muted"
-    ) -> None:
-        """Write a few words."""
-        self.add(
-            "text", clipped(text), x=x, y=y, text_anchor=anchor, font_size=12, class_=f"f-{ink}"
-        )
-
-    def line(
-        self, points: Sequence[tuple[float, float]], ink: str, width: float = 2, dash: str = ""
-    ) -> None:
-        """Draw a line through points; a single one becomes a dot."""
-        if len(points) == 1:
-            self.add("circle", cx=points[0][0], cy=points[0][1], r=2.5, class_=f"f-{ink}")
-        elif points:
-            more = {"stroke_dasharray": dash} if dash else {}
-            self.add(
-                "path", d=_path(points), fill="none", stroke_width=width, class_=f"s-{ink}", **more
-            )
-
-    def text(self) -> str:
-        """Return the element as text."""
-        self.root.set("viewBox", f"0 0 {WIDTH} {_short(self.height)}")
-        return ET.tostring(self.root, encoding="unicode", short_empty_elements=True)
-
-
-class _Axis:
-    """A linear scale from values to places."""
-
-    def __init__(self, low: float, high: float, start: float, end: float) -> None:
-        if not high > low:
-            low, high = low - 0.5, high + 0.5
-        self.low, self.high, self.start, self.end = low, high, start, end
-
-    def __call__(self, value: float) -> float:
-        share = (value - self.low) / (self.high - self.low)
-        return self.start + share * (self.end - self.start)
-
-
-def _over_time(canvas: _Canvas, told: OverTime) -> None:
+def _over_time(canvas: Canvas, told: OverTime) -> None:
     seen = [
         v
-        for part in (told.value, told.low, told.high, told.threshold, told.usual)
+        for part in (told.value, told.low, told.high, told.threshold, told.usual, *_sides(told))
         for v in _known(part)
     ]
     low, high = min(seen, default=0.0), max(seen, default=1.0)
     # What hardly moves shall not look as if it did.
     pad = max((high - low) * 0.06, (LEAST_SPAN * max(abs(low), abs(high)) - (high - low)) / 2)
-    down = _Axis(low - pad, high + pad, HEIGHT - BOTTOM, TOP)
-    across = _Axis(min(told.at, default=0.0), max(told.at, default=1.0), LEFT, WIDTH - RIGHT)
+    down = Axis(low - pad, high + pad, HEIGHT - BOTTOM, TOP)
+    across = Axis(min(told.at, default=0.0), max(told.at, default=1.0), LEFT, WIDTH - RIGHT)
     _grid(canvas, down)
     _times(canvas, across, HEIGHT - BOTTOM)
     canvas.word(told.y_title, 0, 12)
     places = [across(at) for at in told.at]
-    for band in _runs(places, told.low, told.high):
-        up = [(x, down(high)) for x, _, high in band]
-        back = [(x, down(low)) for x, low, _ in reversed(band)]
-        canvas.add("path", d=_path(up + back) + "Z", fill_opacity="0.16", class_="f-accent")
+    if told.other is not None:
+        _band(canvas, places, told.other.low, told.other.high, down, "series3")
+        for run in _runs(places, told.other.value):
+            canvas.line([(x, down(value)) for x, value in run], "series3", 2.0)
+    _band(canvas, places, told.low, told.high, down, "accent")
     for values, ink, width, dash in (
         (told.usual, "reference", 1.5, ""),
         (told.threshold, "series4", 1.5, "5 4"),
@@ -181,10 +161,42 @@ def _over_time(canvas: _Canvas, told: OverTime) -> None:
     _legend(canvas, told)
 
 
-def _legend(canvas: _Canvas, told: OverTime) -> None:
+def _sides(told: OverTime) -> tuple[Numbers, ...]:
+    other = told.other
+    return () if other is None else (other.value, other.low, other.high)
+
+
+def _band(
+    canvas: Canvas, places: list[float], low: Numbers, high: Numbers, down: Axis, ink: str
+) -> None:
+    for band in _runs(places, low, high):
+        up = [(x, down(above)) for x, _, above in band]
+        back = [(x, down(below)) for x, below, _ in reversed(band)]
+        canvas.add("path", d=path_of(up + back) + "Z", fill_opacity="0.16", class_=f"f-{ink}")
+
+
+def _curve(canvas: Canvas, told: Curve) -> None:
+    """Draw a share by age; ages are marked at hours, days, weeks and months."""
+    down = Axis(0.0, max([*told.high, 1e-9]), HEIGHT - BOTTOM, TOP)
+    logs = [math.log10(hours) for hours in told.hours]
+    across = Axis(logs[0], logs[-1], LEFT, WIDTH - RIGHT)
+    _grid(canvas, down)
+    canvas.word(told.y_title, 0, 12)
+    for hours, word in _AGES:
+        if told.hours[0] <= hours <= told.hours[-1]:
+            canvas.word(word, across(math.log10(hours)), HEIGHT - BOTTOM + 18, "middle")
+    places = [across(each) for each in logs]
+    _band(canvas, places, told.low, told.high, down, "accent")
+    canvas.line([(x, down(v)) for x, v in zip(places, told.value, strict=True)], "accent")
+
+
+def _legend(canvas: Canvas, told: OverTime) -> None:
     """Name the lines that are there, at the right of the title of the axis."""
-    named = [("accent", "value"), ("series4", "threshold"), ("reference", "usual")]
+    named = [("accent", told.name), ("series4", "threshold"), ("reference", "usual")]
     there = [told.value, told.threshold, told.usual]
+    if told.other is not None:
+        named.insert(1, ("series3", told.other.name))
+        there.insert(1, told.other.value)
     x = float(WIDTH - RIGHT)
     shown = [pair for pair, values in zip(named, there, strict=True) if _known(values)]
     if any(told.alarm):
@@ -200,11 +212,11 @@ def _legend(canvas: _Canvas, told: OverTime) -> None:
         x -= 18
 
 
-def _heat(canvas: _Canvas, told: Heat) -> None:
+def _heat(canvas: Canvas, told: Heat) -> None:
     """Draw a column a window, darker where more of its requests are; decades on the left."""
     logs = [math.log10(max(edge, 1e-3)) for edge in told.edges]
-    down = _Axis(logs[0], logs[-1], HEIGHT - BOTTOM, TOP)
-    across = _Axis(told.starts[0] if told.starts else 0.0, told.end, LEFT, WIDTH - RIGHT)
+    down = Axis(logs[0], logs[-1], HEIGHT - BOTTOM, TOP)
+    across = Axis(told.starts[0] if told.starts else 0.0, told.end, LEFT, WIDTH - RIGHT)
     ends = [*told.starts[1:], told.end]
     for start, end, counts in zip(told.starts, ends, told.counts, strict=True):
         total = sum(counts)
@@ -237,7 +249,7 @@ def _heat(canvas: _Canvas, told: Heat) -> None:
     canvas.word(told.y_title, 0, 12)
 
 
-def _bins(canvas: _Canvas, told: Shares) -> None:
+def _bins(canvas: Canvas, told: Shares) -> None:
     """Draw both samples as steps: height is share by width, so that areas are shares."""
     canvas.height = 150
     edges = _closed(told.edges)
@@ -246,8 +258,8 @@ def _bins(canvas: _Canvas, told: Shares) -> None:
         [share / width if width > 0 else 0.0 for share, width in zip(sample, widths, strict=True)]
         for sample in (told.before, told.after)
     ]
-    across = _Axis(edges[0], edges[-1], 8, WIDTH - RIGHT)
-    down = _Axis(0, max([*tall[0], *tall[1], 1e-12]), canvas.height - BOTTOM, TOP)
+    across = Axis(edges[0], edges[-1], 8, WIDTH - RIGHT)
+    down = Axis(0, max([*tall[0], *tall[1], 1e-12]), canvas.height - BOTTOM, TOP)
     for heights, ink in zip(tall, ("reference", "accent"), strict=True):
         points = [(across(edges[0]), down(0))]
         for place, height in enumerate(heights):
@@ -256,16 +268,16 @@ def _bins(canvas: _Canvas, told: Shares) -> None:
                 (across(edges[place + 1]), down(height)),
             ]
         points.append((across(edges[-1]), down(0)))
-        canvas.add("path", d=_path(points) + "Z", fill_opacity="0.16", class_=f"f-{ink}")
+        canvas.add("path", d=path_of(points) + "Z", fill_opacity="0.16", class_=f"f-{ink}")
         canvas.line(points, ink, 1.8)
-    for value, word in _marked(edges[0], edges[-1], 5):
+    for value, word in marked(edges[0], edges[-1], 5):
         canvas.word(word, across(value), canvas.height - 8, "middle")
     _samples(canvas)
 
 
-def _categories(canvas: _Canvas, told: Shares) -> None:
+def _categories(canvas: Canvas, told: Shares) -> None:
     canvas.height = TOP + 30 * len(told.labels) + 22
-    across = _Axis(0, max([*told.before, *told.after, 1e-12]), 170, WIDTH - 54)
+    across = Axis(0, max([*told.before, *told.after, 1e-12]), 170, WIDTH - 54)
     for place, label in enumerate(told.labels):
         y = TOP + 30 * place
         canvas.word(clipped(label, LABEL), 162, y + 17, "end", "ink")
@@ -279,29 +291,19 @@ def _categories(canvas: _Canvas, told: Shares) -> None:
     _samples(canvas)
 
 
-def _samples(canvas: _Canvas) -> None:
+def _samples(canvas: Canvas) -> None:
     for x, ink, word in ((8, "reference", "reference"), (110, "accent", "window")):
         canvas.add("rect", x=x, y=2, width=12, height=10, rx=2, class_=f"f-{ink}")
         canvas.word(word, x + 18, 12, "start", "ink")
 
 
-def _grid(canvas: _Canvas, down: _Axis) -> None:
-    for mark, word in _marked(down.low, down.high, 5):
+def _grid(canvas: Canvas, down: Axis) -> None:
+    for mark, word in marked(down.low, down.high, 5):
         canvas.line([(LEFT, down(mark)), (WIDTH - RIGHT, down(mark))], "grid", 1)
         canvas.word(word, LEFT - 7, down(mark) + 4, "end")
 
 
-def _marked(low: float, high: float, most: int) -> list[tuple[float, str]]:
-    """Return round numbers between two, with as many decimals as their step has."""
-    marks, step = _nice(low, high, most)
-    places = max(0, -math.floor(math.log10(step) + 1e-9))
-    if abs(round(step * 10**places) - step * 10**places) > 1e-6:
-        places += 1  # a step of 2.5
-    # Beyond a few decimals each is written as short as it can be.
-    return [(m, number.plain(m, places=places) if places <= 4 else f"{m:.3g}") for m in marks]
-
-
-def _times(canvas: _Canvas, across: _Axis, y: float) -> None:
+def _times(canvas: Canvas, across: Axis, y: float) -> None:
     """Write at most five moments below, at whole minutes, hours or days of UTC."""
     span = (across.high - across.low) / 1e6
     step = next((s for s in _STEPS_S if span / s <= 5), _STEPS_S[-1])
@@ -321,18 +323,6 @@ def _times(canvas: _Canvas, across: _Axis, y: float) -> None:
             y + 18,
             "middle",
         )
-
-
-def _nice(low: float, high: float, most: int) -> tuple[list[float], float]:
-    """Return at most about ``most`` round numbers between two, and how far apart they are."""
-    raw = (high - low) / most
-    if not raw > 0 or not math.isfinite(raw):
-        return [low], 1.0
-    scale = 10.0 ** math.floor(math.log10(raw))
-    step = next(m * scale for m in (1, 2, 2.5, 5, 10) if m * scale >= raw * 0.999)
-    first = math.ceil(low / step - 1e-9)
-    marks = [round((first + place) * step, 12) for place in range(most + 2)]
-    return [mark for mark in marks if mark <= high + 1e-9 * step], step
 
 
 def _closed(edges: tuple[float, ...]) -> list[float]:
@@ -359,14 +349,6 @@ def _runs(places: Sequence[float], *columns: Numbers) -> list[list[tuple[float, 
         elif runs[-1]:
             runs.append([])
     return [run for run in runs if run]
-
-
-def _path(points: Sequence[tuple[float, float]]) -> str:
-    return "M" + "L".join(f"{_short(x)},{_short(y)}" for x, y in points)
-
-
-def _short(value: object) -> str:
-    return f"{float(value):.1f}".removesuffix(".0") if isinstance(value, float) else str(value)
 
 
 def _day_time(at: float) -> str:

@@ -24,6 +24,7 @@ from afterfit.web.pages.plots import (
     waits,
     waits_plot,
 )
+from afterfit.web.pages.quality import Ages, Compared, ages_of, ages_plot, compared, compared_plot
 from afterfit.web.parts import (
     Link,
     Pages,
@@ -76,12 +77,16 @@ class Filter:
 
 @dataclass(frozen=True)
 class Charted:
-    """One series with its windows and, where its evidence has them, its distributions."""
+    """One series with its windows and, where its evidence has them, its distributions.
+
+    ``compared`` has both sides of a metric, of which the series is one.
+    """
 
     series: Latest
     unit: str
     windows: Thin
     distribution: Distribution | None = None
+    compared: Compared | None = None
 
 
 @dataclass(frozen=True)
@@ -152,6 +157,8 @@ class Signals(View):
         for each in self.plots:
             title = series_title(each.series)
             yield over_time(title, each.unit, each.windows)
+            if each.compared is not None:
+                yield compared_plot(f"{each.series.subject}: labels and estimate", each.compared)
             if each.distribution is not None:
                 yield shares(f"{title}: distribution", each.distribution)
 
@@ -166,6 +173,8 @@ class Series(View):
     windows: Thin
     distribution: Distribution | None = None
     waits: Waits | None = None
+    compared: Compared | None = None
+    ages: Ages | None = None
 
     area: ClassVar[str] = "/signals"
     every: ClassVar[int] = 10
@@ -203,6 +212,10 @@ class Series(View):
         if self.message:
             facts += (note(self.message),)
         plots: list[Plot] = [over_time(self.title, self.unit, self.windows)]
+        if self.compared is not None:
+            plots.append(compared_plot("Labels and estimate", self.compared))
+        if self.ages is not None:
+            plots.append(ages_plot(self.ages))
         if self.distribution is not None:
             plots.append(shares("Distribution", self.distribution))
         if self.waits is not None:
@@ -249,7 +262,16 @@ def series(site: Site, chosen: Filter, subject: str) -> Series:
     last = newest(store, query)
     heat = _waits(store, one) if one.signal == LATENCY else None
     message = last.message if last else ""
-    return Series(one, charted.unit, message, charted.windows, charted.distribution, heat)
+    return Series(
+        one,
+        charted.unit,
+        message,
+        charted.windows,
+        charted.distribution,
+        heat,
+        charted.compared,
+        ages_of(last) if one.signal == "labels" else None,
+    )
 
 
 def query_of(one: Latest) -> PointQuery:
@@ -266,7 +288,10 @@ def query_of(one: Latest) -> PointQuery:
 
 
 def told_of(store: Seen, query: PointQuery) -> SignalPoint | None:
-    """Return the newest alarm of a series: only alarms keep their evidence."""
+    """Return the newest window of a series with evidence: quiet ones keep it for some time only."""
+    last = newest(store, query)
+    if last is not None and last.evidence:
+        return last
     return newest(store, PointQuery(**query.equal, state="alarm"))  # type: ignore[arg-type]
 
 
@@ -329,7 +354,13 @@ def _charted(store: Seen, one: Latest) -> Charted:
     query = query_of(one)
     last = newest(store, query)
     shown = distribution(told_of(store, query)) if one.signal in DISTRIBUTIONS else None
-    return Charted(one, last.unit if last else "", thinned(store.series(query)), shown)
+    return Charted(
+        one,
+        last.unit if last else "",
+        thinned(store.series(query)),
+        shown,
+        compared(store, query),
+    )
 
 
 def _waits(store: Seen, one: Latest) -> Waits | None:
