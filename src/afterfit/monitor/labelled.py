@@ -122,7 +122,7 @@ class LabelFeed:
         table = table_of(self.join, series, signature, start, end)
         yield from coverage_points(table, window, config, tallies, curve=curve)
         usual = judged.watched.usual or self._baseline(series, signature, start, parts)
-        if usual is not None:
+        if usual is not None or table.labelled:
             # The metrics are one family, and share its chance.
             each = self._config(config.chance / len(TABLE_METRICS[signature.task]))
             maturity = curve.of_window(start, end, judged.now)

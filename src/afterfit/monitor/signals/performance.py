@@ -24,6 +24,7 @@ from afterfit.stats.interval import wilson
 
 __all__ = ["coverage_points", "group_tables", "performance_points", "table_of", "truth_of"]
 
+NOTHING_USUAL = "what is usual is not known yet: it takes earlier windows with enough labels"
 LEAST_SELECTION = 0.1
 """A labelled share that differs by less between scores is no selection worth a word."""
 
@@ -73,7 +74,7 @@ def group_tables(
 
 
 def performance_points(
-    reference: ScoreTable,
+    reference: ScoreTable | None,
     table: ScoreTable,
     window: Window,
     config: QualityConfig,
@@ -84,18 +85,25 @@ def performance_points(
 
     ``maturity`` is the share of the window's labels-to-come that have come, from
     `MaturityCurve.of_window`. With too few labels, or too early, a point is ``insufficient``.
+    Without a reference it is compared with nothing, and says what it is: gates judge it.
     """
     selection = label_selection(table)
     evidence = _evidence(table, maturity, selection)
     found = []
     for name in config.metrics or TABLE_METRICS[table.task]:
         metric = table_metric(table, name, level=config.level, seed=config.seed)
-        usual = table_metric(reference, name, level=config.level, seed=config.seed)
-        if metric is None or usual is None:
+        if metric is None:
             continue
         few = table.labelled < config.min_labels
         if few or (maturity is not None and maturity < config.least_maturity):
             found.append(_too_early(metric, table, window, config, maturity, evidence))
+            continue
+        if reference is None:
+            found.append(unjudged("performance", metric, "cannot_tell", window,
+                                  message=NOTHING_USUAL, evidence=evidence))  # fmt: skip
+            continue
+        usual = table_metric(reference, name, level=config.level, seed=config.seed)
+        if usual is None:
             continue
         error = _together(error_of(metric), error_of(usual))
         point = judged("performance", metric, usual, error, window, config, evidence=evidence)
