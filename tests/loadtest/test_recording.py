@@ -23,7 +23,6 @@ def csv(folder: Path, text: str) -> Path:
     ("times", "start"),
     [
         (np.array([5.0, 7.5]), None),
-        (np.array([-1.0, 1.5]), None),
         (np.array([1_764_144_000.0, 1_764_144_002.5]), 1_764_144_000),
         (np.array([1_764_144_000_000, 1_764_144_002_500]), 1_764_144_000),
         (np.array(["2025-11-26T09:00:00+01:00", "2025-11-26T08:00:02.5Z"], object), 1_764_144_000),
@@ -51,6 +50,7 @@ def test_columns_are_known_by_name_or_place(header: str, tmp_path: Path) -> None
 
 WRONG = {
     "gap": ("time,rate\n0,1\n10,1\n20,1\n90,1\n", "has a gap", "row 4"),
+    "before": ("time\n-3\n1\n", "time of the trace is negative", "row 1"),
     "back": ("time,rate\n0,1\n20,1\n10,1\n", "go back", "row 3"),
     "requests back": ("time\n0\n20\n10\n", "go back", "row 3"),
     "twice": ("time,rate\n0,1\n0,1\n10,1\n", "stands twice", "row 2"),

@@ -95,6 +95,12 @@ def _moments(values: Column, name: str, where: str) -> tuple[Floats, datetime | 
         # So large a number is no time in s of this century: it counts ms.
         seconds = seconds / 1e3 if 1e11 <= seconds[0] < 1e14 else seconds
         _check_whole(~np.isfinite(seconds), place)
+        if (seconds < 0).any():
+            raise InputError(
+                "a time of the trace is negative",
+                where=f"{place}, row {int(np.argmax(seconds < 0)) + 1}",
+                fix="give seconds since the beginning, or since 1970",
+            )
         dated = 1e9 <= seconds[0] < 1e11
         return seconds - seconds[0], datetime.fromtimestamp(seconds[0], UTC) if dated else None
     moments = values.astype("datetime64[us]") if values.dtype.kind == "M" else _read(values, place)
