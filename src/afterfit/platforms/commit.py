@@ -92,7 +92,7 @@ def _paid(offer: Offer, fleet: Fleet, term: Term) -> Paid | None:
     peak = int(fleet.counts[-1])
     machines = peak if term == "monthly" or not whole else bound_machines(fleet, price, whole)
     over = float(np.maximum(fleet.counts - machines, 0) @ fleet.shares)
-    rest = machines - (fleet.mean - over)
+    rest = max(machines - (fleet.mean - over), 0.0)
     return Paid(
         term, machines * price + over * (whole or 0.0), rest * price, machines, discount, on_demand
     )
