@@ -131,6 +131,17 @@ def test_import_loads_nothing_heavy() -> None:
     assert packages & LAZY == set()
 
 
+def test_the_dashboard_starts_with_little() -> None:
+    """It opens at once: what draws charts and reads tables is loaded when a page wants it."""
+    script = "import sys, afterfit.cli.ui, afterfit.web.app; print(*sys.modules)"
+    output = subprocess.run(
+        [sys.executable, "-c", script], check=True, capture_output=True, text=True, timeout=60
+    ).stdout
+    loaded = {name.partition(".")[0] for name in output.split()}
+    assert "starlette" in loaded
+    assert loaded & (LAZY - {"cyclopts", "numpy", "rich"} | {"duckdb", "jinja2"}) == set()
+
+
 def test_import_has_no_effect(tmp_path: Path) -> None:
     """Importing prints nothing, writes nothing, and leaves logging, signals and threads alone."""
     script = """

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -24,7 +23,6 @@ PLACES = (
     "/signals?signal=latency", f"/signals/series?signal=drift&subject={SUBJECT}",
     "/records", "/login",
 )  # fmt: skip
-START_CPU_S = 1.0
 HERE = """() => {
   const at = document.activeElement;
   const [style, box] = [getComputedStyle(at), at.getBoundingClientRect()];
@@ -41,28 +39,17 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def served(workspace: Path) -> Iterator[str]:
-    """The address of the dashboard, which started within a second of processor time."""
+    """The address of the dashboard."""
     command = [sys.executable, "-m", "afterfit", "ui", "--port", "0", "--json"]
     command += ["--workspace", str(workspace)]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
         try:
             assert process.stdout is not None
             url = str(msgspec.json.decode(process.stdout.readline())["url"]).rstrip("/")
-            spent = processor_seconds(process.pid)
-            assert spent < START_CPU_S, f"{spent:.2f} s"
             yield url
         finally:
             process.terminate()
             assert process.wait(20) == 0
-
-
-def processor_seconds(pid: int) -> float:
-    """What a process has taken of the processors so far; 0 where the system does not tell."""
-    stat = Path(f"/proc/{pid}/stat")
-    if not stat.exists():
-        return 0.0
-    numbers = stat.read_text().rpartition(")")[2].split()
-    return sum(map(int, numbers[11:13])) / os.sysconf("SC_CLK_TCK")
 
 
 @pytest.fixture(scope="module")

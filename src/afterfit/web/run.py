@@ -134,13 +134,12 @@ def serve(
         ssl_certfile=told.certificate or None,
         ssl_keyfile=told.private or None,
     )
-    ready(url_of(told, sock))
     # Charts of reports need modules that take seconds to load: nobody should wait for them.
     timer = threading.Timer(WARM_AFTER_S, _warm)
     timer.daemon = True
     timer.start()
     try:
-        _server(config).run(sockets=[sock])
+        _server(config, lambda: ready(url_of(told, sock))).run(sockets=[sock])
     finally:
         timer.cancel()
 
@@ -152,11 +151,18 @@ def _warm() -> None:
         warm()
 
 
-def _server(config: uvicorn.Config) -> uvicorn.Server:
-    """Return a server that ends by itself on a signal; Uvicorn's own would end the process."""
+def _server(config: uvicorn.Config, ready: Callable[[], None]) -> uvicorn.Server:
+    """Return a server that ends by itself on a signal; Uvicorn's own would end the process.
+
+    ``ready`` is called once it answers, and once a signal ends it well.
+    """
     import uvicorn
 
     class Server(uvicorn.Server):
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets=sockets)
+            ready()
+
         @contextmanager
         def capture_signals(self) -> Iterator[None]:
             before = {
