@@ -24,6 +24,9 @@ from afterfit.records.platforms import Range
 
 __all__ = ["Evaluation", "cheapest", "evaluate"]
 
+MOST_MACHINES = 20_000
+"""A machine of which more would be needed is not priced: nobody rents so many."""
+
 Probes = Mapping[str, Measured] | Sequence[Measured]
 
 
@@ -151,6 +154,8 @@ class Evaluation:
         if capacity.basis == "unknown" or capacity.rate <= 0:
             return _Found()
         least = capacity.low or capacity.rate * speeds.low / speeds.speed
+        if self.demand.peak > least * MOST_MACHINES:
+            return _Found()
         if offer.service.billed == "busy":
             sized = msgspec.structs.replace(capacity, low=least)
             return self._busy(offer, sized, speeds, charged)
