@@ -6,14 +6,13 @@ from the file, else from the default written here.
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -33,15 +32,19 @@ from afterfit.core.sections import (
     MonitorSection,
     OodSection,
     OptimizeSection,
+    PlatformsSection,
     RobustnessSection,
     ServeSection,
 )
+from afterfit.core.strict import converted
 from afterfit.errors import ConfigError, NotFoundError, UsageError
 from afterfit.loadtest.slo import slo_of
 
 FILE_NAME = "afterfit.toml"
 DEFAULT_GATES = ("baseline_lift > 0",)
-TABLES = frozenset({"alarms.channels", "alarms.figures", "robustness.monotone"})
+TABLES = frozenset(
+    {"alarms.channels", "alarms.figures", "platforms.weights", "robustness.monotone"}
+)
 """The settings whose value is a table of the user's own names, and so one value."""
 
 
@@ -60,6 +63,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     ood: OodSection = OodSection()
     robustness: RobustnessSection = RobustnessSection()
     loadtest: LoadtestSection = LoadtestSection()
+    platforms: PlatformsSection = PlatformsSection()
     serve: ServeSection = ServeSection()
     monitor: MonitorSection = MonitorSection()
     alarms: AlarmsSection = AlarmsSection()
@@ -146,7 +150,7 @@ def read_config(
             _set(tree, name, msgspec.to_builtins(value))
             origins[name] = "command line"
     problems: list[tuple[str, str]] = []
-    config = _convert(tree, Config, "$", problems)
+    config = converted(tree, Config, "$", problems, _of_section)
     problems += _gate_problems(tree.get("gates"), "$.gates")
     alarms = tree.get("alarms")
     if isinstance(alarms, dict):
@@ -271,41 +275,6 @@ def _set(tree: dict[str, Any], dotted: str, value: Any) -> None:
             return
         tree = inner
     tree[leaf] = value
-
-
-def _convert(tree: Any, kind: Any, path: str, problems: list[tuple[str, str]]) -> Any:
-    """Return ``tree`` as a struct of ``kind``, adding every problem with its path."""
-    if not isinstance(tree, dict):
-        problems.append((path, f"it is a table, not {tree!r}"))
-        return None
-    hints = get_type_hints(kind, include_extras=True)
-    known = {field.name: hints[field.name] for field in msgspec.structs.fields(kind)}
-    values: dict[str, Any] = {}
-    for key, value in tree.items():
-        here = f"{path}.{key}"
-        if key not in known:
-            near = difflib.get_close_matches(key, known, n=1)
-            hint = f" (did you mean {near[0]!r}?)" if near else ""
-            problems.append((here, f"not a setting{hint}"))
-        elif isinstance(known[key], type) and issubclass(known[key], msgspec.Struct):
-            values[key] = _convert(value, known[key], here, problems)
-            problems += _of_section(values[key], here)
-        else:
-            try:
-                values[key] = msgspec.convert(value, known[key])
-            except msgspec.ValidationError as error:
-                choices = ", ".join(map(repr, _choices(known[key])))
-                problems.append(
-                    (here, f"{error}; choose from {choices}" if choices else str(error))
-                )
-    return None if problems else kind(**values)
-
-
-def _choices(kind: Any) -> tuple[Any, ...]:
-    """Return the words of which a setting is one, or has several; none where it is no word."""
-    if get_origin(kind) is Literal:
-        return get_args(kind)
-    return tuple(word for part in get_args(kind) for word in _choices(part))
 
 
 def _of_section(section: Any, path: str) -> list[tuple[str, str]]:

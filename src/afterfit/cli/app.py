@@ -176,6 +176,10 @@ GROUPS: dict[str, tuple[str, dict[str, tuple[str, str]]]] = {
     "platforms": (
         "Choose where a version is best run.",
         {
+            DEFAULT: (
+                "afterfit.cli.platforms:platforms",
+                "Where a version is best run, what that costs, and why not elsewhere.",
+            ),
             "import": (
                 "afterfit.cli.platforms_import:import",
                 "Take price lists and your own discounts into the workspace.",
@@ -185,6 +189,10 @@ GROUPS: dict[str, tuple[str, dict[str, tuple[str, str]]]] = {
                 "The prices that were imported, with their age.",
             ),
             "forget": ("afterfit.cli.platforms_import:forget", "Remove imported prices."),
+            "probe": (
+                "afterfit.cli.platforms_probe:probe",
+                "A kit that measures a version on the machines of the finalists.",
+            ),
         },
     ),
     "config": (

@@ -65,6 +65,12 @@ gates = [
 # monotone = {income = "up"}    # the answer may only rise ("up") or fall ("down") with a column
 # fixed = ["age"]               # columns that nobody can move to get another decision
 
+[platforms]
+# require = ["region=eu"]       # hipaa, own_keys, gpu=16, availability=99.9, budget=50
+# weights = {cost = 4, latency = 1.5, scalability = 1.5, integration = 1.5, security = 1.5}
+# survive = "replica"           # the loss that must do no harm: "none", "replica", "zone"
+# confirmed = []                # what you found out of what the catalog does not know
+
 [card]
 # owner = "Risk team, risk@example.com"
 # license = "apache-2.0"        # and intended_use, out_of_scope, training_data, limits, dataset

@@ -24,6 +24,7 @@ __all__ = [
     "MonitorSection",
     "OodSection",
     "OptimizeSection",
+    "PlatformsSection",
     "RobustnessSection",
     "ServeSection",
 ]
@@ -233,6 +234,30 @@ class MonitorSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     retention_days: Annotated[int, msgspec.Meta(ge=1)] = 400
     reference_rows: Annotated[int, msgspec.Meta(ge=0, le=200_000)] = 50_000
     store: str = ""
+
+
+class PlatformsSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[platforms]``: what a place to run a version must have, and what counts.
+
+    ``require`` is in the words of ``--require`` (``hipaa``, ``region=eu``, ``budget=50``),
+    ``weights`` what the way from the worst to the best of each criterion is worth (empty: cost 4,
+    the others 1.5). ``best_usd`` and ``worst_usd`` (USD per month) anchor the value of cost.
+    ``survive`` is the loss that must do no harm, ``confirmed`` what you found out of what is
+    unknown. Sizes are means: bytes of a request and of an answer, GB kept.
+    """
+
+    require: tuple[str, ...] = ()
+    weights: dict[str, Annotated[float, msgspec.Meta(ge=0)]] = {}
+    slo: str = ""
+    survive: Literal["none", "replica", "zone"] = "replica"
+    zones: Annotated[int, msgspec.Meta(ge=1, le=6)] = 2
+    confirmed: tuple[str, ...] = ()
+    best_usd: Annotated[float, msgspec.Meta(gt=0)] | None = None
+    worst_usd: Annotated[float, msgspec.Meta(gt=0)] | None = None
+    request_bytes: Annotated[float, msgspec.Meta(ge=0)] = 2_000.0
+    response_bytes: Annotated[float, msgspec.Meta(ge=0)] = 500.0
+    storage_gb: Annotated[float, msgspec.Meta(ge=0)] = 5.0
+    cdn: bool = False
 
 
 class AlarmsSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

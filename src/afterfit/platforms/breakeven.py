@@ -17,9 +17,10 @@ __all__ = ["MANAGED", "Level", "Scan", "contenders", "scanned"]
 MANAGED: frozenset[Kind] = frozenset({"containers", "endpoint", "function"})
 """Without machines of one's own; the others are machines that one looks after."""
 
-DOUBLINGS = 6
+FARTHEST = 3
+TIMES = 4.0
 STEPS = 6
-MOST_OF_SERVICE = 10
+MOST_OF_SERVICE = 8
 
 
 def contenders(answer: Answered, most: int = MOST_OF_SERVICE) -> list[Offer]:
@@ -28,7 +29,7 @@ def contenders(answer: Answered, most: int = MOST_OF_SERVICE) -> list[Offer]:
     Those are its best ones here, and the smallest and the largest sizes of their families.
     """
     by_service: dict[str, list[Valued]] = {}
-    for each in answer.running:
+    for each in answer.ranked:
         by_service.setdefault(each.evaluated.offer.service.id, []).append(each)
     found: dict[str, Offer] = {}
     for ranked in by_service.values():
@@ -91,7 +92,7 @@ def scanned(answer: Answered, progress: Progress = SILENT) -> Scan:
     if choice is None or not offers:
         return Scan(services={})
     asked = answer.question.of(offers)
-    factors = [2.0**power for power in range(-DOUBLINGS, DOUBLINGS + 1)]
+    factors = [TIMES**power for power in range(-FARTHEST, FARTHEST + 1)]
     progress.step("other traffic", len(factors))
     answers = {}
     for factor in factors:
@@ -155,7 +156,7 @@ def _edge(
 def cheapest(answer: Answered, *, managed: bool) -> Valued | None:
     """Return the cheapest managed offer, or the cheapest on machines of one's own."""
     of_kind = [
-        each for each in answer.running
+        each for each in answer.ranked
         if (each.evaluated.offer.service.kind in MANAGED) == managed
     ]  # fmt: skip
     return min(of_kind, key=lambda each: (each.usd, each.id), default=None)
@@ -181,7 +182,7 @@ def _own(asked: Question, answers: dict[float, Answered]) -> Level | None:
                     return None
                 return cheapest(answer, managed=not now)
 
-            nearer = factor / 2 if factor > 1 else factor * 2
+            nearer = factor / TIMES if factor > 1 else factor * TIMES
             return _edge(asked, nearer, factor, other)
     return None
 

@@ -118,12 +118,13 @@ def _to_confirm(choice: Valued) -> str:
 
 def _settling(judged: Judged) -> str:
     titles = {each.id: each.evaluated.offer.title for each in judged.answer.running}
-    named = [titles[name] for name in judged.close.probe]
+    named = [titles[name] for name in judged.close.probe if name in titles]
     if not named:
         return "Nothing that can be measured tells them apart."
     if judged.close.alone:
         return f"Measure {named[0]}: that alone should settle it."
-    return f"Measure {' and '.join(named)} to settle it."
+    return f"Measure {', '.join(named[:-1])} and {named[-1]} to settle it." if len(named) > 1 else (
+        f"Measure {named[0]} to settle it.")  # fmt: skip
 
 
 def _nothing(judged: Judged) -> str:
@@ -318,7 +319,7 @@ def _lifecycle(choice: Valued) -> Iterator[Finding]:
 
 
 def _break_even(judged: Judged) -> Iterator[Finding]:
-    managed, own = both_kinds(judged.answer.running)
+    managed, own = both_kinds(judged.answer.ranked)
     if managed is None or own is None:
         yield findings.BreakEven.not_applicable("only one kind passes")
         return

@@ -18,7 +18,15 @@ from afterfit.core.trace import Trace
 from afterfit.platforms.config import PlatformsConfig
 from afterfit.platforms.evaluated import Evaluated
 from afterfit.platforms.shapes import Measured, Offer, Price, Rate
-from afterfit.platforms.value import Anchors, Scale, Valued, anchors_of, best_first, weights_of
+from afterfit.platforms.value import (
+    Anchors,
+    Scale,
+    Valued,
+    anchors_of,
+    best_first,
+    front,
+    weights_of,
+)
 
 __all__ = ["Answered", "Evaluate", "Question", "cheaper", "eligible_of"]
 
@@ -102,6 +110,11 @@ class Answered:
         """Those that can be chosen: all that pass, or where none does those that may."""
         passing = tuple(each for each in self.ranked if not each.evaluated.unknown)
         return passing or self.ranked
+
+    @cached_property
+    def ahead(self) -> set[str]:
+        """The ids of those in the running that no other one beats in every criterion."""
+        return front(self.running, self.weights)
 
     @property
     def choice(self) -> Valued | None:

@@ -72,7 +72,7 @@ def _cost(answer: Answered, choice: Valued) -> list[Redecide]:
     return [
         Redecide(
             gate=f"usd_per_month <= {limit:.4g}",
-            why=f"forecast {usd.value:.4g} USD, at most {usd.high:.4g}; your bill as a figure of "
+            why=f"forecast {usd.low:.4g} to {usd.high:.4g} USD; your bill as a figure of "
             "[alarms] watches it",
         )
     ]

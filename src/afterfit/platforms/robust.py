@@ -14,7 +14,7 @@ import numpy as np
 from afterfit.core.metric import Metric
 from afterfit.platforms.config import CRITERIA
 from afterfit.platforms.question import Answered
-from afterfit.platforms.value import Valued, front
+from afterfit.platforms.value import Valued
 from afterfit.records.platforms import Bar, Flip, Range
 from afterfit.stats.interval import wilson
 
@@ -37,8 +37,7 @@ def wins(answer: Answered) -> dict[str, float]:
     another one beats in every criterion never does.
     """
     names = [name for name in CRITERIA if answer.weights[name] > 0]
-    ahead = front(answer.running, answer.weights)
-    able = [each for each in answer.running if each.id in ahead]
+    able = [each for each in answer.running if each.id in answer.ahead]
     if not able:
         return {}
     config = answer.question.config

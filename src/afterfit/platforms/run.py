@@ -29,7 +29,7 @@ from afterfit.platforms.robust import (
 )
 from afterfit.platforms.shapes import Measured, Source
 from afterfit.platforms.sizing import Demand, fleet_of, lag_of, least_of
-from afterfit.platforms.value import Valued, front, services
+from afterfit.platforms.value import Valued, services
 from afterfit.platforms.why import nearest, reason_of
 from afterfit.records.autoscale import TraceTold
 from afterfit.records.platforms import (
@@ -45,7 +45,7 @@ from afterfit.store.environment import current_environment
 
 __all__ = ["Basis", "platforms"]
 
-MOST_FRONT = 6
+MOST_FRONT = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,8 +131,7 @@ def _near(answer: Answered) -> Answered:
 
 def _shown(answer: Answered) -> list[Evaluated]:
     """Return the offers of interest: the choice, the front, and the best of each service."""
-    ahead = front(answer.running, answer.weights)
-    wanted = [each for each in answer.running if each.id in ahead][:MOST_FRONT]
+    wanted = [each for each in answer.running if each.id in answer.ahead][:MOST_FRONT]
     by_service: dict[str, Valued] = {}
     for each in answer.ranked:
         by_service.setdefault(each.evaluated.offer.service.id, each)
@@ -152,7 +151,6 @@ def _outcome(
 ) -> OfferOutcome:
     offer, capacity = evaluated.offer, evaluated.capacity
     valued = answer.valued.get(offer.id)
-    ahead = front(answer.running, answer.weights)
     reason = reason_of(answer, evaluated, scan.told(offer.service.id))
     return OfferOutcome(
         id=offer.id,
@@ -187,7 +185,7 @@ def _outcome(
         values=valued.values if valued else {},
         score=valued.score if valued else None,
         wins=shares.get(offer.id, 0.0) if valued in answer.running else None,
-        front=offer.id in ahead,
+        front=offer.id in answer.ahead,
         why_not=reason.why_not,
         change=reason.change,
         lost=reason.lost,
@@ -242,6 +240,7 @@ def _stood(choice: Valued, question: Question) -> tuple[tuple[float, float], ...
     if evaluated.capacity is None or evaluated.offer.service.billed == "busy":
         return ()
     trace, config = question.trace, question.config
+    carried = evaluated.capacity.low or evaluated.capacity.rate
     lag = lag_of(evaluated.offer, question.measured)
     steps = 0 if lag is None else round(lag / trace.step_s)
     smooth = trace.smooth
@@ -249,7 +248,7 @@ def _stood(choice: Valued, question: Question) -> tuple[tuple[float, float], ...
     hours, rates = thinned(needed, trace.step_s)
     least = least_of(evaluated.offer, config)
     made = [
-        fleet_of(Demand(Trace("", np.array([rate]), trace.step_s)), evaluated.capacity.low, 0.0,
+        fleet_of(Demand(Trace("", np.array([rate]), trace.step_s)), carried, 0.0,
                  config, least)
         for rate in rates
     ]  # fmt: skip

@@ -263,9 +263,13 @@ def front(valued: Sequence[Valued], weights: Mapping[str, float]) -> set[str]:
     """
     names = [name for name in CRITERIA if weights[name] > 0]
     points = {each.id: tuple(each.values[name] for name in names) for each in valued}
-    distinct = set(points.values())
-    kept = {point for point in distinct if not any(_beats(other, point) for other in distinct)}
-    return {name for name, point in points.items() if point in kept}
+    kept: list[tuple[float, ...]] = []
+    # What beats a point has a greater sum, so it stands before it.
+    for point in sorted(set(points.values()), key=sum, reverse=True):
+        if not any(_beats(other, point) for other in kept):
+            kept.append(point)
+    ahead = set(kept)
+    return {name for name, point in points.items() if point in ahead}
 
 
 def _beats(one: tuple[float, ...], other: tuple[float, ...]) -> bool:

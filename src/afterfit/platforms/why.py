@@ -20,6 +20,8 @@ from afterfit.platforms.value import Valued
 __all__ = ["Reason", "lost_features", "nearest", "reason_of"]
 
 MOST_PARTS = 3
+DECISIVE = ("price", "capacity")
+"""What an offer has no cost without, so nothing else that is unknown of it matters before."""
 SMALL_USD = 0.5
 FEATURES = (
     "autoscaling", "scale_to_zero", "private_network", "encryption_at_rest",
@@ -60,7 +62,8 @@ def reason_of(answer: Answered, evaluated: Evaluated, traffic: str = "") -> Reas
     lost = lost_features(choice.evaluated, evaluated) if choice else ()
     valued = answer.valued.get(evaluated.offer.id)
     if valued is None:
-        return Reason(why_not=_failure(evaluated), change=_dropped(answer, evaluated), lost=lost)
+        change = _dropped(answer, evaluated) if evaluated.failed else _missing(evaluated)
+        return Reason(why_not=_failure(evaluated), change=change, lost=lost)
     if choice is None:
         return Reason(lost=lost)
     changes = [_confirmed(answer, valued, choice)] if valued not in answer.running else [
@@ -86,8 +89,16 @@ def _failure(evaluated: Evaluated) -> str:
     if failed:
         more = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
         return f"{_sentence(failed[0].why)}{more}"
-    unknown = [check for check in evaluated.checks if check.outcome == "unknown"]
+    unknown = sorted(evaluated.unknown, key=lambda check: check.name not in DECISIVE)
     return _sentence(unknown[0].why) if unknown else "Its cost is not known."
+
+
+def _missing(evaluated: Evaluated) -> str:
+    """Return what has to be known before its cost can be."""
+    words = {"price": "its price has to be known first: afterfit platforms import FILE",
+             "capacity": "a probe has to run there first"}  # fmt: skip
+    found = [words[check.name] for check in evaluated.unknown if check.name in words]
+    return "; ".join(found[:1])
 
 
 def _sentence(text: str) -> str:

@@ -115,7 +115,7 @@ def autoscale_version(
     started = time.monotonic()
     told.check()
     version = space.registry.resolve(ref) if ref else None
-    test = _load_test(space, version) if version else None
+    test = load_test_of(space, version) if version else None
     objective = _objective(slo, test)
     trace, digests = traffic.read()
     measured = _measured(told, test, objective)
@@ -137,7 +137,7 @@ def autoscale_version(
     return space.keep(record, started=started), record
 
 
-def _load_test(space: Workspace, version: Version) -> LoadtestRecord | None:
+def load_test_of(space: Workspace, version: Version) -> LoadtestRecord | None:
     """Return the newest load test of the version, one with a sustained rate first."""
     found = [
         stored.body
@@ -175,14 +175,14 @@ def _measured(told: Told, test: LoadtestRecord | None, slo: Slo) -> Measured:
             why="no load test of this version searched for the greatest rate with this objective",
             fix=f'afterfit loadtest NAME@champion --slo "{slo}"   # or --replica-rps RATE',
         )
-    service, cv = _service(told, test)
+    service, cv = service_of(told, test)
     settings = {} if test is None else test.settings
     at_once = told.concurrency or settings.get("workers") or math.floor(rate * service / 1e3) + 1
     workers = max(1, settings.get("workers", 1))
     queue = told.queue if told.queue is not None else settings.get("queue_rows", 0) * workers
     if not queue and told.queue is None:
         queue = max(LEAST_QUEUE, round(rate * WAIT))
-    start = _cold_start(told, test)
+    start = cold_start_of(told, test)
     if start is None:
         raise UsageError(
             "it is not known how long a replica takes to start",
@@ -199,13 +199,13 @@ def _measured(told: Told, test: LoadtestRecord | None, slo: Slo) -> Measured:
     )  # fmt: skip
 
 
-def _cold_start(told: Told, test: LoadtestRecord | None) -> float | None:
+def cold_start_of(told: Told, test: LoadtestRecord | None) -> float | None:
     """Return what was told, or what the load test timed: the process without node and image."""
     timed = None if test is None else find(test.metrics, "cold_start_s")
     return timed.value if timed and told.cold_start_s is None else told.cold_start_s
 
 
-def _service(told: Told, test: LoadtestRecord | None) -> tuple[float, float]:
+def service_of(told: Told, test: LoadtestRecord | None) -> tuple[float, float]:
     """Return mean (ms) and coefficient of variation of the service time of a quiet server.
 
     From a load test the mean is the CPU time of a request, where it was seen: on the network and
