@@ -142,7 +142,7 @@ def refusals_us(count: int) -> float:
         journal = Journal(Metrics(), sink=SegmentWriter(Path(name), "0"), capacity=5 * count)
         spent = time.process_time_ns()
         for place in range(count):
-            journal.put(refusal("refused", BUSY, KEY, f"0123456789abcdef-{place:x}"))
+            journal.put(refusal("refused", BUSY, KEY, [f"0123456789abcdef-{place:x}"]))
         journal.flush(60.0)
         journal.close()
         spent = time.process_time_ns() - spent
