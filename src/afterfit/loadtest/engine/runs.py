@@ -31,10 +31,10 @@ class Run:
         self.cut = ""
         self.over = asyncio.Event()
         pool.ended, pool.over = self._ended, self.stop
-        self._looking = self.loop.call_later(LOOK_S, self._look)
 
     async def wait(self) -> None:
-        """Return when it is over."""
+        """Return when it is over; nothing is looked at before it has begun."""
+        self._looking = self.loop.call_later(LOOK_S, self._look)
         await self.over.wait()
         self._looking.cancel()
         self.pool.flush()
