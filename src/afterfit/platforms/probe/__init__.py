@@ -1,0 +1,1 @@
+"""The probe kit: what measures one replica on a finalist's machine, and the reading of results."""
