@@ -47,7 +47,9 @@ class PackageConfig(msgspec.Struct, frozen=True, kw_only=True):
     refuses to listen to other machines without keys unless ``allow_unauthenticated``. ``proven``
     is what the variant was proven on: it goes into the image, beside the bundle. ``git_commit`` is
     that of the code which the model was shipped from. With the ``builder`` ``native`` the image is
-    made here. ``image`` is what it is called in a registry, without a tag.
+    made here. ``image`` is what it is called in a registry, without a tag. With the ``accelerator``
+    ``cuda`` the image has ONNX Runtime for GPUs of NVIDIA. ``card`` is the model card, in Markdown:
+    it is evidence, so it lies beside an image and changes no digest.
     """
 
     name: str = "model"
@@ -63,3 +65,5 @@ class PackageConfig(msgspec.Struct, frozen=True, kw_only=True):
     builder: Literal["docker", "native"] = "docker"
     image: str = ""
     git_commit: str = ""
+    accelerator: Literal["cpu", "cuda"] = "cpu"
+    card: str = ""

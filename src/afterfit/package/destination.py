@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Protocol
 
 from afterfit.core.bundle import Bundle
 from afterfit.core.finding import Finding
+from afterfit.core.progress import Progress
 from afterfit.errors import UsageError
 from afterfit.package.config import PackageConfig
 
@@ -21,9 +23,23 @@ class DestinationWriter(Protocol):
         """Return what was seen while everything the place needs was written into ``folder``.
 
         The folder is empty, and the bundle's bytes have been checked. The same bundle and config
-        must give the same files.
+        must give the same files. A writer that takes long may take a fourth argument, ``progress``
+        (a `Progress`), and tell there what it is at.
         """
         ...
+
+
+def write_for(
+    writer: DestinationWriter,
+    bundle: Bundle,
+    folder: Path,
+    config: PackageConfig,
+    progress: Progress,
+) -> list[Finding]:
+    """Return what a writer saw; it is handed ``progress`` where it takes one."""
+    takes = inspect.signature(writer.write).parameters
+    told = {"progress": progress} if "progress" in takes else {}
+    return writer.write(bundle, folder, config, **told)
 
 
 def destinations() -> tuple[str, ...]:

@@ -9,10 +9,11 @@ from typing import Any
 from afterfit.core.bundle import Bundle
 from afterfit.core.finding import Finding
 from afterfit.core.metric import Metric
+from afterfit.core.progress import SILENT, Progress
 from afterfit.core.shell import shell_word
 from afterfit.errors import ConflictError
 from afterfit.package.config import PackageConfig
-from afterfit.package.destination import open_destination
+from afterfit.package.destination import open_destination, write_for
 from afterfit.records.package import PackageRecord, ScorerRecord
 from afterfit.records.record import Environment, given
 from afterfit.store.environment import current_environment
@@ -52,6 +53,7 @@ def package_for(
     config: PackageConfig,
     *,
     env: Environment | None = None,
+    progress: Progress = SILENT,
 ) -> PackageRecord:
     """Return the record of what was written to ``out_folder`` for a destination.
 
@@ -67,7 +69,7 @@ def package_for(
     with os_errors(out_folder, "write"):
         temporary.mkdir(parents=True)
         try:
-            findings = writer.write(bundle, temporary, config)
+            findings = write_for(writer, bundle, temporary, config, progress)
             (temporary / _MARK).write_text(f"{bundle.digest}\n", encoding="utf-8")
             written = _settle(temporary)
             remove_tree(out_folder)
@@ -124,7 +126,7 @@ def _given(config: PackageConfig) -> dict[str, Any]:
     The name, the number and the proof are the version's, which nobody asks for.
     """
     asked = given(config)
-    of_version = {"name", "number", "proven", "git_commit"}
+    of_version = {"name", "number", "proven", "git_commit", "card"}
     asked = {name: value for name, value in asked.items() if name not in of_version}
     return {**asked, "index": "given"} if "index" in asked else asked
 
@@ -134,7 +136,7 @@ def _told(config: PackageConfig) -> dict[str, Any]:
     told: dict[str, Any] = {
         name: getattr(config, name)
         for name in config.__struct_fields__
-        if name not in {"index", "proven"}
+        if name not in {"index", "proven", "card"}
     }
     return {
         **told,

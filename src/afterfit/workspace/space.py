@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from afterfit.report.score import Attestation, Score
     from afterfit.robustness.endpoint.config import EndpointConfig
     from afterfit.workspace.labelling import Added
+    from afterfit.workspace.placing import ToldReplica, Traffic
     from afterfit.workspace.scoring import Card
     from afterfit.workspace.serving import Served
 
@@ -170,9 +171,9 @@ class Workspace(WorkspaceFolder):
         proven = proven_of(self.folder, found)
         commit = commit_of(self.records, found)
         told = {"name": found.name, "number": found.number, "proven": proven, "git_commit": commit}
-        config = msgspec.structs.replace(config, **told)
+        config = msgspec.structs.replace(config, **told, card=self.card(ref).markdown)
         bundle = Bundle(self.registry.checkout(found))
-        record = package_for(destination, bundle, folder, config)
+        record = package_for(destination, bundle, folder, config, progress=self.progress)
         return self.keep(record, started=started)
 
     def ship(self, model: Any, data: Any, target: Any = None, **options: Any) -> Any:
@@ -258,6 +259,28 @@ class Workspace(WorkspaceFolder):
         from afterfit.workspace.loading import loadtest_endpoint
 
         return loadtest_endpoint(self, endpoint, config, **asked)
+
+    def platforms(
+        self,
+        ref: str = "",
+        traffic: Traffic | str | Path = "",
+        *,
+        told: ToldReplica | None = None,
+        peak: float | None = None,
+        **asked: Any,
+    ) -> Stored:
+        """Return the record of where a version is best run, what that costs, and why not elsewhere.
+
+        ``traffic`` is a path, or a shape with its ``peak`` (requests/s). ``told`` are numbers of
+        one replica where no load test has them. ``asked`` are settings of ``[platforms]``, such as
+        ``require=["hipaa", "region=eu"]``, ``weights={"cost": 3}`` or ``confirmed=[...]``.
+        """
+        from afterfit.workspace.placing import ToldReplica, Traffic, place_version
+        from afterfit.workspace.required import asked_of, settings_of
+
+        of = traffic if isinstance(traffic, Traffic) else Traffic(trace=str(traffic), peak=peak)
+        config = asked_of(settings_of(self.config.platforms, of.file()), **asked)
+        return place_version(self, ref, of, told or ToldReplica(), config)[0]
 
     def serve(self, *refs: str, **options: Any) -> AbstractContextManager[Served]:
         """Return a server of versions, for a ``with`` block; see `serving` for the options."""
