@@ -26,7 +26,8 @@ from afterfit.store.environment import current_environment
 from afterfit.workspace import Workspace, probe_here
 from afterfit.workspace.placing import tier_of_features
 from afterfit.workspace.probe_here import Asked, main, measure_here
-from afterfit.workspace.probing import Wanted, emit_probe, probes_of
+from afterfit.workspace.probes import probes_of
+from afterfit.workspace.probing import Wanted, emit_probe
 
 OFFER = "aws-ec2/us-east-1/m7i.large"
 SLO = "p99 <= 50 ms"

@@ -1,14 +1,13 @@
-"""Probes of a version: the kit for the finalists of a choice, and the results that come back."""
+"""The kit that measures a version on the machines of the finalists of a choice."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from afterfit.core.digest import sha256_bytes, short
 from afterfit.core.serving_settings import ServingSettings
 from afterfit.core.shell import shell_word
 from afterfit.core.slo import slo_of
@@ -16,10 +15,9 @@ from afterfit.errors import ConflictError, NotFoundError, UsageError
 from afterfit.package.config import PackageConfig
 from afterfit.platforms.catalog import Catalog
 from afterfit.platforms.probe.kit import Kit, finalist_of, kit_files
-from afterfit.platforms.probe.results import found_in, read_result, read_results
-from afterfit.platforms.shapes import Measured, Offer
+from afterfit.platforms.shapes import Offer
 from afterfit.records.platforms import PlatformsRecord
-from afterfit.store.files import os_errors, read_bytes, remove_tree, temporary_beside, write_bytes
+from afterfit.store.files import os_errors, remove_tree, temporary_beside
 from afterfit.workspace.autoscaling import load_test_of
 from afterfit.workspace.prices import imported
 from afterfit.workspace.probe_here import Asked
@@ -28,9 +26,8 @@ if TYPE_CHECKING:
     from afterfit.registry.version import Version
     from afterfit.workspace.space import Workspace
 
-__all__ = ["Emitted", "Wanted", "emit_probe", "probes_of"]
+__all__ = ["Emitted", "Wanted", "emit_probe"]
 
-FOLDER = "probes"
 ASKED = "probe.json"
 MOST_FINALISTS = 8
 
@@ -92,35 +89,6 @@ def emit_probe(space: Workspace, ref: str, folder: Path, wanted: Wanted) -> Emit
         finally:
             remove_tree(temporary)
     return Emitted(folder, asked, offers)
-
-
-def probes_of(
-    space: Workspace, version: Version, paths: Iterable[Path] = (), slo: str = ""
-) -> tuple[Measured, ...]:
-    """Return what probes measured of a version: those that were read before, and those at paths.
-
-    What is read is kept in the workspace, so that later choices have it. Raises NotFoundError or
-    InputError for what is no result of this version and objective; nothing is kept then.
-    """
-    kept = space.folder / FOLDER / version.digest
-    files = [file for path in paths for file in found_in(path)]
-    read_results(files, version.digest, slo)
-    for file in files:
-        content = read_bytes(file)
-        write_bytes(kept / f"probe-result-{short(sha256_bytes(content))}.json", content)
-    found = sorted(kept.glob("probe-result-*.json")) if kept.is_dir() else []
-    return read_results(_newest(found, slo), version.digest, slo)
-
-
-def _newest(files: Sequence[Path], slo: str) -> list[Path]:
-    """Return the newest result of each machine at the objective; of unnamed ones all."""
-    by_machine: dict[str, tuple[str, Path]] = {}
-    for file in files:
-        result = read_result(file)
-        if not slo or slo_of(result.slo) == slo_of(slo):
-            name = result.measured.machine or file.name
-            by_machine[name] = max(by_machine.get(name, ("", file)), (result.date, file))
-    return [file for _, file in by_machine.values()]
 
 
 def _asked(space: Workspace, version: Version, wanted: Wanted) -> Asked:
