@@ -37,8 +37,8 @@ def import_(
 ) -> Answer:
     """Take price lists into the workspace, where choices of platforms use them.
 
-    Formats: aws, aws-csv, aws-savings, azure, gcp, skypilot, gpuhunt, and own for a sheet of your
-    discounts and prices. What is left out is counted with its reason.
+    Formats: aws, aws-csv, aws-savings, aws-savings-csv, azure, gcp, skypilot, gpuhunt, and own for
+    a sheet of your discounts and prices. What is left out is counted with its reason.
 
     Parameters
     ----------

@@ -246,6 +246,7 @@ def test_rates_of_savings_plans_become_terms(tmp_path: Path) -> None:
         rate(discountedServiceCode="AWSLambda"),
         rate(discountedRate={"price": "0.5", "currency": "CNY"}),
         rate(discountedInstanceType="", discountedUsageType="BoxUsage"),
+        rate(discountedRegionCode="us-west-2-den-1", discountedUsageType="DEN1-BoxUsage:m7i.large"),
         "no rate",
     ]
     found = read(
@@ -264,3 +265,31 @@ def test_rates_of_savings_plans_become_terms(tmp_path: Path) -> None:
         ("us-east-1/m7i.xlarge", "savings_1y"): 0.13,
     }
     assert sum(found.skipped.values()) == len(odd) + 2
+
+
+SAVINGS = """\
+FormatVersion,v1.0
+Disclaimer,x
+Publication Date,2026-04-22T19:42:03Z
+Version,20260422194203
+OfferCode,AWSComputeSavingsPlan
+SKU,RateCode,Unit,EffectiveDate,DiscountedRate,Currency,DiscountedSKU,DiscountedServiceCode,\
+DiscountedUsageType,DiscountedOperation,PurchaseOption,LeaseContractLength,\
+LeaseContractLengthUnit,Product Family,DiscountedRegionCode,DiscountedInstanceType
+P,P.X,Hrs,2026-04-01,0.073,USD,X,AmazonEC2,BoxUsage:m7i.large,RunInstances,No Upfront,1,year,\
+ComputeSavingsPlans,us-east-1,m7i.large
+P,P.X,Hrs,2026-04-01,0.13,USD,X,AmazonEC2,BoxUsage:m7i.large,RunInstances:0002,No Upfront,1,year,\
+ComputeSavingsPlans,us-east-1,m7i.large
+P,P.X,Hrs,2026-04-01,0.065,USD,X,AmazonEC2,BoxUsage:m7i.large,RunInstances,No Upfront,1,year,\
+EC2InstanceSavingsPlans,us-east-1,m7i.large
+P,P.X
+"""
+
+
+def test_the_csv_of_savings_plans_says_the_same(tmp_path: Path) -> None:
+    """It begins as the list of machines does, and is told from it by its columns."""
+    found = read(tmp_path, SAVINGS, "plans.csv")
+    assert found.format == "aws-savings-csv"
+    assert prices(found) == {("us-east-1/m7i.large", "savings_1y"): 0.073}
+    assert [source.date for source in found.sources.values()] == ["2026-04-22"]
+    assert sum(found.skipped.values()) == 3

@@ -97,3 +97,24 @@ def test_shared_cores_and_local_disks_are_not_composed(tmp_path: Path) -> None:
     found = read(tmp_path, {"skus": [CORE, RAM]}, known=[N2, small, disks])
     assert len(prices(found)) == 1
     assert found.skipped == {"a machine with shared cores or local disks, which cost otherwise": 2}
+
+
+@pytest.mark.parametrize("description", [
+    "Compute optimized {}", "Compute optimized Instance {}", "C2 Instance {}",
+])  # fmt: skip
+def test_a_family_may_be_told_in_words(tmp_path: Path, description: str) -> None:
+    """C2 is named otherwise from region to region."""
+    c2 = machine("c2-standard-4", provider="gcp", vcpu=4.0, memory_gib=16.0)
+    skus = [
+        sku(description.format("Core"), 30_000_000),
+        sku(description.format("Ram"), 4_000_000, unit="GiBy.h"),
+        sku("Commitment: Compute optimized Core", 20_000_000, "Commit1Yr"),
+        sku("Commitment: Compute optimized Ram", 3_000_000, "Commit1Yr", unit="GiBy.h"),
+        sku("Preemptible C2 Instance Core", 9_000_000, "Preemptible"),
+        sku("Spot Preemptible C2 Instance Ram", 1_000_000, "Preemptible", unit="GiBy.h"),
+    ]
+    assert prices(read(tmp_path, {"skus": skus}, known=[c2])) == {
+        ("us-central1/c2-standard-4", "on_demand"): pytest.approx(0.12 + 0.064),
+        ("us-central1/c2-standard-4", "reserved_1y"): pytest.approx(0.08 + 0.048),
+        ("us-central1/c2-standard-4", "spot"): pytest.approx(0.036 + 0.016),
+    }

@@ -16,9 +16,10 @@ AWS = """\
 InstanceType,AcceleratorName,AcceleratorCount,vCPUs,MemoryGiB,GpuInfo,Price,SpotPrice,Region,\
 AvailabilityZone,Arch
 m6i.large,,,2.0,8.0,,0.096,0.03,us-east-1,us-east-1a,x86_64
-m6i.large,,,2.0,8.0,,0.096,0.05,us-east-1,us-east-1b,x86_64
-m6i.large,,,2.0,8.0,,0.096,0.04,us-east-1,us-east-1c,x86_64
+m6i.large,,,2.0,8.0,,0.096,0.05,us-east-1,use1-az2,x86_64
+m6i.large,,,2.0,8.0,,0.096,0.04,us-east-1,use1-az6,x86_64
 m6i.large,,,2.0,8.0,,0.24,0.20,us-east-1,us-east-1-bos-1a,x86_64
+m6i.large,,,2.0,8.0,,0.24,0.20,us-east-1,use1-bos1-az1,x86_64
 m6i.xlarge,,,4.0,16.0,,,,us-east-1,us-east-1a,x86_64
 ,,,2.0,8.0,,0.1,,us-east-1,us-east-1a,x86_64
 """
@@ -39,7 +40,7 @@ def test_rows_are_read_by_their_header_and_spot_is_the_median_of_zones(tmp_path:
     }
     assert found.machines[0].provider == "aws"
     assert found.skipped == {
-        "a local or wavelength zone": 1,
+        "a local or wavelength zone": 2,
         "a machine without a price that can be used": 1,
         "a row without a machine's name or region, or of odd length": 1,
         "the price is missing or no number": 1,

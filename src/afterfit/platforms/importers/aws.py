@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from afterfit.platforms.families import arch_of, shared, tier_of
-from afterfit.platforms.importers.base import Gathering, number_of
+from afterfit.platforms.importers.base import Gathering, PriceFile, number_of
+from afterfit.platforms.importers.stream import opened_text
 from afterfit.platforms.shapes import Machine, Term
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
 
 PROVIDER = "aws"
 HOURS_PER_YEAR = 8760.0
+LINES_ABOUT = 8
 Key = tuple[str, str, str]
 
 LOCATIONS = {
@@ -66,6 +68,16 @@ _EXPECTED = (
     ("capacitystatus", "Used", "a capacity reservation, not a machine in use"),
 )
 _TERMS: dict[int, Term] = {1: "reserved_1y", 3: "reserved_3y"}
+
+
+def publication(file: PriceFile) -> str:
+    """Return the date in the lines before the header."""
+    with opened_text(file.path) as stream:
+        for _, line in zip(range(LINES_ABOUT), stream, strict=False):
+            name, _, value = line.replace('"', "").partition(",")
+            if name == "Publication Date":
+                return value.strip()
+    return ""
 
 
 def endpoint_name(family: str, attributes: Mapping[str, str]) -> str:

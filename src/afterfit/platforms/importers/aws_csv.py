@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from afterfit.platforms.importers import aws
 from afterfit.platforms.importers.base import Gathering, Head, Imported, PriceFile
-from afterfit.platforms.importers.stream import csv_rows, opened_text
+from afterfit.platforms.importers.stream import csv_rows
 
 __all__ = ["Format"]
 
@@ -20,7 +20,6 @@ COLUMNS = {
     *ATTRIBUTES, "Product Family", "Currency", "PricePerUnit", "Unit", "TermType",
     "LeaseContractLength", "PurchaseOption", "OfferingClass",
 }  # fmt: skip
-LINES_ABOUT = 8
 
 
 class Format:
@@ -30,27 +29,16 @@ class Format:
 
     def sniff(self, head: Head) -> bool:
         """Return whether it begins as AWS's files do."""
-        return head.first_line.replace('"', "").startswith("FormatVersion,") or head.columns(
-            "SKU", "TermType", "PricePerUnit"
-        )
+        about = head.first_line.replace('"', "").startswith("FormatVersion,")
+        return (about and "PricePerUnit" in head.text) or head.columns("SKU", "PricePerUnit")
 
     def read(self, file: PriceFile) -> Imported:
         """Return on demand prices and reservations without upfront payment, for Linux."""
         gathered = Gathering("aws-csv", file, self.title)
-        gathered.seen(_publication(file))
+        gathered.seen(aws.publication(file))
         for row in csv_rows(file.path, "SKU", COLUMNS):
             _row(gathered, row)
         return gathered.done()
-
-
-def _publication(file: PriceFile) -> str:
-    """Return the date in the lines before the header."""
-    with opened_text(file.path) as stream:
-        for _, line in zip(range(LINES_ABOUT), stream, strict=False):
-            name, _, value = line.replace('"', "").partition(",")
-            if name == "Publication Date":
-                return value.strip()
-    return ""
 
 
 def _row(gathered: Gathering, row: Mapping[str, str]) -> None:

@@ -1,21 +1,36 @@
-"""The AWS price list of Savings Plans: rates of machines by plan, one plan in memory at a time."""
+"""The AWS price lists of Savings Plans: rates of machines by plan.
+
+Of the JSON one plan is in memory at a time, of the CSV one rate.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from afterfit.platforms.importers import aws
 from afterfit.platforms.importers.base import Gathering, Head, Imported, PriceFile
-from afterfit.platforms.importers.stream import EACH, json_members
+from afterfit.platforms.importers.stream import EACH, csv_rows, json_members
 from afterfit.platforms.shapes import Term
 
-__all__ = ["Format"]
+__all__ = ["Csv", "Format"]
 
 ENTER = ((), ("products",), ("terms",), ("terms", "savingsPlan"))
 EC2, LINUX = "AmazonEC2", "RunInstances"
 INSTANCE = "EC2InstanceSavingsPlans"
 _TERMS: dict[int, Term] = {1: "savings_1y", 3: "savings_3y"}
+COLUMNS = {
+    "DiscountedServiceCode": "discountedServiceCode", "DiscountedUsageType": "discountedUsageType",
+    "DiscountedOperation": "discountedOperation", "DiscountedRegionCode": "discountedRegionCode",
+    "DiscountedInstanceType": "discountedInstanceType", "Unit": "unit",
+}  # fmt: skip
+"""Column of the CSV -> field of the JSON."""
+KEPT = {
+    *COLUMNS, "DiscountedRate", "Currency", "PurchaseOption", "LeaseContractLength",
+    "LeaseContractLengthUnit", "Product Family",
+}  # fmt: skip
+_REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-\d+")
 Rates = dict[tuple[aws.Key, Term], Any]
 
 
@@ -48,22 +63,60 @@ class Format:
                 plans[str(value.get("sku"))] = (str(value.get("productFamily", "")), option)
             elif path == ("terms", "savingsPlan", EACH) and isinstance(value, dict):
                 family, option = plans.get(str(value.get("sku")), ("", ""))
-                _plan(gathered, value, option, instance if family == INSTANCE else compute)
-        for key, price in compute.items():
-            gathered.price(key[0], key[1], price)
-        for key, price in instance.items():
-            if key in compute:
-                gathered.skip("a plan of one family, where a Compute plan has a rate too")
-            else:
-                gathered.price(key[0], key[1], price)
+                told = value.get("leaseContractLength") or {}
+                length = f"{told.get('duration')} {told.get('unit')}"
+                into = instance if family == INSTANCE else compute
+                _plan(gathered, value, option, into, length)
+        _keep(gathered, compute, instance)
         return gathered.done()
 
 
-def _plan(gathered: Gathering, plan: Mapping[str, Any], option: str, into: Rates) -> None:
+class Csv:
+    """The same as CSV: lines about the file, the header, a rate a row."""
+
+    title = "AWS Savings Plans (CSV)"
+
+    def sniff(self, head: Head) -> bool:
+        """Return whether its columns are there, below the lines about it."""
+        first = head.first_line.replace('"', "").startswith("FormatVersion,")
+        return first and "DiscountedRate" in head.text
+
+    def read(self, file: PriceFile) -> Imported:
+        """Return rates without upfront payment; a Compute plan wins over one of one family."""
+        gathered = Gathering("aws-savings-csv", file, self.title)
+        gathered.seen(aws.publication(file))
+        compute: Rates = {}
+        instance: Rates = {}
+        for row in csv_rows(file.path, "SKU", KEPT):
+            if "" in row:
+                gathered.skip("a row with more or fewer cells than the header")
+                continue
+            rate = {to: row[name] for name, to in COLUMNS.items() if row.get(name)}
+            price = {"price": row.get("DiscountedRate"), "currency": row.get("Currency")}
+            length = f"{row.get('LeaseContractLength')} {row.get('LeaseContractLengthUnit')}"
+            plan = {"rates": [{**rate, "discountedRate": price}]}
+            into = instance if row.get("Product Family") == INSTANCE else compute
+            _plan(gathered, plan, row.get("PurchaseOption", ""), into, length)
+        _keep(gathered, compute, instance)
+        return gathered.done()
+
+
+def _keep(gathered: Gathering, compute: Rates, instance: Rates) -> None:
+    for (key, term), price in compute.items():
+        gathered.price(key, term, price)
+    for (key, term), price in instance.items():
+        if (key, term) in compute:
+            gathered.skip("a plan of one family, where a Compute plan has a rate too")
+        else:
+            gathered.price(key, term, price)
+
+
+def _plan(
+    gathered: Gathering, plan: Mapping[str, Any], option: str, into: Rates, length: str
+) -> None:
     rates = plan.get("rates")
     rates = rates if isinstance(rates, list) else []
-    length = plan.get("leaseContractLength") or {}
-    term = _TERMS.get(aws.years(f"{length.get('duration')} {length.get('unit')}"))
+    term = _TERMS.get(aws.years(length))
     if term is None:
         return gathered.skip("a plan of another length than 1 or 3 years", len(rates))
     if option not in ("", "No Upfront"):
@@ -96,5 +149,6 @@ def _unusable(rate: Mapping[str, Any], usage: str, name: str, region: str) -> st
         "a price that is not per hour": rate.get("unit", "Hrs") not in ("Hrs", "Hours"),
         "a currency other than USD": rate["discountedRate"].get("currency", "USD") != "USD",
         "a rate that does not say of which machine and region it is": not name or not region,
+        "a local or wavelength zone": not _REGION.fullmatch(region),
     }
     return next((reason for reason, holds in reasons.items() if holds), "")

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from afterfit.platforms.importers.aws import HOURS_PER_YEAR, years
-from afterfit.platforms.importers.base import Gathering, Head, Imported, PriceFile
+from afterfit.platforms.importers.base import Gathering, Head, Imported, PriceFile, number_of
 from afterfit.platforms.importers.stream import EACH, HEAD, json_members, opened_text
 from afterfit.platforms.shapes import Term
 
@@ -113,5 +113,5 @@ def _prices(gathered: Gathering, item: Mapping[str, Any]) -> Iterator[tuple[Term
 
 
 def _per_hour(price: object, length: int) -> object:
-    number = isinstance(price, int | float) and not isinstance(price, bool)
-    return float(price) / (length * HOURS_PER_YEAR) if number else price  # type: ignore[arg-type]
+    whole = number_of(price)
+    return price if whole is None else whole / (length * HOURS_PER_YEAR)

@@ -24,13 +24,13 @@ TERMS: dict[str, Term] = {
     "OnDemand": "on_demand", "Preemptible": "spot",
     "Commit1Yr": "reserved_1y", "Commit3Yr": "reserved_3y",
 }  # fmt: skip
+_USAGE = r"^(?:(?:Spot )?Preemptible |Commitment(?: v1)?: )?"
 _PART = re.compile(
-    r"^(?:Spot Preemptible |Commitment v1: )?(?P<family>[A-Z]\d[A-Z]?)(?P<words>(?: Predefined| AMD"
-    r"| Arm)?(?: Instance)?) (?P<part>Core|Cpu|Ram)\b(?P<rest>.*)"
+    _USAGE + r"(?P<family>[A-Z]\d[A-Z]?)(?: Predefined| AMD| Arm)?(?: Instance)? "
+    r"(?P<part>Core|Cpu|Ram)\b"
 )
 _GPU = re.compile(
-    r"^(?:Spot Preemptible |Commitment v1: )?(?:Nvidia|NVIDIA) (?:Tesla )?(?P<name>[A-Z]+\d+\w*)"
-    r"(?P<memory> 80GB)? GPU\b"
+    _USAGE + r"(?:Nvidia|NVIDIA) (?:Tesla )?(?P<name>[A-Z]+\d+\w*)(?P<memory> 80GB)? GPU\b"
 )
 _NAMED = {"Compute optimized": "c2"}
 """Families whose SKUs have words in place of their name."""

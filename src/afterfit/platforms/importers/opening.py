@@ -25,6 +25,7 @@ BUILT_IN = {
     "aws": f"{_HERE}.aws_json:Format",
     "aws-csv": f"{_HERE}.aws_csv:Format",
     "aws-savings": f"{_HERE}.aws_savings:Format",
+    "aws-savings-csv": f"{_HERE}.aws_savings:Csv",
     "azure": f"{_HERE}.azure:Format",
     "gcp": f"{_HERE}.gcp:Format",
     "gpuhunt": f"{_HERE}.gpuhunt:Format",

@@ -33,7 +33,8 @@ PROVIDERS = {
 }  # fmt: skip
 """SkyPilot's names of folders -> ours."""
 _SIZE = re.compile(r"['\"]SizeInMiB['\"]\s*:\s*([0-9.]+)")
-_ZONE = re.compile(r"^(?P<region>[a-z]+(?:-[a-z]+)+-\d+)[a-z]$")
+_ZONE_ID = re.compile(r"[a-z]+\d+-az\d+")
+"""``use1-az2`` is a zone of a region; ``use1-bos1-az1`` and ``use1-wl1-bos-wlz1`` are others."""
 
 
 class Format:
@@ -95,8 +96,9 @@ def _row(
 
 
 def _in_region(zone: str, region: str) -> bool:
-    match = _ZONE.match(zone)
-    return not zone or bool(match and match["region"] == region)
+    """Return whether a zone is one of the region itself, told by its id or by its name."""
+    named = zone.startswith(region) and len(zone) == len(region) + 1
+    return not zone or named or bool(_ZONE_ID.fullmatch(zone))
 
 
 def _machine(gathered: Gathering, key: tuple[str, str, str], row: Mapping[str, str]) -> Machine:
