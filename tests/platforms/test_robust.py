@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import msgspec
 import numpy as np
 import pytest
-from tests.platforms.market import CHEAP, MANAGED, OFFERS, SELF, UNSURE, offer, question
+from tests.platforms.market import CHEAP, MANAGED, MEASURED, OFFERS, SELF, UNSURE, offer, question
 
 from afterfit.platforms.config import CRITERIA
 from afterfit.platforms.question import Answered
 from afterfit.platforms.robust import bars, close_calls, weight_flips, win_metric, wins
+from afterfit.platforms.shapes import Measured, Offer
 from afterfit.platforms.value import Valued
 
 
@@ -27,34 +29,28 @@ def test_wins_are_shares_of_drawn_weightings() -> None:
     assert sum(shares.values()) == pytest.approx(1)
     assert wins(answer) == shares
     assert wins(question(seed=1).answered()) != shares
-    metric = win_metric(answer, shares[chosen(answer).id])
+    share = shares[chosen(answer).evaluated.offer.service.id]
+    metric = win_metric(answer, share)
     assert metric.n == 2000
     assert metric.low is not None
     assert metric.high is not None
-    assert metric.low < shares[chosen(answer).id] < metric.high
+    assert metric.low < share < metric.high
 
 
 def test_an_offer_that_is_beaten_everywhere_never_wins() -> None:
     """The same service at twice the price."""
-    dear = offer(SELF, "m7i.large", 0.2)
-    dear = replace_name(dear, "m7i.large")
-    answer = question([OFFERS[0], OFFERS[3], dear_named(dear)]).answered()
-    shares = wins(answer)
-    assert all("dear" not in name for name in shares)
-    assert len(shares) == 2
+    dear = dear_named(offer(SELF, "m7i.large", 0.2))
+    answer = question([OFFERS[0], OFFERS[3], dear]).answered()
+    assert set(wins(answer)) == {"aws-ec2", "aws-sagemaker"}
 
 
-def replace_name(each: object, name: str) -> object:
-    """An offer under another name of its machine."""
-    import msgspec
-
-    return msgspec.structs.replace(each, machine=msgspec.structs.replace(each.machine, name=name))
+def replace_rate(rate: float, machine: str) -> Measured:
+    """What a probe measured of one replica on a machine."""
+    return msgspec.structs.replace(MEASURED, rate=rate, low=rate, high=rate, machine=machine)
 
 
-def dear_named(each: object) -> object:
+def dear_named(each: Offer) -> Offer:
     """The offer as that of a service called dear."""
-    import msgspec
-
     told = msgspec.structs.replace(each.service, id="aws-dear")
     return msgspec.structs.replace(each, service=told)
 
@@ -62,7 +58,7 @@ def dear_named(each: object) -> object:
 def test_weights_of_nothing_stay_nothing() -> None:
     """With cost alone the cheapest wins every weighting."""
     answer = question(weights={"cost": 1.0}).answered()
-    assert wins(answer)[chosen(answer).id] == 1.0
+    assert wins(answer) == {chosen(answer).evaluated.offer.service.id: 1.0}
     assert chosen(answer).usd == min(each.usd for each in answer.running)
 
 
@@ -106,11 +102,13 @@ def test_a_bar_names_who_wins_at_its_end() -> None:
 
 def test_bounds_that_overlap_are_a_close_call() -> None:
     """The finalists are to be measured, each machine once, the choice's rivals by service."""
-    answer = question([OFFERS[0], OFFERS[1], OFFERS[2]], weights={"cost": 1.0}).answered()
+    answer = question(OFFERS[:4], weights={"cost": 1.0}).answered()
     close = close_calls(answer, chosen(answer))
-    assert close.rivals
-    assert close.probe
-    assert len(set(close.probe)) == len(close.probe)
+    kinds = [(v.evaluated.offer.service.id, v.evaluated.offer.machine.family) for v in close.rivals]
+    own = chosen(answer).evaluated.offer
+    assert 0 < len(kinds) <= 2
+    assert (own.service.id, own.machine.family) not in kinds
+    assert 0 < len(close.probe) == len(set(close.probe))
 
 
 def test_what_is_measured_on_both_sides_is_no_close_call() -> None:
@@ -142,7 +140,8 @@ def test_a_probe_settles_a_close_call() -> None:
     close = close_calls(open_, chosen(open_))
     assert close.probe == ("hetzner-cloud/us-east-1/cx33",)
     assert close.alone
-    settled = question(pair, weights={"cost": 1.0}, probes={"cx33": 300.0}).answered()
+    probed = replace_rate(75.0, pair[1].machine.id)
+    settled = question(pair, weights={"cost": 1.0}, probes=[probed]).answered()
     assert close_calls(settled, chosen(settled)).rivals == ()
 
 

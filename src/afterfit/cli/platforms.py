@@ -11,13 +11,12 @@ from cyclopts import Parameter
 
 from afterfit.cli.common import Common, opened
 from afterfit.cli.output import EXIT_GATE_FAILED, Answer
-from afterfit.core.sections import PlatformsSection
 from afterfit.platforms.config import CRITERIA, PlatformsConfig
 from afterfit.report import html, markdown, text
 from afterfit.report.build import record_page
 from afterfit.store.files import write_bytes
 from afterfit.workspace.placing import ToldReplica, Traffic, place_version
-from afterfit.workspace.required import asked_of, weights_of_text
+from afterfit.workspace.required import asked_of, settings_of, weights_of_text
 
 __all__ = ["platforms"]
 
@@ -119,7 +118,7 @@ class Wishes:
     response_bytes: Annotated[float | None, Parameter(help="Mean size of an answer.")] = None
     seed: Annotated[int | None, Parameter(help="Of the weightings that are drawn.")] = None
 
-    def config(self, usual: PlatformsSection) -> PlatformsConfig:
+    def config(self, usual: PlatformsConfig) -> PlatformsConfig:
         """Return the settings, those of the command line winning; raises UsageError."""
         excluded = [f"exclude={name}" for name in self.exclude or ()]
         own = {
@@ -162,8 +161,9 @@ def platforms(
 
     """
     with opened(common, create=not ref) as space:
-        config = wishes.config(space.config.platforms)
-        stored, record = place_version(space, ref, demand.told(), replica.told(), config)
+        traffic = demand.told()
+        config = wishes.config(settings_of(space.config.platforms, traffic.file()))
+        stored, record = place_version(space, ref, traffic, replica.told(), config)
         page = record_page(stored)
         path = output or space.reports / f"platforms-{stored.digest[:12]}.html"
         write_bytes(path, html.render(page).encode())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -14,6 +14,7 @@ from afterfit.platforms.constraints import conflicts
 from afterfit.platforms.freshness import STALE_DAYS, age_days
 from afterfit.platforms.question import Answered
 from afterfit.platforms.robust import Close
+from afterfit.platforms.shapes import Check
 from afterfit.platforms.value import Valued
 from afterfit.platforms.why import lost_features, nearest
 
@@ -67,7 +68,7 @@ def said(judged: Judged, shares: Mapping[str, float]) -> str:
         return (
             f"{where} leads for {name} at {cost}, but {rivals} may be as good. {_settling(judged)}"
         )
-    share = shares.get(choice.id, 0.0)
+    share = shares.get(offer.service.id, 0.0)
     return f"Run {name} on {where}. It costs {cost}, and {_lead(judged, share)}."
 
 
@@ -101,7 +102,8 @@ def _latency(each: Valued) -> str:
 
 
 def _lead(judged: Judged, share: float) -> str:
-    wins = f"wins in {100 * share:.0f} % of weightings"
+    title = judged.choice.evaluated.offer.service.title if judged.choice else ""
+    wins = f"{title} wins in {100 * share:.0f} % of weightings"
     service = judged.choice.evaluated.offer.service.id if judged.choice else ""
     others = [v for v in judged.answer.running if v.evaluated.offer.service.id != service]
     if not others:
@@ -110,7 +112,11 @@ def _lead(judged: Judged, share: float) -> str:
 
 
 def _to_confirm(choice: Valued) -> str:
-    told = [check.confirm.partition(": ")[2] or check.why for check in choice.evaluated.unknown]
+    return _to_confirm_of(choice.evaluated.unknown)
+
+
+def _to_confirm_of(unknown: Sequence[Check]) -> str:
+    told = [check.confirm.partition(": ")[2] or check.why for check in unknown]
     shown = "; ".join(told[:MOST_NAMED])
     left = len(told) - MOST_NAMED
     return f"{shown} and {left} more" if left > 0 else shown
@@ -131,10 +137,10 @@ def _nothing(judged: Judged) -> str:
     answer = judged.answer
     if not answer.evaluated:
         return "There is no offer to choose from."
-    near = nearest([each for each in answer.evaluated if each.failed] or answer.evaluated)
+    near = nearest(answer.evaluated)
     failing = [check for check in near.checks if check.outcome == "fail"]
     lacks = "; ".join(check.why.rstrip(".") for check in failing[:MOST_NAMED])
-    lacks = lacks or "its cost is not known"
+    lacks = lacks or "its cost is not known here; to be confirmed: " + _to_confirm_of(near.unknown)
     return (
         f"None of {len(answer.evaluated):,} offers meets every requirement. "
         f"The nearest is {near.offer.title}: {lacks}."

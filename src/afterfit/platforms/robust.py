@@ -31,10 +31,10 @@ EDGE = 1e-9
 
 
 def wins(answer: Answered) -> dict[str, float]:
-    """Return the share of drawn weightings that each offer wins, by id.
+    """Return the share of drawn weightings that each service wins with any of its offers, by id.
 
-    Criteria that weigh nothing stay out of it. Only those in the running can win; an offer that
-    another one beats in every criterion never does.
+    Criteria that weigh nothing stay out of it. Only those in the running can win; a service that
+    others beat in every criterion has no share.
     """
     names = [name for name in CRITERIA if answer.weights[name] > 0]
     able = [each for each in answer.running if each.id in answer.ahead]
@@ -45,11 +45,15 @@ def wins(answer: Answered) -> dict[str, float]:
     weights = random.dirichlet(np.ones(len(names)), config.draws)
     values = np.array([[each.values[name] for name in names] for each in able])
     won = np.bincount(np.argmax(values @ weights.T, axis=0), minlength=len(able))
-    return {each.id: float(n) / config.draws for each, n in zip(able, won, strict=True)}
+    shares: dict[str, float] = {}
+    for each, n in zip(able, won, strict=True):
+        service = each.evaluated.offer.service.id
+        shares[service] = shares.get(service, 0.0) + float(n) / config.draws
+    return shares
 
 
 def win_metric(answer: Answered, share: float) -> Metric:
-    """Return how many of the weightings the choice wins, with Wilson's interval."""
+    """Return how many of the weightings its service wins, with Wilson's interval."""
     draws = answer.question.config.draws
     bounds = wilson(share * draws, draws)
     return Metric.of("win_share", share, bounds, n=draws, scope="weightings")
@@ -120,12 +124,13 @@ class Close:
 def close_calls(answer: Answered, choice: Valued) -> Close:
     """Return the finalists whose bounds overlap those of the choice; none where it is clear.
 
-    What is certain by measurement on both sides is no close call: no probe would settle it. Two
-    machines of one family are as uncertain as each other, so they are compared at the same ends.
+    Sizes of one family of one service are no rivals. What is certain by measurement on both sides
+    is no close call: no probe would settle it. Two machines of one family are as uncertain as each
+    other, so they are compared at the same ends.
     """
     rivals: dict[tuple[str, str], Valued] = {}
     for other in answer.running:
-        if other.id != choice.id and _overlaps(choice, other):
+        if _kind(other) != _kind(choice) and _overlaps(choice, other):
             rivals.setdefault(_kind(other), other)
     first = tuple(rivals.values())[: MOST_FINALISTS - 1]
     if not first:
@@ -140,8 +145,7 @@ def close_calls(answer: Answered, choice: Valued) -> Close:
 
 
 def _kind(each: Valued) -> tuple[str, str]:
-    offer = each.evaluated.offer
-    return offer.service.id, offer.machine.family
+    return each.evaluated.offer.service.id, _family(each)[1]
 
 
 def _machine(each: Valued) -> tuple[str, str]:
@@ -150,8 +154,9 @@ def _machine(each: Valued) -> tuple[str, str]:
 
 
 def _family(each: Valued) -> tuple[str, str]:
-    machine = each.evaluated.offer.machine
-    return machine.provider, machine.family
+    offer = each.evaluated.offer
+    shares = offer.service.sized == "shares"
+    return offer.machine.provider, offer.service.id if shares else offer.machine.family
 
 
 def _measured(each: Valued) -> bool:

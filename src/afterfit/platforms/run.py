@@ -82,7 +82,7 @@ def platforms(question: Question, basis: Basis, *, progress: Progress = SILENT) 
     close = close_calls(answer, choice) if choice else Close()
     judged = Judged(answer=answer, close=close, scan=scan, basis=basis)
     shares = wins(answer)
-    shown = _shown(answer)
+    shown = _shown(answer, close)
     progress.step("why not the others", len(shown))
     outcomes = []
     for each in shown:
@@ -129,13 +129,13 @@ def _near(answer: Answered) -> Answered:
     )
 
 
-def _shown(answer: Answered) -> list[Evaluated]:
+def _shown(answer: Answered, close: Close) -> list[Evaluated]:
     """Return the offers of interest: the choice, the front, and the best of each service."""
     wanted = [each for each in answer.running if each.id in answer.ahead][:MOST_FRONT]
     by_service: dict[str, Valued] = {}
     for each in answer.ranked:
         by_service.setdefault(each.evaluated.offer.service.id, each)
-    wanted = [*answer.running[:1], *wanted, *by_service.values()]
+    wanted = [*answer.running[:1], *wanted, *close.rivals, *by_service.values()]
     passing = {each.id: each for each in wanted}
     order = sorted(passing.values(), key=lambda each: (each not in answer.running, -each.score))
     failing = [
@@ -184,13 +184,21 @@ def _outcome(
         p99_ms=evaluated.p99_ms,
         values=valued.values if valued else {},
         score=valued.score if valued else None,
-        wins=shares.get(offer.id, 0.0) if valued in answer.running else None,
+        wins=shares.get(offer.service.id, 0.0) if offer.id in _firsts(answer) else None,
         front=offer.id in answer.ahead,
         why_not=reason.why_not,
         change=reason.change,
         lost=reason.lost,
         sources=evaluated.sources,
     )
+
+
+def _firsts(answer: Answered) -> set[str]:
+    """Return the ids of the best offer in the running of each service."""
+    found: dict[str, str] = {}
+    for each in answer.running:
+        found.setdefault(each.evaluated.offer.service.id, each.id)
+    return set(found.values())
 
 
 def _metrics(answer: Answered, shares: Mapping[str, float]) -> tuple[Metric, ...]:
@@ -205,7 +213,7 @@ def _metrics(answer: Answered, shares: Mapping[str, float]) -> tuple[Metric, ...
         name="platform_p99_ms", value=p99.value, low=p99.low, high=p99.high, level=level,
         unit="ms", method="bounds of the capacity", scope=choice.id,
     )  # fmt: skip
-    won = win_metric(answer, shares.get(choice.id, 0.0))
+    won = win_metric(answer, shares.get(choice.evaluated.offer.service.id, 0.0))
     return (cost, *((latency,) if latency else ()), won)
 
 

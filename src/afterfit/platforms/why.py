@@ -6,7 +6,7 @@ Every change was tried: the question is asked again with it, and only what then 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import msgspec
@@ -43,11 +43,14 @@ class Reason:
 
 
 def nearest(evaluated: Sequence[Evaluated]) -> Evaluated:
-    """Return of offers that all fail the one nearest to passing: fewest failures, then cost."""
+    """Return of offers that cannot be chosen the one nearest to it: fewest failures, then cost.
+
+    A price that is not known is less than a failure, a capacity that is not known more than one.
+    """
     return min(
         evaluated,
         key=lambda each: (
-            sum(check.outcome == "fail" for check in each.checks),
+            _failures(each) + _ignorance(each),
             each.usd.value if each.usd else math.inf,
             each.offer.id,
         ),
@@ -70,7 +73,8 @@ def reason_of(answer: Answered, evaluated: Evaluated, traffic: str = "") -> Reas
         _price(answer, valued, choice), traffic, _probe(answer, valued, choice),
     ]  # fmt: skip
     told = [change for change in changes if change]
-    return Reason(why_not=_beside(valued, choice), change="; or ".join(told), lost=lost)
+    why_not = _beside(valued, choice, answer.weights)
+    return Reason(why_not=why_not, change="; or ".join(told), lost=lost)
 
 
 def lost_features(choice: Evaluated, other: Evaluated) -> tuple[str, ...]:
@@ -106,7 +110,7 @@ def _sentence(text: str) -> str:
     return f"{text[:1].upper()}{text[1:]}."
 
 
-def _beside(other: Valued, choice: Valued) -> str:
+def _beside(other: Valued, choice: Valued, weights: Mapping[str, float]) -> str:
     """Return the difference of cost in parts, and in what else it is worth less."""
     gap = other.usd - choice.usd
     own, theirs = choice.evaluated.costs, other.evaluated.costs
@@ -127,7 +131,7 @@ def _beside(other: Valued, choice: Valued) -> str:
     worse = [
         f"{name} {other.values[name]:.2f} against {choice.values[name]:.2f}"
         for name in CRITERIA[1:]
-        if choice.values[name] - other.values[name] >= 0.02
+        if weights[name] > 0 and choice.values[name] - other.values[name] >= 0.02
     ]
     return f"{text}; worth less in {', '.join(worse)}." if worse else f"{text}."
 
@@ -181,8 +185,8 @@ def _probe(answer: Answered, other: Valued, choice: Valued) -> str:
     if rate > capacity.high or rate <= capacity.low:
         return ""
     return (
-        f"{rate:.3g} requests/s measured on a machine (it may carry {capacity.low:.3g} to "
-        f"{capacity.high:.3g})"
+        f"{_usd(rate)} requests/s measured on a machine (it may carry {_usd(capacity.low)} to "
+        f"{_usd(capacity.high)})"
     )
 
 
@@ -221,7 +225,7 @@ def _dropped(answer: Answered, failed: Evaluated) -> str:
         for each in answer.evaluated
         if each.offer.service.id == service and each.failed is not None
     ]
-    near = sorted(same, key=lambda each: (len(each.checks) and _failures(each), _cost(each)))
+    near = sorted(same, key=lambda each: (_failures(each), _cost(each)))
     offers = [each.offer for each in near[:MOST_TRIED]]
     passes = ""
     for what, config in _relaxed(answer.question.config):
@@ -237,6 +241,13 @@ def _dropped(answer: Answered, failed: Evaluated) -> str:
 
 def _failures(evaluated: Evaluated) -> int:
     return sum(check.outcome == "fail" for check in evaluated.checks)
+
+
+def _ignorance(evaluated: Evaluated) -> float:
+    if evaluated.usd is not None:
+        return 0.0
+    priceless = any(check.name == "price" for check in evaluated.unknown)
+    return 0.5 if priceless and evaluated.capacity is not None else 1.5
 
 
 def _cost(evaluated: Evaluated) -> float:

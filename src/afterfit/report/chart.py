@@ -112,6 +112,7 @@ def _intervals(drawing: Intervals) -> Any:
 
 # The name of a slice has two parts, which are too long for one line.
 _TWO_LINES = r"split(replace(datum.label, ' and ', ' and\n'), '\n')"
+_PARTS = r"split(replace(datum.label, ', ', ',\n'), '\n')"
 
 
 def _series_colours(series: list[str]) -> list[str]:
@@ -300,7 +301,7 @@ def _bars(drawing: Bars) -> Any:
     ]
     colours = [COLOURS["accent"], COLOURS["reference"]]
     base = alt.Chart(_data(rows)).encode(
-        y=alt.Y("name:N", sort=names, title=None, axis=alt.Axis(ticks=False)),
+        y=alt.Y("name:N", sort=names, title=None, axis=alt.Axis(ticks=False, labelExpr=_PARTS)),
         x=alt.X("value:Q", title=drawing.x_title, axis=alt.Axis(tickCount=4)),
         description="say:N",
     )

@@ -13,7 +13,6 @@ __all__ = ["stacked", "tornado"]
 WIDTH = 300
 BAR, STEP = 16, 30
 _TWO_LINES = r"split(replace(datum.label, ', ', ',\n'), '\n')"
-"""Where a name of a service and a machine is too long for one line."""
 
 
 def stacked(drawing: Stacked) -> Any:

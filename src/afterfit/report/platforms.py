@@ -46,7 +46,7 @@ BASES: dict[str, Tone] = {
 }  # fmt: skip
 OUTCOMES: dict[str, Tone] = {"pass": "good", "fail": "bad", "unknown": "warn"}
 CRITERIA = ("cost", "latency", "scalability", "integration", "security")
-MOST_MATRIX = 12
+MOST_MATRIX, MOST_CONFIRMED = 12, 4
 
 
 def decision_verdict(record: PlatformsRecord, tallies: tuple[Cell, ...]) -> Verdict:
@@ -68,7 +68,7 @@ def decision_figures(record: PlatformsRecord) -> tuple[Figure, ...]:
         value = number.number(best.p99_ms.value, "ms")
         found.append(Figure("p99 latency", value, spread(best.p99_ms, " ms")))
     if best.machines is not None:
-        least, mean, most = (number.plain(each) for each in best.machines)
+        least, mean, most = map(_whole, best.machines)
         found.append(Figure("Machines", mean, f"on average, {least} to {most}"))
     share = find(record.metrics, "win_share")
     if share is not None and share.value is not None:
@@ -174,9 +174,12 @@ def _machines(each: OfferOutcome) -> str | None:
     if each.machines is None:
         return None
     least, mean, most = each.machines
-    return number.plain(mean) if least == most else (
-        f"{number.plain(mean)} [{number.plain(least)}, {number.plain(most)}]"
-    )  # fmt: skip
+    return _whole(mean) if least == most else f"{_whole(mean)} [{_whole(least)}, {_whole(most)}]"
+
+
+def _whole(value: float) -> str:
+    """Return a number of machines; whole ones without decimals."""
+    return number.count(round(value)) if value == round(value) else number.plain(value)
 
 
 def _values(record: PlatformsRecord, shown: Sequence[OfferOutcome]) -> Details:
@@ -272,7 +275,7 @@ def _probes(record: PlatformsRecord) -> list[Block]:
     named = "; ".join(titles.get(each, each) for each in record.probe)
     return [
         note(f"Measure before you decide, the first one first: {named}.", "warn"),
-        Commands((("Write the kit that measures them", "afterfit platforms-probe --help"),)),
+        Commands((("Write the kit that measures them", "afterfit platforms probe --help"),)),
     ]
 
 
@@ -310,16 +313,23 @@ def _constraints(record: PlatformsRecord) -> tuple[Block, ...]:
 
 def _to_confirm(record: PlatformsRecord) -> tuple[Table, ...]:
     rows = {
-        (each.title, check.name): [each.title, check.confirm or check.why, check.source,
-                                   code(f"--confirm {check.name}")]
-        for each in record.outcomes
+        (each.title, check.name): [each.title, what or check.why, check.source,
+                                   code(f"--confirm {key or check.name}")]
+        for each in _worth_confirming(record)
         for check in each.checks
-        if check.outcome == "unknown" and (each.id == record.choice or each.eligible == "if")
+        if check.outcome == "unknown"
+        for key, _, what in [check.confirm.partition(": ")]
     }  # fmt: skip
     if not rows:
         return ()
     columns = ("Offer", "To be confirmed", "Source", "Then")
     return (table(columns, list(rows.values()), caption="To be confirmed"),)
+
+
+def _worth_confirming(record: PlatformsRecord) -> list[OfferOutcome]:
+    """Return the choice and what would come near it: the first few that have a cost."""
+    unsure = [each for each in record.outcomes if each.score is not None and each.eligible == "if"]
+    return unsure[:MOST_CONFIRMED]
 
 
 def _failed(record: PlatformsRecord) -> tuple[Table, ...]:

@@ -45,13 +45,17 @@ GROUPS = {
     "requests, storage": ("requests", "storage"),
 }
 MOST_BARS = 10
-TITLE = 46
+WORDS = 26
 
 
 def short(each: OfferOutcome) -> str:
-    """Return a name of an offer for a drawing; regions tell equal ones apart."""
-    title = each.title
-    return title if len(title) <= TITLE else f"{title[: TITLE - 1]}…"
+    """Return a name of an offer for a drawing: its service, and its machine below."""
+    service = each.service.partition(" (")[0]
+    return f"{_cut(service)}, {_cut(each.machine)}"
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= WORDS else f"{text[: WORDS - 1]}…"
 
 
 def cost_chart(priced: Sequence[OfferOutcome]) -> Chart:
@@ -112,16 +116,16 @@ def wins_chart(record: PlatformsRecord) -> Chart | None:
     shown = shown[:MOST_BARS]
     if not shown:
         return None
-    names = tuple(short(each) for each in shown)
+    names = tuple(_cut(each.service) for each in shown)
     shares = tuple(100 * (each.wins or 0.0) for each in shown)
-    chosen = next((short(each) for each in shown if each.id == record.choice), "none of them")
-    rows = [[short(each), Cell(in_percent(each.wins or 0.0, 1))] for each in shown]
+    chosen = next((_cut(e.service) for e in shown if e.id == record.choice), "none of them")
+    rows = [[each.service, Cell(in_percent(each.wins or 0.0, 1))] for each in shown]
     return Chart(
         title="Who wins if you weigh otherwise",
-        description="Share of weightings, drawn evenly from all that there are, in which an offer "
-        "is the best.",
+        description="Share of weightings, drawn evenly from all that there are, in which a "
+        "service is the best with any of its sizes.",
         drawing=Bars(names, shares, "% of weightings", chosen),
-        table=table(("Offer", "Wins"), rows, numeric=(1,)),
+        table=table(("Service", "Wins"), rows, numeric=(1,)),
     )
 
 

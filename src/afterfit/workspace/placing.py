@@ -12,16 +12,21 @@ from typing import TYPE_CHECKING, get_args
 
 import msgspec
 
+from afterfit.core.digest import sha256_file
 from afterfit.core.slo import Slo, slo_of
-from afterfit.core.trace import Trace
+from afterfit.core.trace import Trace, event_of, with_event
 from afterfit.errors import UsageError
+from afterfit.loadtest.autoscale.recorded import recorded
+from afterfit.loadtest.recording import read_recording
 from afterfit.platforms.catalog import Catalog
 from afterfit.platforms.config import PlatformsConfig, Requirements
+from afterfit.platforms.constraints import conflicts
 from afterfit.platforms.evaluate import evaluate
 from afterfit.platforms.question import Question
 from afterfit.platforms.regions import PLACES
 from afterfit.platforms.run import Basis, platforms
 from afterfit.platforms.shapes import Measured, Tier
+from afterfit.platforms.traffic import LEAST_MS, TrafficFile, read_traffic
 from afterfit.records.codec import Stored
 from afterfit.records.loadtest import LoadtestRecord
 from afterfit.records.optimize import OptimizeRecord
@@ -93,12 +98,30 @@ class Traffic(autoscaling.Traffic, frozen=True, kw_only=True):
 
     @property
     def counted(self) -> bool:
-        """Whether it is a file of the user's, not a shape."""
-        return Path(self.trace).is_file()
+        """Whether its rates are in a file of the user's, not a shape."""
+        told = self.file()
+        return Path(self.trace).is_file() if told is None else bool(told.file)
 
     def traced(self) -> tuple[Trace, dict[str, str]]:
         """Return the trace and the digest of its file; raises UsageError or InputError."""
-        return self.read()
+        told = self.file()
+        if told is None:
+            return self.read()
+        path = Path(self.trace)
+        digests, rates = {"traffic": sha256_file(path)}, None
+        if told.file:
+            rates = recorded(read_recording(path.parent / told.file))
+            digests["rates"] = sha256_file(path.parent / told.file)
+        trace = told.traced(rates)
+        trace = trace if self.peak is None else trace.with_peak(self.peak)
+        for text in self.events:
+            trace = with_event(trace, event_of(text))
+        return trace.times(self.scale), digests
+
+    def file(self) -> TrafficFile | None:
+        """Return what a ``traffic.toml`` says; None where the traffic is none."""
+        path = Path(self.trace)
+        return read_traffic(path) if path.suffix == ".toml" else None
 
 
 def place_version(
@@ -115,6 +138,7 @@ def place_version(
     version = space.registry.resolve(ref) if ref else None
     test = load_test_of(space, version) if version else None
     slo = _objective(config, test)
+    _check_together(config.requirements, slo)
     trace, digests = traffic.traced()
     merged = imported(space)
     space.warnings.extend(merged.warnings)
@@ -167,6 +191,18 @@ def _objective(config: PlatformsConfig, test: LoadtestRecord | None) -> Slo:
         why="neither --slo nor a load test with an objective says what is slow",
         fix='--slo "p99<50ms"',
     )
+
+
+def _check_together(asked: Requirements, slo: Slo) -> None:
+    """Do nothing for what can be had together; raises UsageError, of the finding P001."""
+    found = conflicts(asked, slo.limit_ms)
+    if slo.limit_ms < LEAST_MS:
+        found.append(f"{slo.limit_ms:g} ms cannot be held by anything")
+    if found:
+        raise UsageError(
+            "the requirements cannot be met together", where="--require, --slo", code="P001",
+            why="; ".join(found), fix="drop or change one of them: afterfit explain P001",
+        )  # fmt: skip
 
 
 def _as_asked(slo: Slo) -> str:

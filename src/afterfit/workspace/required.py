@@ -9,10 +9,11 @@ import msgspec
 
 from afterfit.core.sections import PlatformsSection
 from afterfit.errors import UsageError
-from afterfit.platforms.config import PlatformsConfig
+from afterfit.platforms.config import PlatformsConfig, Requirements
 from afterfit.platforms.facts import COMPLIANCE, PATHS
+from afterfit.platforms.traffic import SloSection, TrafficFile
 
-__all__ = ["asked_of", "required_of", "weights_of_text"]
+__all__ = ["asked_of", "required_of", "settings_of", "weights_of_text"]
 
 FLAGS = ("private_network", "own_keys", "scale_to_zero", "interruptible", "air_gapped")
 LISTS = {"region": "regions", "provider": "providers", "exclude": "exclude"}
@@ -24,31 +25,50 @@ WORDS = {
 TEXTS = ("residency", "commitment")
 
 
+def settings_of(section: PlatformsSection, file: TrafficFile | None = None) -> PlatformsConfig:
+    """Return the settings of ``[platforms]``, and of a ``traffic.toml``, which wins where it says.
+
+    Raises UsageError for a requirement that is none and for a value that cannot be.
+    """
+    told: dict[str, Any] = msgspec.to_builtins(section)
+    words, known = told.pop("require"), told.pop("confirmed")
+    config = asked_of(PlatformsConfig(), require=words, confirmed=known, **told)
+    if file is None:
+        return config
+    asked = file.asked(config)
+    if file.requirements == Requirements():
+        asked = msgspec.structs.replace(asked, requirements=config.requirements)
+    if file.slo == SloSection():
+        asked = msgspec.structs.replace(asked, survive=config.survive, zones=config.zones)
+    return asked
+
+
 def asked_of(
-    section: PlatformsSection,
+    usual: PlatformsConfig,
     *,
     require: Sequence[str] = (),
     confirmed: Sequence[str] = (),
     **own: Any,
 ) -> PlatformsConfig:
-    """Return the settings of ``[platforms]`` with those of a call, which win; lists add up.
+    """Return settings with those of a call, which win; lists of requirements add up.
 
     Raises UsageError for a requirement that is none and for a value that cannot be.
     """
-    told: dict[str, Any] = msgspec.to_builtins(section)
-    words = [*told.pop("require"), *require]
-    known = [*told.pop("confirmed"), *_split(confirmed)]
-    made = told | own | {"requirements": required_of(words), "confirmed": known}
+    told: dict[str, Any] = msgspec.to_builtins(usual)
+    required = told["requirements"]
+    for name, value in required_of(require).items():
+        required[name] = [*required[name], *value] if isinstance(value, list) else value
+    known = [*usual.confirmed, *_split(confirmed)]
     try:
-        return msgspec.convert(made, PlatformsConfig)
+        return msgspec.convert(told | own | {"confirmed": known}, PlatformsConfig)
     except msgspec.ValidationError as error:
         what, _, where = str(error).partition(" - at `$.")
         name = where[:-1].removeprefix("requirements.")
-        option = "--require" if "requirements" in where else f"--{name.replace('_', '-')}"
+        required_ = f"--require {name}"
+        option = required_ if "requirements" in where else f"--{name.replace('_', '-')}"
         raise UsageError(
-            "an option cannot be that", where=f"{option} {name}" if option == "--require" else
-            option, why=what, fix="afterfit platforms --help",
-        ) from None  # fmt: skip
+            "an option cannot be that", where=option, why=what, fix="afterfit platforms --help"
+        ) from None
 
 
 def _split(texts: Iterable[str]) -> list[str]:
