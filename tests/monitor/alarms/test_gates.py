@@ -24,6 +24,7 @@ from afterfit.errors import AfterfitError, ConfigError, InputError, UnavailableE
 from afterfit.monitor.alarms import Alarms
 from afterfit.monitor.figures import MOST_ROWS, column_figure, open_database, sql_figure
 from afterfit.monitor.gates import GateWatch, gate_points, is_live, live_metrics
+from afterfit.monitor.measure import share_metric
 from afterfit.monitor.state import WindowState
 from afterfit.stats.interval import t_interval
 
@@ -64,6 +65,22 @@ def test_a_gate_alarms_where_the_whole_interval_is_beyond(
     assert (point.state, point.subject, point.threshold) == (interval, str(parsed), parsed.limit)
     (other,) = gate_points([parsed], metrics, SCOPE, SPAN, AlarmsSection(confirm="value"))
     assert other.state == alone
+
+
+def test_a_model_at_its_limit_alarms_as_often_as_the_page_says() -> None:
+    """Gates have no part of the budget: by the interval 2.9 % of windows, by the value half."""
+    right = np.random.default_rng(0).binomial(1000, 0.8, 2000).tolist()
+    gate = parse_gate("accuracy >= 0.8")
+    shares = {}
+    for confirm in ("interval", "value"):
+        settings = AlarmsSection(confirm=confirm)  # type: ignore[arg-type] # both are its words
+        states = [
+            gate_points([gate], [share_metric("accuracy", n, 1000, 0.95)], SCOPE, (0, 1), settings)
+            for n in right
+        ]
+        shares[confirm] = np.mean([point.state == "alarm" for (point,) in states])
+    assert 0.02 < shares["interval"] < 0.04
+    assert 0.45 < shares["value"] < 0.52
 
 
 def test_gates_go_the_way_of_any_signal() -> None:
