@@ -58,6 +58,20 @@ def run(rows: Rows, seed: int, asked: argparse.Namespace) -> Iterator[tuple[str,
         yield name, sum(point.state == "alarm" for point in points), time.process_time() - began
 
 
+def write(asked: argparse.Namespace, tables: list[dict[str, Any]]) -> None:
+    """Keep what is measured so far."""
+    content = {
+        "measured": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+        "chance": CHANCE,
+        "rows": asked.rows,
+        "reference_rows": asked.reference_rows,
+        "first": asked.first,
+        "rates": tables,
+    }
+    OUT.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
+
+
 def main() -> None:
     """Measure and write the table."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -82,16 +96,7 @@ def main() -> None:
             cost = {"cpu_ms_a_window": round(1000 * spent[signal] / line["windows"], 1)}
             tables.append({"population": name, "signal": signal} | line | cost)
             print(tables[-1], flush=True)
-    content = {
-        "measured": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
-        "chance": CHANCE,
-        "rows": asked.rows,
-        "reference_rows": asked.reference_rows,
-        "first": asked.first,
-        "rates": tables,
-    }
-    OUT.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
+        write(asked, tables)
 
 
 if __name__ == "__main__":
