@@ -10,7 +10,7 @@ import numpy as np
 
 from afterfit.core.trace import Trace
 from afterfit.platforms.commit import INTERRUPTIONS_PER_H
-from afterfit.platforms.config import PlatformsConfig
+from afterfit.platforms.config import PlatformsConfig, Requirements
 from afterfit.platforms.evaluated import Evaluated
 from afterfit.platforms.facts import COMPLIANCE, FACTS, PATHS
 from afterfit.platforms.shapes import (
@@ -153,3 +153,33 @@ def _bound(config: PlatformsConfig) -> tuple[str, ...]:
     return {"none": ("never",), "1y": ("_1y",), "3y": ("_1y", "_3y")}[
         config.requirements.commitment
     ]
+
+
+def random_requirements(random: np.random.Generator) -> PlatformsConfig:
+    """Settings and requirements drawn by chance, that can be had together."""
+
+    def some(chance: float, value: Any, otherwise: Any) -> Any:
+        return value if random.random() < chance else otherwise
+
+    def one_of(*values: Any) -> Any:
+        return values[int(random.integers(len(values)))]
+
+    needs = Requirements(
+        providers=some(0.2, (one_of("aws", "azure", "gcp"),), ()),
+        regions=some(0.3, (one_of("us", "eu", "us-east-1"),), ()),
+        compliance=some(0.3, (one_of("hipaa", "soc2", "iso27001"),), ()),
+        private_network=some(0.3, value=True, otherwise=False),
+        availability=some(0.3, one_of(0.99, 0.995, 0.999), None),
+        budget_usd_per_month=some(0.2, float(random.uniform(100, 2000)), None),
+        commitment=one_of("none", "1y", "3y"),
+        interruptible=some(0.4, value=True, otherwise=False),
+        timeout_s=some(0.2, one_of(30.0, 600.0), None),
+    )
+    known = ("price", "replicas", "payload", "timeout", "availability", "cold_start")
+    return PlatformsConfig(
+        requirements=needs,
+        slo=one_of("p99<50ms", "p99<200ms", "p95<100ms"),
+        survive=one_of("none", "replica", "zone"),
+        zones=one_of(2, 3),
+        confirmed=some(0.7, known, ()),
+    )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from tests.platforms.stand import machine, measured
 
@@ -26,11 +28,8 @@ def test_pinned_replicas_multiply_by_one() -> None:
     eight = capacity_of(there, machine("m7i.large", vcpu=8.0, coremark=8 * 22_000.0))
     assert (one.replicas, eight.replicas) == (1, 8)
     assert eight.rate == pytest.approx(8 * one.rate) == pytest.approx(800.0)
-    assert (one.basis, one.low, one.high) == (
-        "measured",
-        pytest.approx(95, 0.01),
-        pytest.approx(105, 0.01),
-    )
+    assert one.basis == "measured"
+    assert (one.low, one.high) == pytest.approx((95, 105), 0.01)
     assert "measured on m7i.large" in one.why
 
 
@@ -50,7 +49,7 @@ def test_memory_permits_replicas(memory: float, replicas: int) -> None:
         ({"gpu": "l4", "gpu_count": 1.0}, "nothing was measured on l4"),
     ],
 )
-def test_what_is_not_known_is_no_capacity(known: dict[str, object], why: str) -> None:
+def test_what_is_not_known_is_no_capacity(known: dict[str, Any], why: str) -> None:
     """Without vCPUs, memory or a measurement on its GPU nothing is said."""
     found = capacity_of(measured(), machine(**known))
     assert (found.basis, found.rate, found.replicas) == ("unknown", 0.0, 0)
@@ -101,7 +100,8 @@ def test_a_gpu_says_nothing_of_another_one() -> None:
     other = machine("g6.xlarge", gpu="l4", gpu_count=1.0)
     assert capacity_of(own, there).basis == "measured"
     alike = capacity_of(own, four)
-    assert (alike.basis, alike.replicas, alike.rate) == ("same tier", 4, pytest.approx(400))
+    assert (alike.basis, alike.replicas) == ("same tier", 4)
+    assert alike.rate == pytest.approx(400)
     assert alike.low == pytest.approx(4 * 95 / GPU_FACTOR)
     assert capacity_of(own, other).basis == "unknown"
     assert capacity_of(own, machine()).basis == "unknown"

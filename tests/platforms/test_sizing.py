@@ -42,7 +42,7 @@ def test_machines_are_those_of_the_rule(
     told = trace(*rates)
     found = fleet_of(Demand(told), carried, lag, config, least)
     counts = np.sort(machines_by_hand(told, carried, lag, config, least))
-    assert found.told == (counts[0], pytest.approx(counts.mean()), counts[-1])
+    assert found.told == pytest.approx((counts[0], counts.mean(), counts[-1]))
     assert float(found.shares.sum()) == pytest.approx(1.0)
     assert found.busy <= found.bare + 1e-9
     assert found.busy == pytest.approx(told.rates.mean() / carried)

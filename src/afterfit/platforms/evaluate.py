@@ -46,23 +46,17 @@ def evaluate(
     return [evaluation.evaluated(offer) for offer in offers]
 
 
-def cheapest(
-    offers: Iterable[Offer],
-    config: PlatformsConfig,
-    measured: Measured,
-    trace: Trace,
-    probes: Probes = (),
-) -> Evaluated | None:
+def cheapest(evaluated: Iterable[Evaluated]) -> Evaluated | None:
     """Return the offer that passes every constraint at the least cost; None where none does.
 
     Of two at one cost the id decides, so that the order of the offers does not.
     """
-    passing = (
-        each
-        for each in evaluate(offers, config, measured, trace, probes)
+    passing = [
+        (each.usd.value, each.offer.id, each)
+        for each in evaluated
         if each.usd is not None and all(check.outcome == "pass" for check in each.checks)
-    )
-    return min(passing, key=lambda each: (each.usd.value, each.offer.id), default=None)  # type: ignore[union-attr]  # filtered above
+    ]
+    return min(passing, key=lambda found: found[:2], default=(0.0, "", None))[2]
 
 
 @dataclass(frozen=True)
@@ -191,9 +185,8 @@ class Evaluation:
 
     def _service_s(self, speed: float) -> float:
         """Return the mean service time in s at a speed, at the most where it was not measured."""
-        pace = self.capacities.pace
-        if pace is not None:
-            return pace.mean_s / speed
+        if self.measured.service_ms:
+            return self.measured.service_ms / 1e3 / speed
         return max(1.0, self.measured.cores) / self.measured.rate / speed
 
     def _p99(self, speeds: Speeds, rate: float) -> Range | None:

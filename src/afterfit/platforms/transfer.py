@@ -130,6 +130,10 @@ class Transfer:
 
     def to(self, target: Place) -> Carried:
         """Return the speed on ``target`` in the unit of what was seen, with its interval."""
+        same = [place for place in self.places if target.type and place.type == target.type]
+        if same:
+            # Of one type there is one CoreMark, whoever told it: only so is its speed its own.
+            target = target._replace(coremark=same[0].coremark, tier=same[0].tier)
         towards = _joint([target], self.places, self.cores)[0]
         weights = self.inverse @ towards
         own = _shared(target, target, self.cores, same=True)
@@ -138,8 +142,7 @@ class Transfer:
         middle = self.mean + float(self.pulls @ towards) + _coremark(target)
         low, high = (math.exp(middle + sign * self.reach * deviation) for sign in (-1, 1))
         alike = sum(bool(target.tier) and place.tier == target.tier for place in self.places)
-        measured = any(target.type and place.type == target.type for place in self.places)
-        basis: Basis = "measured" if measured else "same tier" if alike else "cross tier"
+        basis: Basis = "measured" if same else "same tier" if alike else "cross tier"
         return Carried(math.exp(middle), low, high, basis, alike, len(self.places))
 
 
