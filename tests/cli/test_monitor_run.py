@@ -16,6 +16,7 @@ from tests.runtime.bundles import people, people_bundle
 
 import afterfit
 from afterfit.cli.app import run
+from afterfit.cli.monitor_run import _teller
 from afterfit.runtime.event_write import batches_of
 from afterfit.runtime.events import read_segments
 from afterfit.runtime.sinks.segments import SegmentWriter
@@ -108,3 +109,16 @@ def test_sigterm_ends_it_and_it_is_alone_while_it_runs(
         assert "another process watches" in capsys.readouterr().err
         daemon.send_signal(signal.SIGTERM)
         assert daemon.wait(30) == 0
+
+
+def test_an_alarm_that_lasts_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
+    """Each window of it is a line for programs; for a person it is news when something changes."""
+    say = _teller()
+    line = {"event": "alarm", "at": "now", "id": "a1", "state": "firing", "severity": "high",
+            "signal": "drift", "subject": "age", "message": "older", "silenced": ""}  # fmt: skip
+    for more in ({}, {"message": "older still"}, {"state": "resolved"}, {"id": "a2"}):
+        say(line | more)
+    told = capsys.readouterr().out.splitlines()
+    assert [each.split()[3:5] for each in told] == [
+        ["a1,", "firing:"], ["a1,", "resolved:"], ["a2,", "firing:"],
+    ]  # fmt: skip

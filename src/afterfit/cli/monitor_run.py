@@ -53,7 +53,7 @@ def run(
         A model, such as churn@champion, whose versions are all watched; or one version, churn@3.
 
     """
-    say = _say_json if common.json else _say
+    say = _say_json if common.json else _teller()
     with opened(common) as space, stopping() as stop:
         store = monitor_store(space)
         try:
@@ -191,10 +191,22 @@ def _say_json(line: dict[str, Any]) -> None:
     print(msgspec.json.encode(line).decode(), flush=True)
 
 
-def _say(line: dict[str, Any]) -> None:
-    words = _WORDS.get(line["event"])
-    if words is not None:
+def _teller() -> Callable[[dict[str, Any]], None]:
+    """Return what tells a person: an alarm that only lasts is told once."""
+    said: dict[str, tuple[Any, ...]] = {}
+
+    def say(line: dict[str, Any]) -> None:
+        words = _WORDS.get(line["event"])
+        if words is None:
+            return
+        if line["event"] == "alarm":
+            news = (line["state"], line["severity"], line["silenced"])
+            if said.get(line["id"]) == news:
+                return
+            said[line["id"]] = news
         print(f"{line['at']}  {words(line)}", flush=True)
+
+    return say
 
 
 def _window(line: dict[str, Any]) -> str:
