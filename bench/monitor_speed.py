@@ -1,6 +1,6 @@
 """The monitor's CPU-seconds and memory on long logs, beside Evidently on a short one.
 
-    python bench/monitor_speed.py [--rows 1000000] [--files 20] [--evidently PYTHON]
+    python bench/monitor_speed.py [--rows 1000000] [--files 20] [--cases CASE ...] [--evidently PYTHON]
 
 A table of 50 columns (44 normal, 3 whole numbers, 3 categories of 12 values), a score, a label and
 a time is written to Parquet. Each case runs in a process of its own:
@@ -181,7 +181,10 @@ def multivariate(log: Path, reference: Path) -> dict[str, Any]:
     read = log_of(TableSource(log, LogColumns(mapping, beside.signature)), beside, MonitorConfig())
     began = time.monotonic()
     found = measured(
-        lambda: {p.signal: p.value for p in of_rows(read, beside.rows, MonitorConfig())}
+        lambda: {
+            p.signal: p.value
+            for p in of_rows(read, beside.rows, beside.fingerprint, MonitorConfig())
+        }
     )
     rows = len(there(beside.rows)) + len(there(read.sample))
     return {**found, "wall_s": round(time.monotonic() - began, 2), "rows": rows}
@@ -247,6 +250,9 @@ CASES: dict[str, Callable[[Path, Path], dict[str, Any]]] = {
 }
 
 
+SHOWN = ("marginals", "signals", "long", "multivariate", "evidently")
+
+
 def child(case: str, log: Path, reference: Path) -> dict[str, Any]:
     """Run a case in a process of its own."""
     command = [sys.executable, __file__, "--case", case, "--paths", str(log), str(reference)]
@@ -289,6 +295,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--files", type=int, default=20)
     parser.add_argument("--evidently", default="")
+    parser.add_argument("--cases", nargs="+", default=SHOWN, choices=SHOWN)
     parser.add_argument("--case", default="")
     parser.add_argument("--paths", nargs=2, type=Path)
     options = parser.parse_args()
@@ -303,15 +310,22 @@ def main() -> None:
         links.mkdir()
         for number in range(options.files):
             os.link(log, links / f"part-{number:03}.parquet")
-        cases = {case: child(case, log, reference) for case in ("marginals", "signals")}
-        cases["long"] = child("long", links, reference)
-        cases["multivariate"] = child("multivariate", log, reference)
-        cases["evidently"] = beside_evidently(folder, options.evidently)
+        for case in options.cases:
+            if case == "evidently":
+                keep(case, beside_evidently(folder, options.evidently))
+            else:
+                keep(case, child(case, links if case == "long" else log, reference))
+
+
+def keep(case: str, found: dict[str, Any]) -> None:
+    """Write the result of a case beside those of the others."""
     import msgspec
 
     from afterfit.store.environment import current_environment
 
-    result = {"cases": cases, "environment": msgspec.to_builtins(current_environment())}
+    kept = json.loads(RESULT.read_text("utf-8")) if RESULT.exists() else {"cases": {}}
+    environment = msgspec.to_builtins(current_environment())
+    result = {"cases": {**kept["cases"], case: found}, "environment": environment}
     RESULT.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 
 
