@@ -1,6 +1,6 @@
 """The monitor's CPU-seconds and memory on long logs, beside Evidently on a short one.
 
-    python bench/monitor_speed.py [--rows 1000000] [--files 20] [--cases CASE ...] [--evidently PYTHON]
+    python bench/monitor_speed.py [--rows 1000000] [--files 20] [--cases CASE] [--evidently PYTHON]
 
 A table of 50 columns (44 normal, 3 whole numbers, 3 categories of 12 values), a score, a label and
 a time is written to Parquet. Each case runs in a process of its own:
