@@ -336,43 +336,56 @@ def test_that_nothing_came_is_kept_too(
 
 
 CHILD = """
-import sys
+import os, sys
 from pathlib import Path
 sys.path.insert(0, {root!r})
 from tests.monitor import test_daemon as t
 import afterfit.monitor.daemon as d
 d.COMMIT_ROWS = 400
-store = t.EmbeddedStore(Path(sys.argv[2]))
-daemon = t.Daemon(t.setup_of(Path(sys.argv[1]), store, t.watched()))
-print("begun", flush=True)
-daemon.poll()
-print("done", flush=True)
+version = t.watched()
+for _ in sys.stdin:
+    child = os.fork()
+    if not child:
+        store = t.EmbeddedStore(Path(sys.argv[2]))
+        daemon = t.Daemon(t.setup_of(Path(sys.argv[1]), store, version))
+        print("begun", os.getpid(), flush=True)
+        daemon.poll()
+        print("done", flush=True)
+        os._exit(0)
+    os.waitpid(child, 0)
+    print("ended", flush=True)
 """
+KILLS = 20
 
 
 def test_a_daemon_that_is_killed_loses_nothing_and_repeats_no_alarm(
     log: Path, store: EmbeddedStore, version: Watched, project_root: Path, tmp_path: Path
 ) -> None:
-    """Kill -9 at random moments, until one comes to the end: as if it had never been killed."""
+    """Kill -9 at 20 random moments, and let one come to the end: as if none had been killed."""
     whole = EmbeddedStore(tmp_path / "whole")
+    started = time.monotonic()
     Daemon(setup_of(log, whole, version)).poll()
+    longest = (time.monotonic() - started) / 5
     generator = random.Random(5)
-    kills = 0
     command = [sys.executable, "-c", CHILD.format(root=str(project_root)), str(log)]
-    for attempt in range(4):
-        child = subprocess.Popen([*command, str(store.folder)], stdout=subprocess.PIPE, text=True)
-        assert child.stdout is not None
-        assert child.stdout.readline() == "begun\n"
-        if attempt < 3:
-            time.sleep(generator.uniform(0.0, 0.4))
-            os.kill(child.pid, signal.SIGKILL)
-        rest = child.stdout.read()
-        child.stdout.close()
-        child.wait(60)
-        if rest == "done\n":
-            break
-        kills += 1
-    assert kills
+    told: list[list[str]] = []
+    with subprocess.Popen(
+        [*command, str(store.folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as parent:
+        assert parent.stdin is not None
+        assert parent.stdout is not None
+        for attempt in range(KILLS + 1):
+            parent.stdin.write("go\n")
+            parent.stdin.flush()
+            word, _, number = parent.stdout.readline().partition(" ")
+            assert word == "begun"
+            if attempt < KILLS:
+                time.sleep(generator.uniform(0.0, longest))
+                os.kill(int(number), signal.SIGKILL)
+            told.append(list(iter(parent.stdout.readline, "ended\n")))
+        parent.stdin.close()
+    assert told[-1] == ["done\n"]
+    assert sum(not said for said in told) > KILLS / 2
     assert plain(store.points()) == plain(whole.points())
     ids = [alarm.id for alarm in store.alarms()]
     assert ids == [alarm.id for alarm in whole.alarms()]

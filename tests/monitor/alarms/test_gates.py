@@ -73,7 +73,7 @@ def test_a_model_at_its_limit_alarms_as_often_as_the_page_says() -> None:
     gate = parse_gate("accuracy >= 0.8")
     shares = {}
     for confirm in ("interval", "value"):
-        settings = AlarmsSection(confirm=confirm)  # type: ignore[arg-type] # both are its words
+        settings = AlarmsSection(confirm=confirm)
         states = [
             gate_points([gate], [share_metric("accuracy", n, 1000, 0.95)], SCOPE, (0, 1), settings)
             for n in right
