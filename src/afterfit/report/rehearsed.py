@@ -49,7 +49,7 @@ def _verdict(record: RehearsalRecord) -> Text:
 def _setting(record: RehearsalRecord) -> Block:
     length = f"{number.plain(record.window_us / HOUR_US)} h"
     if not record.timed:
-        length += " (by the settings: the rows do not tell)"
+        length += " (by the settings, and not by the times of the rows)"
     answers = (
         "given anew to the changed rows"
         if record.rescored
