@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
 import msgspec
-from cyclopts import Parameter
+from cyclopts import Group, Parameter
 
 from afterfit.cli.common import Common, opened
 from afterfit.cli.output import Answer
@@ -22,6 +23,26 @@ from afterfit.report.text import render
 
 Destination = Annotated[str, Parameter(name=["--for", "--destination"], help="The kind of place.")]
 Platforms = Annotated[tuple[str, ...], Parameter(negative="", help="linux/amd64, linux/arm64.")]
+
+
+@Parameter(name="*", group=Group("Where pip finds packages", sort_key=5))
+@dataclass(frozen=True)
+class Index:
+    """Where pip finds packages; what is not given is left to the settings of pip itself."""
+
+    index_url: Annotated[str, Parameter(help="An index, as pip's own option.")] = ""
+    extra_index_url: Annotated[tuple[str, ...], Parameter(negative="", help="More of them.")] = ()
+    wheelhouse: Annotated[str, Parameter(help="A folder of wheels, used alone.")] = ""
+    proxy: Annotated[str, Parameter(help="A proxy for pip.")] = ""
+
+    def config(self) -> IndexConfig:
+        """Return them as `package` takes them."""
+        return IndexConfig(
+            index_url=self.index_url,
+            extra_index_url=self.extra_index_url,
+            wheelhouse=self.wheelhouse,
+            proxy=self.proxy,
+        )
 
 
 def package(
@@ -44,10 +65,10 @@ def package(
     ] = "docker",
     image: Annotated[str, Parameter(help="Its name in a registry, without a tag.")] = "",
     vendor: Annotated[bool, Parameter(negative="", help="Put the wheels into the folder.")] = False,
-    index_url: str = "",
-    extra_index_url: Annotated[tuple[str, ...], Parameter(negative="")] = (),
-    wheelhouse: str = "",
-    proxy: str = "",
+    accelerator: Annotated[
+        Literal["cpu", "cuda"], Parameter(help="What computes; cuda: a GPU of NVIDIA.")
+    ] = "cpu",
+    index: Index = Index(),
     common: Common = Common(),  # noqa: B008 - frozen
 ) -> Answer:
     """Write what a destination needs to run a version: a Dockerfile with everything beside it.
@@ -56,14 +77,6 @@ def package(
     ----------
     ref
         A version, such as churn@champion.
-    index_url
-        Where pip finds packages, as pip's own option.
-    extra_index_url
-        More such places.
-    wheelhouse
-        A folder of wheels, used alone.
-    proxy
-        A proxy for pip.
 
     """
     with opened(common) as space:
@@ -77,12 +90,8 @@ def package(
             builder=builder,
             image=image,
             vendor=vendor,
-            index=IndexConfig(
-                index_url=index_url,
-                extra_index_url=extra_index_url,
-                wheelhouse=wheelhouse,
-                proxy=proxy,
-            ),
+            accelerator=accelerator,
+            index=index.config(),
         )
         folder = output or Path(f"{version.name}-{version.number}-{destination}")
         stored = space.package(ref, destination, folder, config)

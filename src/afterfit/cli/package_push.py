@@ -9,7 +9,6 @@ import msgspec
 from afterfit.cli.common import Common
 from afterfit.cli.output import Answer
 from afterfit.cli.progress import TerminalProgress
-from afterfit.errors import NotFoundError
 from afterfit.package.oci.push import push as push_image
 
 
@@ -17,7 +16,8 @@ def push(folder: Path, image: str, *, common: Common = Common()) -> Answer:  # n
     """Send an image to a registry; its layers that are there already are not sent again.
 
     Who you are is taken from what `docker login` or `podman login` have kept (DOCKER_CONFIG).
-    A registry without TLS is used on this machine only.
+    A registry without TLS is used on this machine only. The bill of materials and the model card
+    beside the image are sent as artifacts that refer to it.
 
     Parameters
     ----------
@@ -27,17 +27,12 @@ def push(folder: Path, image: str, *, common: Common = Common()) -> Answer:  # n
         Where to: registry.example.com/team/churn:3.
 
     """
-    layout = folder / "image" if (folder / "image").is_dir() else folder
-    if not layout.is_dir():
-        raise NotFoundError(
-            "there is no such folder",
-            where=str(folder),
-            fix="afterfit package churn@champion --for oci",
-        )
     with TerminalProgress(quiet=common.quiet) as progress:
-        pushed = push_image(layout, image, progress=progress)
+        pushed = push_image(folder, image, progress=progress)
     text = (
         f"{pushed.name}\n{pushed.sent_bytes / 1e6:.1f} MB sent, "
         f"{pushed.known_bytes / 1e6:.1f} MB were there already"
     )
+    if pushed.evidence:
+        text += f"\n{' and '.join(pushed.evidence)} refer to it in the registry"
     return Answer(msgspec.to_builtins(pushed), text)

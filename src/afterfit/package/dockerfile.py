@@ -21,7 +21,7 @@ from afterfit.package.findings import WheelsIncluded
 from afterfit.package.lock import hashed_lock
 from afterfit.package.sbom import FILE as BILL
 from afterfit.package.sbom import sbom
-from afterfit.package.start import ENVIRONMENT, HEALTH, labels, server_words
+from afterfit.package.start import HEALTH, environment, labels, server_words
 from afterfit.package.wheel import write_wheel
 
 _IGNORED = "# Only what the Dockerfile copies is sent to the builder.\n*\n"
@@ -101,7 +101,7 @@ def dockerfile(digest: str, afterfit: str, config: PackageConfig) -> str:
     """Return the text of the Dockerfile for a bundle digest and a version of Afterfit."""
     server = server_words(digest, config, "/opt/afterfit/bin/python")
     allowed = ["--allow-unauthenticated"] if config.allow_unauthenticated else []
-    environ = {**ENVIRONMENT, "PORT": str(config.port)}
+    environ = {**environment(config), "PORT": str(config.port)}
     probe = ["/opt/afterfit/bin/python", "-m", "afterfit.runtime.probe"]
     copy = f"COPY bundle /bundle\nCOPY {BILL} /" + (f"\nCOPY {_PROVEN} /" if config.proven else "")
     return TEMPLATE.format(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from afterfit.core.bundle import Bundle
 from afterfit.core.finding import Finding
+from afterfit.core.progress import SILENT, Progress
 from afterfit.package.config import PackageConfig
 
 __all__ = ["IMAGE", "Image", "image_of"]
@@ -30,23 +31,25 @@ class Image:
     findings: tuple[Finding, ...]
 
 
-def image_of(bundle: Bundle, folder: Path, config: PackageConfig) -> Image:
+def image_of(
+    bundle: Bundle, folder: Path, config: PackageConfig, progress: Progress = SILENT
+) -> Image:
     """Return the image of a bundle, after writing ``folder/image``: by ``config.builder``.
 
     Raises what the builder raises: see `dockerfile.Destination` and `oci.destination.Destination`.
     """
-    target = folder / IMAGE
-    target.mkdir()
     tag = str(config.number) if config.number else "latest"
     named = f"{config.image or config.name}:{tag}"
     if config.builder == "native":
-        from afterfit.package.oci.destination import write_layout
+        from afterfit.package.oci.destination import write_image
 
-        built, findings = write_layout(bundle, target, config)
+        built, findings = write_image(bundle, folder, config, progress)
         pinned = f"{config.image}@{built.digest}" if config.image else named
         return Image(pinned, built.digest, (f"afterfit package push {IMAGE} {named}",), findings)
     from afterfit.package.dockerfile import Destination
 
+    target = folder / IMAGE
+    target.mkdir()
     findings = tuple(Destination().write(bundle, target, config))
     return Image(
         named, "", (f"docker build --tag {named} {IMAGE}", f"docker push {named}"), findings

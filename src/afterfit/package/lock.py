@@ -9,7 +9,7 @@ from importlib import resources
 from packaging.utils import canonicalize_name
 
 from afterfit.core.finding import Finding
-from afterfit.errors import InputError
+from afterfit.errors import InputError, UsageError
 from afterfit.package import pip
 from afterfit.package.config import PackageConfig
 from afterfit.package.findings import DependenciesHashed
@@ -23,6 +23,7 @@ _PIN = re.compile(
     r"(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)\s*(?P<extras>\[[A-Za-z0-9,._ -]*\])?\s*={2,3}\s*"
     r"(?P<version>[A-Za-z0-9][A-Za-z0-9.!+_-]*)\s*(?:;\s*(?P<marker>.+))?"
 )
+_RUNTIME = re.compile(r"^onnxruntime==(\S+)", re.MULTILINE)
 _HASH = re.compile(r"--hash[= ](sha256:[0-9a-f]{64})")
 
 
@@ -75,12 +76,30 @@ def hashed_lock(requirements: str, config: PackageConfig) -> tuple[str, Finding]
     that is asked for, goes through pip. Raises InputError, UnavailableError, DependencyError.
     """
     wanted = exact_pins(requirements)
+    if config.accelerator == "cuda":
+        wanted = for_cuda(wanted)
     shipped = _shipped_hashes()
     if not config.index.given and all(line in shipped for line in wanted.splitlines()):
         text = "".join(_entry(line, shipped[line]) for line in wanted.splitlines())
         return text, DependenciesHashed.passed("the hashes are those of the lock of Afterfit")
     text = resolve_hashes(wanted, config)
     return text, DependenciesHashed.passed("the hashes are those of the files that pip chose")
+
+
+def for_cuda(requirements: str) -> str:
+    """Return requirements with ONNX Runtime for GPUs of NVIDIA, and its libraries as wheels.
+
+    Its releases come later than those for the CPU, so it is the newest up to the one that is
+    pinned; the lock made of it is exact. Raises UsageError for a model without ONNX Runtime.
+    """
+    found, count = _RUNTIME.subn(r"onnxruntime-gpu[cuda,cudnn]<=\1", requirements)
+    if not count:
+        raise UsageError(
+            "the model does not run on ONNX Runtime",
+            why="no other runtime is put on a GPU",
+            fix="leave --accelerator out",
+        )
+    return found
 
 
 def resolve_hashes(requirements: str, config: PackageConfig) -> str:

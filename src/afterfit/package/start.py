@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from afterfit.package.config import PackageConfig
 
-__all__ = ["ENVIRONMENT", "HEALTH", "labels", "server_words"]
+__all__ = ["ENVIRONMENT", "HEALTH", "environment", "labels", "server_words"]
 
 ENVIRONMENT = {
     "ORT_DISABLE_TELEMETRY": "1",
@@ -14,6 +14,15 @@ ENVIRONMENT = {
     "PYTHONUNBUFFERED": "1",
 }
 HEALTH = {"interval_s": 10, "timeout_s": 5, "start_period_s": 30, "retries": 3}
+
+
+def environment(config: PackageConfig) -> dict[str, str]:
+    """Return the variables that an image sets for its server."""
+    if config.accelerator == "cpu":
+        return dict(ENVIRONMENT)
+    # How the container runtime of NVIDIA knows what to hand in; a base made for it says so itself.
+    devices = {"NVIDIA_VISIBLE_DEVICES": "all", "NVIDIA_DRIVER_CAPABILITIES": "compute,utility"}
+    return {**ENVIRONMENT, "AFTERFIT_ACCELERATOR": config.accelerator, **devices}
 
 
 def server_words(digest: str, config: PackageConfig, python: str) -> list[str]:

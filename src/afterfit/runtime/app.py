@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 from afterfit.runtime import metrics as prometheus
+from afterfit.runtime.accelerator import standing
 from afterfit.runtime.away import Away
 from afterfit.runtime.heads import Head
 from afterfit.runtime.keys import KeyRing, Refusal, credentials
@@ -211,6 +212,8 @@ def document(app: App) -> dict[str, Any]:
     if len(models) == 1:
         (only,) = models.values()
         found |= {"version": only["version"], "digest": only["digest"]}
+    if computing := standing():
+        found["accelerator"] = computing
     return found
 
 

@@ -1,4 +1,4 @@
-"""A model as an ONNX graph, run by ONNX Runtime on the CPU."""
+"""A model as an ONNX graph, run by ONNX Runtime: on the CPU, or a GPU where one is asked for."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from afterfit.core.frame import Frame, MatrixFrame, Predictions, is_missing, mis
 from afterfit.core.scores import sigmoid, softmax
 from afterfit.core.signature import Label
 from afterfit.errors import RESTORE, InputError, ModelError, first_line
+from afterfit.runtime.accelerator import providers, seen
 from afterfit.runtime.columns import no_answer
 
 __all__ = ["OnnxModel", "feed", "onnx_session", "session_options"]
@@ -265,11 +266,12 @@ def onnx_session(source: Path | bytes, threads: int = 1) -> Any:
     where = str(source) if isinstance(source, Path) else "memory"
     if isinstance(source, Path) and not source.is_file():
         raise ModelError("the model file is not there", where=where, fix=RESTORE)
+    wanted = providers(onnxruntime)
     try:
-        return onnxruntime.InferenceSession(
+        session = onnxruntime.InferenceSession(
             source if isinstance(source, bytes) else str(source),
             sess_options=session_options(threads),
-            providers=["CPUExecutionProvider"],
+            providers=wanted,
         )
     except Exception as error:  # noqa: BLE001 - as above, no common class of errors to name
         raise ModelError(
@@ -278,6 +280,8 @@ def onnx_session(source: Path | bytes, threads: int = 1) -> Any:
             why=first_line(error),
             fix="pip install --upgrade onnxruntime   # or export the graph for this one",
         ) from None
+    seen(session.get_providers())
+    return session
 
 
 def _no_rows(form: str, k: int) -> Predictions:

@@ -16,6 +16,7 @@ from afterfit.package.oci.client import Client, Credentials, image_name
 from afterfit.package.oci.layout import (
     DOCKER_INDEX,
     INDEX,
+    MOST_JSON,
     Descriptor,
     Index,
     Layout,
@@ -65,6 +66,7 @@ def take_base(base: str, platform: Platform, target: Layout, progress: Progress 
         body = source.read(top)
     manifest = decode(body, Manifest, base)
     config = decode(source.read(manifest.config), dict[str, Any], base)
+    _require_whole(config, len(manifest.layers), base)
     if str(config.get("architecture", "")) != platform.architecture:
         raise NotFoundError(
             f"the base image is not for {platform.name}",
@@ -72,16 +74,23 @@ def take_base(base: str, platform: Platform, target: Layout, progress: Progress 
             why=f"it is for {config.get('os')}/{config.get('architecture')}",
             fix=f"name a base for {platform.name}",
         )
-    if len(config.get("rootfs", {}).get("diff_ids", ())) != len(manifest.layers):
-        raise IntegrityError(
-            "the base image is not whole", where=base,
-            why="its configuration and its manifest name different numbers of layers",
-            fix="name another base image",
-        )  # fmt: skip
     for layer in manifest.layers:
         source.copy(layer, target)
     layers = tuple(_as_oci(layer) for layer in manifest.layers)
     return Base(top.digest, layers, config, base)
+
+
+def _require_whole(config: dict[str, Any], layers: int, base: str) -> None:
+    root, settings = config.get("rootfs"), config.get("config")
+    known = root.get("diff_ids") if isinstance(root, dict) else None
+    history = config.get("history") or []
+    shaped = isinstance(settings, dict | None) and isinstance(history, list)
+    if not isinstance(known, list) or len(known) != layers or not shaped:
+        raise IntegrityError(
+            "the base image is not whole", where=base,
+            why="its configuration and its manifest do not fit together",
+            fix="name another base image",
+        )  # fmt: skip
 
 
 def _as_oci(layer: Descriptor) -> Descriptor:
@@ -108,7 +117,10 @@ class _Folder:
     """A base from an image layout."""
 
     def __init__(self, base: str) -> None:
-        folder, _, tag = base.removeprefix("oci:").partition(":")
+        folder, _, tag = base.removeprefix("oci:").rpartition(":")
+        # A colon in a path, as after a drive's letter, ends no folder.
+        if not folder or "/" in tag or "\\" in tag:
+            folder, tag = base.removeprefix("oci:"), ""
         self.layout, self.tag = Layout(Path(folder)), tag
 
     def top(self) -> tuple[Descriptor, bytes]:
@@ -142,7 +154,7 @@ class _Pulled:
         if "manifest" in descriptor.media_type:
             return self.client.manifest(descriptor.digest)[0]
         with self.client.blob(descriptor.digest) as stream:
-            body = stream.read(descriptor.size + 1) or b""
+            body = stream.read(min(descriptor.size, MOST_JSON) + 1) or b""
         if f"sha256:{sha256_bytes(body)}" != descriptor.digest:
             raise IntegrityError(
                 "the registry gave other bytes than it promised", where=descriptor.digest,

@@ -17,8 +17,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
-from urllib.parse import urlencode, urljoin, urlsplit
+from typing import IO
+from urllib.parse import SplitResult, urlencode, urljoin, urlsplit
 
 from afterfit.core.digest import sha256_bytes
 from afterfit.errors import (
@@ -142,7 +142,10 @@ class _Answer:
     def read(self, most: int = MOST_JSON) -> bytes:
         body = self.body.read(most + 1)
         if len(body) > most:
-            raise InputError("the registry's answer is too long", why=f"it has over {most} bytes")
+            raise InputError(
+                "the registry's answer is too long", why=f"it has over {most} bytes",
+                fix="look at the address: this is no registry, or none to trust",
+            )  # fmt: skip
         return body
 
 
@@ -205,7 +208,7 @@ class Client:
         except NotFoundError:
             return False
 
-    def push_blob(self, path: Path, descriptor: Descriptor) -> bool:
+    def push_blob(self, source: Path | bytes, descriptor: Descriptor) -> bool:
         """Return whether it had to be sent; a registry that has it is not sent it again."""
         if self.has_blob(descriptor.digest):
             return False
@@ -217,14 +220,34 @@ class Client:
             "Content-Length": str(descriptor.size),
             "Content-Type": "application/octet-stream",
         }
-        with path.open("rb") as body, self._ask("PUT", url, headers, "pull,push", body):
+        opened = io.BytesIO(source) if isinstance(source, bytes) else source.open("rb")
+        with opened as body, self._ask("PUT", url, headers, "pull,push", body):
             return True
 
-    def push_manifest(self, body: bytes, media: str, reference: str) -> str:
-        """Return the digest under which the registry keeps the manifest, called ``reference``."""
+    def push_manifest(self, body: bytes, media: str, reference: str) -> bool:
+        """Return whether the manifest had to be sent, called ``reference``: a tag or its digest."""
+        digest = f"sha256:{sha256_bytes(body)}"
+        place = f"manifests/{reference}"
+        try:
+            with self._ask("HEAD", place, {"Accept": _ACCEPT}, "pull,push") as answer:
+                if answer.headers["Docker-Content-Digest"] == digest:
+                    return False
+        except NotFoundError:
+            pass
         headers = {"Content-Type": media, "Content-Length": str(len(body))}
-        with self._ask("PUT", f"manifests/{reference}", headers, "pull,push", body) as answer:
-            return answer.headers["Docker-Content-Digest"] or ""
+        with self._ask("PUT", place, headers, "pull,push", body):
+            return True
+
+    def referrers(self, digest: str) -> bytes | None:
+        """Return the index of what refers to a manifest; None of a registry that keeps none.
+
+        Source: OCI distribution specification 1.1, listing referrers.
+        """
+        try:
+            with self._ask("GET", f"referrers/{digest}", {"Accept": INDEX}, "pull,push") as answer:
+                return answer.read() if answer.headers.get_content_type() == INDEX else None
+        except NotFoundError:
+            return None
 
     def _url(self, path: str) -> str:
         host = self.name.host
@@ -246,10 +269,13 @@ class Client:
         own = urlsplit(url).netloc == self.name.host
         if own and (self._authorization or self._credentials.basic(self.name.host)):
             sent["Authorization"] = self._authorization or self._credentials.basic(self.name.host)
+        asked_in = False
         for _ in range(_MOST_REDIRECTS):
             with _request(method, url, sent, body) as answer:
                 challenge = answer.headers.get("WWW-Authenticate", "")
-                if answer.status == 401 and own and challenge and not self._authorization:
+                # Once for each request: a token may have run out since the last one.
+                if answer.status == 401 and own and challenge and not asked_in:
+                    asked_in = True
                     self._authorization = self._log_in(challenge, scope)
                     sent["Authorization"] = self._authorization
                 elif answer.status in {301, 302, 303, 307, 308} and method in {"GET", "HEAD"}:
@@ -278,14 +304,13 @@ class Client:
             raise self._refused(challenge)
         asked = {"service": words.get("service", "")}
         asked["scope"] = words.get("scope", f"repository:{self.name.path}:{scope}")
-        url = f"{realm}?{urlencode(asked)}"
+        url = realm + ("&" if urlsplit(realm).query else "?") + urlencode(asked)
         safe = urlsplit(realm).scheme == "https" or (urlsplit(realm).hostname or "") in _LOCAL
         headers = {"Authorization": _basic(known)} if known is not None and safe else {}
         with _request("GET", url, headers, None) as answer:
             if answer.status != 200:
                 raise self._refused(challenge)
-            told: Any = json.loads(answer.read())
-        token = str(told.get("token") or told.get("access_token") or "")
+            token = _token(answer.read())
         if not token or not re.fullmatch(r"[\x21-\x7e]+", token):
             raise self._refused(challenge)
         return f"Bearer {token}"
@@ -313,11 +338,32 @@ class Client:
         )  # fmt: skip
 
 
+def _token(body: bytes) -> str:
+    """Return the token of an answer; empty where there is none."""
+    try:
+        told = json.loads(body)
+    except (ValueError, RecursionError):
+        return ""
+    return str(told.get("token") or told.get("access_token") or "") if type(told) is dict else ""
+
+
+def _parts(url: str) -> tuple[SplitResult, int | None]:
+    """Return an address and its port; raises UnavailableError for what is none."""
+    try:
+        port = urlsplit(url).port
+    except ValueError as error:
+        raise UnavailableError(
+            "not the address of a registry", where=url.partition("?")[0], why=str(error),
+            fix="look at the name of the image: HOST:PORT/PATH",
+        ) from None  # fmt: skip
+    return urlsplit(url), port
+
+
 @contextmanager
 def _request(
     method: str, url: str, headers: Mapping[str, str], body: bytes | IO[bytes] | None
 ) -> Iterator[_Answer]:
-    parts = urlsplit(url)
+    parts, port = _parts(url)
     host, local = parts.hostname or "", (parts.hostname or "") in _LOCAL
     if parts.scheme not in {"http", "https"} or (parts.scheme == "http" and not local):
         raise ForbiddenError(
@@ -327,10 +373,10 @@ def _request(
         )  # fmt: skip
     connection = (
         http.client.HTTPSConnection(
-            host, parts.port, timeout=_TIMEOUT_S, context=ssl.create_default_context()
+            host, port, timeout=_TIMEOUT_S, context=ssl.create_default_context()
         )
         if parts.scheme == "https"
-        else http.client.HTTPConnection(host, parts.port, timeout=_TIMEOUT_S)
+        else http.client.HTTPConnection(host, port, timeout=_TIMEOUT_S)
     )
     target = parts.path + (f"?{parts.query}" if parts.query else "")
     try:

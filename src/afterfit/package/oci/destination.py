@@ -6,6 +6,7 @@ from pathlib import Path
 
 from afterfit.core.bundle import Bundle
 from afterfit.core.finding import Finding
+from afterfit.core.progress import SILENT, Progress
 from afterfit.package.checks import base_finding, check, open_finding
 from afterfit.package.config import PackageConfig
 from afterfit.package.findings import BytecodeMissing
@@ -13,6 +14,7 @@ from afterfit.package.image import IMAGE
 from afterfit.package.lock import hashed_lock
 from afterfit.package.oci.image import Built, build
 from afterfit.package.oci.layout import Layout
+from afterfit.package.oci.referrers import CARD
 from afterfit.package.sbom import FILE as BILL
 
 README = """\
@@ -27,17 +29,24 @@ The folder `image` is an OCI image layout; its digest is
 
 Run it as `docker run --read-only --cap-drop ALL --security-opt no-new-privileges
 --publish 127.0.0.1:{port}:{port} {image}:{tag}{flag}`.
+
+`afterfit package push` also sends `sbom.cdx.json`, the bill of materials, and `card.md`, the model
+card, as artifacts that refer to the image: evidence may change, the image's digest does not.
+
+The server opens no connection of its own: it answers those who connect, and needs no network
+beyond that. So it runs where the network lets nothing out. Events go to standard output; only
+whoever asks for it makes the server send (another sink for events, traces).
 """
 
 
 class Destination:
     """Writes the folder ``image``, its bill of materials, and how to use it."""
 
-    def write(self, bundle: Bundle, folder: Path, config: PackageConfig) -> list[Finding]:
+    def write(
+        self, bundle: Bundle, folder: Path, config: PackageConfig, progress: Progress = SILENT
+    ) -> list[Finding]:
         """Return what was seen; raises what a base, a registry or a wheel can be wrong with."""
-        (folder / IMAGE).mkdir()
-        built, findings = write_layout(bundle, folder / IMAGE, config)
-        (folder / BILL).write_bytes(built.bill)
+        built, findings = write_image(bundle, folder, config, progress)
         tag = str(config.number) if config.number else "latest"
         told = README.format(
             name=config.name, digest=built.digest, tag=tag, port=config.port,
@@ -48,14 +57,26 @@ class Destination:
         return [*findings]
 
 
-def write_layout(
-    bundle: Bundle, folder: Path, config: PackageConfig
+def write_image(
+    bundle: Bundle, folder: Path, config: PackageConfig, progress: Progress = SILENT
 ) -> tuple[Built, tuple[Finding, ...]]:
-    """Return the image that was made in ``folder``, and what was seen."""
+    """Return the image in ``folder/image``, and what was seen; beside it lie bill and card."""
+    (folder / IMAGE).mkdir()
+    built, findings = write_layout(bundle, folder / IMAGE, config, progress)
+    (folder / BILL).write_bytes(built.bill)
+    if config.card:
+        (folder / CARD).write_text(config.card, encoding="utf-8", newline="\n")
+    return built, findings
+
+
+def write_layout(
+    bundle: Bundle, folder: Path, config: PackageConfig, progress: Progress = SILENT
+) -> tuple[Built, tuple[Finding, ...]]:
+    """Return the image that was made in the empty folder ``folder``, and what was seen."""
     check(config)
     requirements = (bundle.folder / "requirements.lock").read_text(encoding="utf-8")
     lock, hashed = hashed_lock(requirements, config)
-    built = build(bundle, Layout(folder), lock, config)
+    built = build(bundle, Layout(folder), lock, config, progress)
     pinned = all(base.pinned for base in built.bases.values())
     return built, (
         base_finding(config, pinned=pinned), hashed, _bytecode(built, config), open_finding(config),

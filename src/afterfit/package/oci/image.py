@@ -6,9 +6,11 @@ Python give the same digest in any folder, at any time, for any user.
 
 from __future__ import annotations
 
+import hashlib
 import sys
 import tempfile
-from collections.abc import Iterable
+import zlib
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,9 +23,12 @@ from afterfit.core.progress import SILENT, Progress
 from afterfit.core.proof import proven_file
 from afterfit.package import pip
 from afterfit.package.config import USER_ID, PackageConfig
-from afterfit.package.oci import layers
+from afterfit.package.oci import bytecode, layers
+from afterfit.package.oci import install as installing
 from afterfit.package.oci.base import Base, take_base
+from afterfit.package.oci.cache import LayerCache, cache_folder
 from afterfit.package.oci.install import compile_all, install
+from afterfit.package.oci.interpreter import check_python
 from afterfit.package.oci.layers import Content, Layer, tree
 from afterfit.package.oci.layout import (
     CONFIG,
@@ -37,7 +42,7 @@ from afterfit.package.oci.layout import (
 )
 from afterfit.package.sbom import FILE as BILL
 from afterfit.package.sbom import sbom
-from afterfit.package.start import ENVIRONMENT, HEALTH, labels, server_words
+from afterfit.package.start import HEALTH, environment, labels, server_words
 from afterfit.package.wheel import write_wheel
 
 __all__ = ["Built", "build"]
@@ -68,7 +73,7 @@ def build(
     """Return the image that was written to ``layout`` for all platforms of ``config``.
 
     ``lock`` has the hashes of the wheels. Raises NotFoundError, IntegrityError, ForbiddenError,
-    UnavailableError for the base, InputError for wheels.
+    UnavailableError, InputError for the base, InputError for wheels.
     """
     layout.create()
     compiled = f"{sys.version_info.major}.{sys.version_info.minor}" == config.python
@@ -76,6 +81,9 @@ def build(
     bases = {
         name: take_base(config.base, each, layout, progress) for name, each in platforms.items()
     }
+    for each in bases.values():
+        check_python(each, layout, config.python)
+    cache = LayerCache(cache_folder())
     manifests, added = [], {}
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
@@ -84,7 +92,7 @@ def build(
         digests = {name: base.digest for name, base in bases.items()}
         bill = sbom(bundle, lock, (wheel[0].split("-")[1], wheel[1]), config, base_digests=digests)
         for name, platform in platforms.items():
-            parts = Parts(bundle, lock, bill, scratch, compiled)
+            parts = Parts(bundle, lock, bill, scratch, wheel[1], compiled, cache)
             made = _layers(layout, parts, config, name, progress)
             manifests.append(_manifest(bundle.digest, layout, bases[name], made, config, platform))
             added[name] = (
@@ -99,33 +107,58 @@ def build(
 
 @dataclass(frozen=True)
 class Parts:
-    """What layers are made of: a bundle, its lock, its bill of materials, and where Afterfit is."""
+    """What layers are made of; ``scratch`` has Afterfit's wheel, whose SHA-256 is ``wheel``."""
 
     bundle: Bundle
     lock: str
     bill: bytes
     scratch: Path
+    wheel: str
     compiled: bool
+    cache: LayerCache
 
 
 def _layers(
     layout: Layout, parts: Parts, config: PackageConfig, platform: str, progress: Progress
 ) -> list[Layer]:
     """Return the layers, what changes least first."""
-    own = parts.scratch / platform.replace("/", "-")
-    wheels = own / "wheels"
-    progress.step(f"fetch wheels for {platform}")
-    pip.download(parts.lock, msgspec.structs.replace(config, platforms=(platform,)), wheels)
-    made = []
-    for folder, note in ((wheels, "the locked wheels"), (parts.scratch / "own", "Afterfit")):
-        target = own / f"{folder.name}-files"
-        progress.step(f"lay out {note}")
+    scratch = parts.scratch / platform.replace("/", "-")
+
+    def fetched() -> Path:
+        progress.step(f"fetch wheels for {platform}")
+        only = msgspec.structs.replace(config, platforms=(platform,))
+        pip.download(parts.lock, only, scratch / "wheels")
+        return scratch / "wheels"
+
+    def laid_out(wheels: Callable[[], Path], note: str, *made_of: str) -> Layer:
+        key = [note, *made_of, *_maker(compiled=parts.compiled)]
+        known = parts.cache.take(key, layout)
+        if known is not None:
+            return known
+        folder = wheels()
+        progress.step(f"lay out {note} for {platform}")
+        target = scratch / f"{folder.name}-files"
         install(folder.glob("*.whl"), target)
         if parts.compiled:
+            progress.step(f"compile {note} for {platform}")
             compile_all(target, LIBRARY)
-        made.append(_layer(layout, tree(target, LIBRARY.lstrip("/")), note))
-    made.append(_layer(layout, _bundle_files(parts, config), "the bundle"))
-    return made
+        progress.step(f"compress {note} for {platform}")
+        made = _layer(layout, tree(target, LIBRARY.lstrip("/")), note)
+        parts.cache.keep(key, made, layout)
+        return made
+
+    return [
+        laid_out(fetched, "the locked wheels", parts.lock, platform, config.python),
+        laid_out(lambda: parts.scratch / "own", "Afterfit", parts.wheel),
+        _layer(layout, _bundle_files(parts, config), "the bundle"),
+    ]
+
+
+def _maker(*, compiled: bool) -> list[str]:
+    """Return what decides how equal files become a layer: this code, zlib, Python's compiler."""
+    own = (installing, layers, bytecode)
+    code = [hashlib.sha256(Path(str(each.__file__)).read_bytes()).hexdigest() for each in own]
+    return [*code, zlib.ZLIB_RUNTIME_VERSION, sys.version if compiled else ""]
 
 
 def _layer(layout: Layout, contents: Iterable[Content], note: str) -> Layer:
@@ -179,7 +212,7 @@ def _configuration(
     under: dict[str, Any] = base.config.get("config") or {}
     environ = dict(word.partition("=")[::2] for word in under.get("Env") or ())
     environ.setdefault("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
-    environ |= {**ENVIRONMENT, "PORT": str(config.port), "PYTHONPATH": LIBRARY,
+    environ |= {**environment(config), "PORT": str(config.port), "PYTHONPATH": LIBRARY,
                 "PYTHONNOUSERSITE": "1", "PYTHONSAFEPATH": "1"}  # fmt: skip
     probe = ["python3", "-m", "afterfit.runtime.probe"]
     told = {

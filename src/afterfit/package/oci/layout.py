@@ -16,8 +16,8 @@ from afterfit.core.digest import canonical_json, sha256_file
 from afterfit.errors import InputError, IntegrityError, NotFoundError
 from afterfit.store.files import read_bytes
 
-__all__ = ["CONFIG", "INDEX", "LAYER", "MANIFEST", "Descriptor", "Index", "Layout", "Manifest",
-           "Platform", "decode"]  # fmt: skip
+__all__ = ["CONFIG", "INDEX", "LAYER", "MANIFEST", "Artifact", "Descriptor", "Index", "Layout",
+           "Manifest", "Platform", "decode"]  # fmt: skip
 
 INDEX = "application/vnd.oci.image.index.v1+json"
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -60,6 +60,7 @@ class Descriptor(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True
     digest: str
     size: int
     platform: Platform | None = None
+    artifact_type: str = ""
     annotations: dict[str, str] = {}
 
     def __post_init__(self) -> None:
@@ -75,6 +76,18 @@ class Manifest(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     media_type: str = MANIFEST
     config: Descriptor
     layers: tuple[Descriptor, ...]
+    annotations: dict[str, str] = {}
+
+
+class Artifact(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
+    """Something that refers to an image: a manifest with a ``subject`` and one blob."""
+
+    schema_version: int = 2
+    media_type: str = MANIFEST
+    artifact_type: str
+    config: Descriptor
+    layers: tuple[Descriptor, ...]
+    subject: Descriptor
     annotations: dict[str, str] = {}
 
 
@@ -186,7 +199,7 @@ def decode(body: bytes, kind: type[T], where: str) -> T:
     """Return a structure from JSON; raises InputError."""
     try:
         return msgspec.json.decode(body, type=kind)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise InputError(
             "not what the OCI specification asks for",
             where=where,
