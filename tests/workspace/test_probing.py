@@ -16,6 +16,7 @@ from afterfit.cli.app import run
 from afterfit.core.bundle import Bundle, write_manifest
 from afterfit.core.metric import Metric
 from afterfit.core.serving_settings import ServingSettings
+from afterfit.core.slo import slo_of
 from afterfit.errors import ConflictError, InputError, NotFoundError, UnavailableError, UsageError
 from afterfit.package.lock import serving_pins
 from afterfit.platforms.probe.machine import Pinning, usable_cpus
@@ -24,7 +25,7 @@ from afterfit.registry.version import Version
 from afterfit.serve.run import start_server
 from afterfit.store.environment import current_environment
 from afterfit.workspace import Workspace, probe_here
-from afterfit.workspace.placing import tier_of_features
+from afterfit.workspace.placing import _probes, tier_of_features
 from afterfit.workspace.probe_here import Asked, main, measure_here
 from afterfit.workspace.probes import probes_of
 from afterfit.workspace.probing import Wanted, emit_probe
@@ -98,6 +99,19 @@ def test_results_are_kept_and_the_newest_of_a_machine_counts(
     assert probes_of(space, version, slo="p99 <= 5 ms") == ()
 
 
+def test_a_choice_reads_results_of_its_version_only(
+    space: Workspace, version: Version, tmp_path: Path
+) -> None:
+    """What a probe noted is a warning; without a version there is nothing that they belong to."""
+    found = result(digest=version.digest, notes=("the replica had 1 of 2 vCPUs",))
+    path = written(tmp_path / "a", found)
+    assert _probes(space, version, [path], slo_of(SLO)) == (MEASURED,)
+    assert space.warnings == [f"the probe on {MEASURED.machine}: {found.notes[0]}"]
+    assert _probes(space, None, [], slo_of(SLO)) == ()
+    with pytest.raises(UsageError, match="of a version"):
+        _probes(space, None, [path], slo_of(SLO))
+
+
 def asked(bundle: Bundle, **told: Any) -> Asked:
     """What a kit asks of a bundle."""
     return Asked(name="people", number=1, digest=bundle.digest, slo=SLO,
@@ -163,6 +177,8 @@ def test_what_was_measured_is_written_and_read_back(
     line = msgspec.json.decode(capsys.readouterr().out.splitlines()[-1])
     assert line["digest"] == version.digest
     assert line["told"] is True
+    # What the probe noted of the machine is told to whoever reads the result.
+    assert len(space.warnings) == len(line["notes"])
 
 
 def test_a_machine_that_holds_nothing_is_an_error(

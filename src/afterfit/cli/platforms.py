@@ -140,6 +140,12 @@ def platforms(
     demand: Demand = Demand(),
     replica: Replica = Replica(),
     wishes: Wishes = Wishes(),
+    probes: Annotated[
+        list[Path] | None,
+        Parameter(
+            consume_multiple=True, negative="", help="Results of probes: files, or their folders."
+        ),
+    ] = None,
     format: Annotated[Form, Parameter(name="--format")] = "text",  # noqa: A002 - the option's name
     output: Annotated[
         Path | None, Parameter(name=["--output", "-o"], help="Where the page is written.")
@@ -163,7 +169,7 @@ def platforms(
     with opened(common, create=not ref) as space:
         traffic = demand.told()
         config = wishes.config(settings_of(space.config.platforms, traffic.file()))
-        stored, record = place_version(space, ref, traffic, replica.told(), config)
+        stored, record = place_version(space, ref, traffic, replica.told(), config, probes or ())
         page = record_page(stored)
         path = output or space.reports / f"platforms-{stored.digest[:12]}.html"
         write_bytes(path, html.render(page).encode())

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, get_args
 
 import msgspec
 
-from afterfit.core.digest import sha256_file
+from afterfit.core.digest import digest_of, sha256_file
 from afterfit.core.slo import Slo, slo_of
 from afterfit.core.trace import Trace, event_of, with_event
 from afterfit.errors import UsageError
@@ -34,6 +34,7 @@ from afterfit.records.platforms import PlatformsRecord
 from afterfit.workspace import autoscaling
 from afterfit.workspace.autoscaling import cold_start_of, load_test_of, service_of
 from afterfit.workspace.prices import imported
+from afterfit.workspace.probes import probes_of
 
 if TYPE_CHECKING:
     from afterfit.registry.version import Version
@@ -125,10 +126,16 @@ class Traffic(autoscaling.Traffic, frozen=True, kw_only=True):
 
 
 def place_version(
-    space: Workspace, ref: str, traffic: Traffic, told: ToldReplica, config: PlatformsConfig
+    space: Workspace,
+    ref: str,
+    traffic: Traffic,
+    told: ToldReplica,
+    config: PlatformsConfig,
+    probes: Sequence[Path] = (),
 ) -> tuple[Stored, PlatformsRecord]:
     """Return the record of where a version, or a replica of which numbers were told, is best run.
 
+    ``probes`` are results of probes of the version, beside those that were read before.
     ``ref`` may be empty where rate, cores, tier and objective are told. Raises UsageError where
     something is missing, unknown or contradicts itself, NotFoundError for a version that is not
     there.
@@ -146,10 +153,13 @@ def place_version(
     _check_names(config.requirements, catalog)
     measured = measured_of(told, test, catalog, slo)
     config = msgspec.structs.replace(config, slo=config.slo or _as_asked(slo))
+    probed = _probes(space, version, probes, slo)
     question = Question(
         offers=catalog.offers(), config=config, measured=measured, trace=trace, slo=slo,
-        evaluate=evaluate, probes=tuple(_probes(space, version)),
+        evaluate=evaluate, probes=probed,
     )  # fmt: skip
+    if probed:
+        digests["probes"] = digest_of(probed)
     if test is not None:
         digests["loadtest"] = test.digest
     basis = _basis(space, version, test, catalog, traffic, digests)
@@ -323,10 +333,17 @@ def _quantized(space: Workspace, version: Version | None) -> bool | None:
     return "int8" in body.chosen if isinstance(body, OptimizeRecord) else None
 
 
-def _probes(space: Workspace, version: Version | None) -> Sequence[Measured]:
-    """Return what probes measured of the version on other machines."""
-    del space, version
-    return ()
+def _probes(
+    space: Workspace, version: Version | None, paths: Sequence[Path], slo: Slo
+) -> tuple[Measured, ...]:
+    """Return what probes measured of the version on other machines, at the objective."""
+    if version is None and paths:
+        raise UsageError(
+            "results of probes are of a version", where="--probes",
+            why="each has the digest of the bundle that it measured",
+            fix="afterfit platforms NAME@champion --probes FOLDER",
+        )  # fmt: skip
+    return () if version is None else probes_of(space, version, paths, str(slo))
 
 
 def _check_names(asked: Requirements, catalog: Catalog) -> None:

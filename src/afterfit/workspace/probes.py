@@ -27,7 +27,8 @@ def probes_of(
     """Return what probes measured of a version: those that were read before, and those at paths.
 
     What is read is kept in the workspace, so that later choices have it. Raises NotFoundError or
-    InputError for what is no result of this version and objective; nothing is kept then.
+    InputError for what is no result of this version and objective; nothing is kept then. What a
+    probe noted is in the warnings of the workspace.
     """
     kept = space.folder / FOLDER / version.digest
     files = [file for path in paths for file in found_in(path)]
@@ -36,7 +37,12 @@ def probes_of(
         content = read_bytes(file)
         write_bytes(kept / f"probe-result-{short(sha256_bytes(content))}.json", content)
     found = sorted(kept.glob("probe-result-*.json")) if kept.is_dir() else []
-    return read_results(_newest(found, slo), version.digest, slo)
+    newest = _newest(found, slo)
+    for file in newest:
+        result = read_result(file)
+        name = result.measured.machine or result.cpu
+        space.warnings += [f"the probe on {name}: {note}" for note in result.notes]
+    return read_results(newest, version.digest, slo)
 
 
 def _newest(files: Sequence[Path], slo: str) -> list[Path]:
