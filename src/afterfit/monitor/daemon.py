@@ -138,6 +138,10 @@ class Daemon:
         self._tempos = {each.scope: each for each in self.kept.tempos}
         self._rhythms = {each.scope: each for each in self.kept.rhythms}
         self._reading, self._ready = 0, []
+        for tempo in self.kept.tempos if self.kept.progress.missing else ():
+            # Since it was said, rows may have been given.
+            if (watched := self.setup.watched_of(tempo.scope)) is not None:
+                self._say_missing(tempo.scope, watched)
 
     def _reload(self, patience_s: float) -> None:
         """Go back to what the store holds, as after a kill."""
@@ -238,8 +242,7 @@ class Daemon:
             return []
         if self.setup.counts is not None:
             add_live_counts(self.setup.counts, state)
-        watch = self.setup.watch
-        budget = budget_of(watch, scopes)
+        watch, budget = self.setup.watch, budget_of(self.setup.watch, scopes)
         producers = (*self.setup.producers, self._first_rows, self._schema)
         points = produce(state, watched, watch, budget, failed=self._failed, producers=producers)
         if self.setup.windows_only:
@@ -262,8 +265,8 @@ class Daemon:
         """Return train/serve skew in the first rows of a version; a backfill has no first ones."""
         if self.setup.windows_only or state.same or not state.scope.digest:
             return []
-        first = self.kept.first.setdefault(state.scope.digest, FirstRows())
-        return first.judge(state, watched, watch, budget)
+        found = self.kept.first.setdefault(state.scope.digest, FirstRows())
+        return found.judge(state, watched, watch, budget)
 
     def _schema(
         self, state: WindowState, watched: Watched, watch: Watch, budget: Budget
