@@ -72,7 +72,7 @@ class Surprises:
 
     def of_columns(self) -> FloatArray:
         """Return the greatest over kinds, float64 of (windows, columns)."""
-        return np.maximum.reduce([self.shape, self.spike, self.missing, self.rare])
+        return np.asarray(np.maximum.reduce([self.shape, self.spike, self.missing, self.rare]))
 
 
 class Group:
