@@ -45,12 +45,13 @@ class Reason:
 def nearest(evaluated: Sequence[Evaluated]) -> Evaluated:
     """Return of offers that cannot be chosen the one nearest to it: fewest failures, then cost.
 
-    A price that is not known is less than a failure, a capacity that is not known more than one.
+    A budget and a price that is not known are less than a failure, a capacity that is not known is
+    more than one.
     """
     return min(
         evaluated,
         key=lambda each: (
-            _failures(each) + _ignorance(each),
+            _distance(each),
             each.usd.value if each.usd else math.inf,
             each.offer.id,
         ),
@@ -243,9 +244,14 @@ def _failures(evaluated: Evaluated) -> int:
     return sum(check.outcome == "fail" for check in evaluated.checks)
 
 
+def _distance(evaluated: Evaluated) -> float:
+    """Return failures in number, money counting for less than what no money mends."""
+    money = any(check.name == "budget" for check in evaluated.checks if check.outcome == "fail")
+    failures = _failures(evaluated) - (0.6 if money else 0.0)
+    return failures + (_ignorance(evaluated) if evaluated.usd is None else 0.0)
+
+
 def _ignorance(evaluated: Evaluated) -> float:
-    if evaluated.usd is not None:
-        return 0.0
     priceless = any(check.name == "price" for check in evaluated.unknown)
     return 0.5 if priceless and evaluated.capacity is not None else 1.5
 
