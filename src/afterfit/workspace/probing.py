@@ -68,11 +68,14 @@ def emit_probe(space: Workspace, ref: str, folder: Path, wanted: Wanted) -> Emit
     arm = any(each.machine.arch == "arm64" for each in offers)
     both = ("linux/amd64", "linux/arm64") if arm else ("linux/amd64",)
     config = PackageConfig(platforms=both)
+    cores = asked.settings.workers * asked.settings.intra_op
+    finalists = (
+        finalist_of(each, catalog.sources, asked.seconds, cores=cores, machines=catalog.machines)
+        for each in offers
+    )
     kit = Kit(
-        name=version.name, number=version.number, digest=version.digest, slo=asked.slo,
-        cores=asked.settings.workers * asked.settings.intra_op, seconds=asked.seconds,
-        base=config.base,
-        finalists=tuple(finalist_of(each, catalog.sources, asked.seconds) for each in offers),
+        name=version.name, number=version.number, digest=version.digest, slo=asked.slo, cores=cores,
+        seconds=asked.seconds, base=config.base, finalists=tuple(finalists),
     )  # fmt: skip
     temporary = temporary_beside(folder)
     with os_errors(folder, "write"):

@@ -60,6 +60,18 @@ def test_an_endpoint_is_measured_on_the_machine_below_it() -> None:
     assert "same processors" in found.note
 
 
+def test_a_machine_without_room_for_the_load_is_measured_on_its_next_size() -> None:
+    """Where there is one: the processor is the same, and the README says so."""
+    catalog = builtin()
+    small = OFFERS["aws-ec2/us-east-1/c8g.medium"]
+    found = finalist_of(small, catalog.sources, 600, cores=1, machines=catalog.machines)
+    assert any("--instance-type c8g.large" in line for line in found.commands)
+    assert "c8g.medium has 1 vCPU" in found.note
+    alone = finalist_of(small, catalog.sources, 600, cores=1)
+    assert any("--instance-type c8g.medium" in line for line in alone.commands)
+    assert "too low" in alone.note
+
+
 def test_an_arm_machine_starts_with_an_arm_system() -> None:
     """Or nothing would run."""
     assert any("arm64" in line for line in finalist("aws-ec2/us-east-1/m7g.large").commands)

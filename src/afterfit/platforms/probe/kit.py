@@ -9,9 +9,11 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+import msgspec
+
 from afterfit.core.shell import shell_word
 from afterfit.platforms.probe.results import RESULT
-from afterfit.platforms.shapes import Offer, Source
+from afterfit.platforms.shapes import Machine, Offer, Price, Source, Term
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -76,32 +78,76 @@ def kit_files(kit: Kit) -> dict[str, str]:
     return {**made, ".dockerignore": IGNORED, "probe.lock": lock.read_text("utf-8")}
 
 
-def finalist_of(offer: Offer, sources: Mapping[str, Source], seconds: float) -> Finalist:
-    """Return how an offer is measured; what has no machine of its own is told in words."""
-    machine = offer.machine
-    told = machine.id
-    cost = _cost(offer, sources, seconds)
+def finalist_of(
+    offer: Offer,
+    sources: Mapping[str, Source],
+    seconds: float,
+    *,
+    cores: int = 1,
+    machines: Iterable[Machine] = (),
+) -> Finalist:
+    """Return how an offer is measured; what has no machine of its own is told in words.
+
+    A machine without room for the load beside the replica's ``cores`` is measured on the next size
+    of its family, of ``machines``: the processor is the same.
+    """
     if offer.service.sized == "shares":
-        size = f"{machine.vcpu:g} vCPU and {machine.memory_gib:g} GiB"
-        return Finalist(
-            offer.title, cost, _run_job(offer) if offer.service.provider == "gcp" else (),
-            f"It has no machine to log in to: run the image `-probe` there once, with {size}, and "
-            f"arguments `--machine {shell_word(told)}`. The last line of its log is the result: "
-            f"save it as `{RESULT}`. The server and the load share those vCPU, so give it one "
-            "more, if the service sells that.",
-        )  # fmt: skip
-    name = machine.name.removeprefix(offer.service.prefix)
-    told = f"{machine.provider}/{machine.region}/{name}"
-    started = Started(shell_word(machine.region), shell_word(name), told, machine.arch)
+        return _without_machine(offer, _cost(offer.machine, offer.prices, sources, seconds))
+    name = offer.machine.name.removeprefix(offer.service.prefix)
+    own = msgspec.structs.replace(offer.machine, name=name)
+    machine = _with_room(own, machines, cores + 1)
+    started = Started(
+        shell_word(machine.region), shell_word(machine.name), machine.id, machine.arch
+    )
     commands = _STARTED.get(machine.provider, _elsewhere)(started)
-    note = ""
+    notes = []
+    if machine is not own:
+        notes.append(
+            f"{name} has {own.vcpu:g} vCPU, which server and load would share: {machine.name} of "
+            "the same family is measured in its place."
+        )
+    elif own.vcpu is not None and own.vcpu < cores + 1:
+        notes.append(f"It has {own.vcpu:g} vCPU, which server and load share: the rate is too low.")
     if offer.service.kind not in ("vm", "host"):
-        note = f"{offer.service.title} runs on the same processors: a machine alone is measured."
-    return Finalist(offer.title, cost, tuple(commands), note)
+        notes.append(f"{offer.service.title} runs on the same processors: a machine is measured.")
+    prices = machine.prices or offer.prices
+    cost = _cost(machine, prices, sources, seconds)
+    return Finalist(offer.title, cost, tuple(commands), " ".join(notes))
 
 
-def _cost(offer: Offer, sources: Mapping[str, Source], seconds: float) -> str:
-    price = offer.machine.prices.get("on_demand") or offer.prices.get("on_demand")
+def _with_room(machine: Machine, machines: Iterable[Machine], vcpu: float) -> Machine:
+    """Return the machine, or the least of its family and region with so many vCPUs."""
+    if machine.vcpu is None or machine.vcpu >= vcpu:
+        return machine
+    alike = [
+        each
+        for each in machines
+        if (each.provider, each.region, each.family)
+        == (machine.provider, machine.region, machine.family)
+        and (each.vcpu or 0) >= vcpu
+    ]
+    return min(alike, key=lambda each: each.vcpu or 0, default=machine)
+
+
+def _without_machine(offer: Offer, cost: str) -> Finalist:
+    machine = offer.machine
+    size = f"{machine.vcpu:g} vCPU and {machine.memory_gib:g} GiB"
+    return Finalist(
+        offer.title, cost, _run_job(offer) if offer.service.provider == "gcp" else (),
+        f"It has no machine to log in to: run the image `-probe` there once, with {size}, and "
+        f"arguments `--machine {shell_word(machine.id)}`. The last line of its log is the result: "
+        f"save it as `{RESULT}`. The server and the load share those vCPU, so give it one more, "
+        "if the service sells that.",
+    )  # fmt: skip
+
+
+def _cost(
+    machine: Machine,
+    prices: Mapping[Term, Price],
+    sources: Mapping[str, Source],
+    seconds: float,
+) -> str:
+    price = machine.prices.get("on_demand") or prices.get("on_demand")
     minutes = seconds / 60 + AROUND_MIN
     if price is None:
         return f"What {minutes:.0f} minutes of it cost is not known here."
