@@ -244,12 +244,13 @@ def measured_of(
         )
     service, cv = _service(told, test, rate, cores)
     thread = here.coremark / here.vcpu if here and here.coremark and here.vcpu else None
+    threads = test.env.cores if test else here.vcpu if here else None
     return Measured(
         rate=rate, low=low, high=high, cores=cores, tier=tier, service_ms=service, cv=cv,
         memory_gib=told.memory_gib or _memory(test) or USUAL_MEMORY_GIB,
         arch=here.arch if here else "arm64" if tier in ("neon", "i8mm") else "x86_64",
         p99_ms=_p99(test), cold_start_s=_cold_start(told, test), coremark_per_core=thread,
-        siblings="busy" if test is not None and cores >= test.env.cores else "",
+        siblings="busy" if threads and cores >= threads else "",
         gpu=told.gpu, machine=told.machine, source=source,
     )  # fmt: skip
 
