@@ -82,7 +82,10 @@ def test_names_that_mean_none_or_several_and_damaged_lists_are_errors(
         forget_prices(space, "own-")
     with pytest.raises(NotFoundError, match="no imported prices"):
         forget_prices(space, "")
-    path = next((space.folder / "prices").glob("*.json"))
+    # What a crash left is no list.
+    (space.folder / "prices" / ".tmp-0123.json").write_text("{", "utf-8")
+    assert len(price_lists(space)) == 2
+    path = next((space.folder / "prices").glob("own-*.json"))
     path.write_text("{", "utf-8")
     with pytest.raises(IntegrityError, match="cannot be read") as error:
         price_lists(space)

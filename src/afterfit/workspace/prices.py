@@ -18,7 +18,7 @@ from afterfit.platforms.catalog import Catalog, builtin
 from afterfit.platforms.importers import Imported, Priced, PriceFile, import_file
 from afterfit.platforms.importers.discounts import discounted
 from afterfit.platforms.shapes import Machine
-from afterfit.store.files import os_errors, read_bytes, write_bytes
+from afterfit.store.files import is_temporary, os_errors, read_bytes, write_bytes
 
 if TYPE_CHECKING:
     from afterfit.workspace.folder import WorkspaceFolder
@@ -91,7 +91,8 @@ def price_lists(space: WorkspaceFolder) -> list[PriceList]:
 
     Raises IntegrityError for one that cannot be read.
     """
-    found = [_read(path) for path in sorted((space.folder / FOLDER).glob("*.json"))]
+    paths = sorted((space.folder / FOLDER).glob("*.json"))
+    found = [_read(path) for path in paths if not is_temporary(path)]
     return sorted(
         found, key=lambda each: (bool(each.imported.discounts), each.date, each.imported_at)
     )
