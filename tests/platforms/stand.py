@@ -100,8 +100,9 @@ def machines_by_hand(
         count = needed
         if config.survive == "replica":
             count = needed + 1
-        while config.survive == "zone" and count - math.ceil(count / config.zones) < needed:
-            count += 1
+        if config.survive == "zone":
+            tried = np.arange(needed, 2 * needed + 2)
+            count = int(tried[tried - np.ceil(tried / config.zones) >= needed][0])
         found.append(max(count, least))
     return found
 
@@ -143,9 +144,10 @@ def _least(each: Evaluated, config: PlatformsConfig, replica: Measured, told: Tr
         elif term == "monthly":
             tried.append(usd * counts.max())
         elif term.endswith(_bound(config)):
-            tops = range(counts.max() + 1) if whole else (counts.max(),)
+            tops = np.arange(counts.max() + 1) if whole else np.array([counts.max()])
             other = whole.usd_per_hour if whole else 0.0
-            tried += [usd * top + np.maximum(counts - top, 0).mean() * other for top in tops]
+            over = np.maximum(counts - tops[:, None], 0).mean(axis=1)
+            tried.append(float((usd * tops + over * other).min()))
     return float(min(tried)) * HOURS_PER_MONTH
 
 
