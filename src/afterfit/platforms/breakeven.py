@@ -19,8 +19,8 @@ MANAGED: frozenset[Kind] = frozenset({"containers", "endpoint", "function"})
 
 FARTHEST = 3
 TIMES = 4.0
-STEPS = 6
-MOST_OF_SERVICE = 8
+STEPS = 5
+MOST_OF_SERVICE = 6
 
 
 def contenders(answer: Answered, most: int = MOST_OF_SERVICE) -> list[Offer]:

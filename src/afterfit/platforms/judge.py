@@ -263,7 +263,7 @@ def _capacity(choice: Valued) -> Iterator[Finding]:
     yield findings.CapacityGuessed.issue(
         f"{capacity.low:.3g} to {capacity.high:.3g} requests/s of one machine were derived from a "
         f"measurement {words.get(capacity.basis, 'of another machine')}",
-        where=choice.id, fix="afterfit platforms probe --help",
+        where=choice.id, fix="afterfit platforms probe NAME@champion",
     )  # fmt: skip
 
 

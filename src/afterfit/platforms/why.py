@@ -29,7 +29,7 @@ FEATURES = (
 )  # fmt: skip
 MOST_TRIED = 8
 FASTEST_PROBE = 8.0
-STEPS = 12
+STEPS = 8
 WORDS = {name: name.replace("_", " ") for name in FACTS}
 
 

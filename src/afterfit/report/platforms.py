@@ -19,7 +19,6 @@ from afterfit.report.page import (
     Figure,
     KeyValue,
     Section,
-    Table,
     Tone,
     Verdict,
 )
@@ -32,6 +31,7 @@ from afterfit.report.platforms_charts import (
     traffic_charts,
     wins_chart,
 )
+from afterfit.report.platforms_checks import constraints
 
 __all__ = ["decision", "decision_figures", "decision_sections", "decision_verdict"]
 
@@ -44,9 +44,7 @@ WORDS: dict[str, tuple[str, Tone]] = {
 BASES: dict[str, Tone] = {
     "measured": "good", "same tier": "", "cross tier": "warn", "unknown": "muted",
 }  # fmt: skip
-OUTCOMES: dict[str, Tone] = {"pass": "good", "fail": "bad", "unknown": "warn"}
 CRITERIA = ("cost", "latency", "scalability", "integration", "security")
-MOST_MATRIX, MOST_CONFIRMED = 12, 4
 
 
 def decision_verdict(record: PlatformsRecord, tallies: tuple[Cell, ...]) -> Verdict:
@@ -90,7 +88,7 @@ def decision_sections(record: PlatformsRecord) -> tuple[Section, ...]:
         Section("cost", "What it costs", _costs(record)),
         Section("sure", "How sure that is", _sure(record)),
         Section("why-not", "Why not the others", _why_not(record)),
-        Section("confirm", "Constraints, and what to confirm", _constraints(record)),
+        Section("confirm", "Constraints, and what to confirm", constraints(record)),
         Section("traffic", "Traffic and machines", _traffic(record)),
         Section("again", "When to decide again", _again(record)),
         Section("sources", "Where the numbers are from", _sources(record)),
@@ -275,7 +273,7 @@ def _probes(record: PlatformsRecord) -> list[Block]:
     named = "; ".join(titles.get(each, each) for each in record.probe)
     return [
         note(f"Measure before you decide, the first one first: {named}.", "warn"),
-        Commands((("Write the kit that measures them", "afterfit platforms probe --help"),)),
+        Commands((("Write the kit that measures them", "afterfit platforms probe NAME@champion"),)),
     ]
 
 
@@ -290,58 +288,6 @@ def _why_not(record: PlatformsRecord) -> tuple[Block, ...]:
     columns = ("Offer", "Why not", "What would make it the choice", "What it lacks beside it")
     remark = "Each change was evaluated again before it was written here."
     return (table(columns, rows, caption="The best of each service", note=remark),)
-
-
-def _constraints(record: PlatformsRecord) -> tuple[Block, ...]:
-    shown = [each for each in record.outcomes if each.checks][:MOST_MATRIX]
-    names = list(dict.fromkeys(check.name for each in shown for check in each.checks))
-    if not names:
-        return ()
-    rows = []
-    for each in shown:
-        told = {check.name: check.outcome for check in each.checks}
-        words = {"pass": "yes", "fail": "no", "unknown": "confirm"}
-        rows.append(
-            [each.title, *(Cell(words[told[n]], OUTCOMES[told[n]]) if n in told else None
-                           for n in names)]
-        )  # fmt: skip
-    columns = ("Offer", *(name.replace("_", " ") for name in names))
-    remark = "“confirm” is not known: it passes once somebody has confirmed it."
-    matrix = table(columns, rows, caption="What each offer passes", note=remark)
-    return (*_to_confirm(record), matrix, *_failed(record))
-
-
-def _to_confirm(record: PlatformsRecord) -> tuple[Table, ...]:
-    rows = {
-        (each.title, check.name): [each.title, what or check.why, check.source,
-                                   code(f"--confirm {key or check.name}")]
-        for each in _worth_confirming(record)
-        for check in each.checks
-        if check.outcome == "unknown"
-        for key, _, what in [check.confirm.partition(": ")]
-    }  # fmt: skip
-    if not rows:
-        return ()
-    columns = ("Offer", "To be confirmed", "Source", "Then")
-    return (table(columns, list(rows.values()), caption="To be confirmed"),)
-
-
-def _worth_confirming(record: PlatformsRecord) -> list[OfferOutcome]:
-    """Return the choice and what would come near it: the first few that have a cost."""
-    unsure = [each for each in record.outcomes if each.score is not None and each.eligible == "if"]
-    return unsure[:MOST_CONFIRMED]
-
-
-def _failed(record: PlatformsRecord) -> tuple[Table, ...]:
-    rows = [
-        [name.replace("_", " "), count]
-        for name, count in sorted(record.failed.items(), key=lambda item: -item[1])
-        if count
-    ]
-    if not rows:
-        return ()
-    caption = f"What failed first, of {number.plural(record.considered, 'offer')}"
-    return (table(("Constraint", "Offers"), rows, caption=caption, numeric=(1,)),)
 
 
 def _traffic(record: PlatformsRecord) -> tuple[Block, ...]:
@@ -379,7 +325,8 @@ def _again(record: PlatformsRecord) -> tuple[Block, ...]:
     return (
         table(
             ("Decide again when this no longer holds", "Why"), rows,
-            note="What monitoring can watch may stand in afterfit.toml as gates of [alarms].",
+            note="latency_p99_ms may stand as a gate of [alarms] in afterfit.toml; rate and cost "
+            "may too, as figures of yours there. A gate on loadtest stops a promotion.",
         ),
     )  # fmt: skip
 

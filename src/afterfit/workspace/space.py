@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
@@ -267,20 +267,22 @@ class Workspace(WorkspaceFolder):
         *,
         told: ToldReplica | None = None,
         peak: float | None = None,
+        probes: Sequence[Path] = (),
         **asked: Any,
     ) -> Stored:
         """Return the record of where a version is best run, what that costs, and why not elsewhere.
 
         ``traffic`` is a path, or a shape with its ``peak`` (requests/s). ``told`` are numbers of
-        one replica where no load test has them. ``asked`` are settings of ``[platforms]``, such as
-        ``require=["hipaa", "region=eu"]``, ``weights={"cost": 3}`` or ``confirmed=[...]``.
+        one replica where no load test has them, ``probes`` results of probes. ``asked`` are
+        settings of ``[platforms]``, such as ``require=["hipaa", "region=eu"]`` or
+        ``weights={"cost": 3}``.
         """
         from afterfit.workspace.placing import ToldReplica, Traffic, place_version
         from afterfit.workspace.required import asked_of, settings_of
 
         of = traffic if isinstance(traffic, Traffic) else Traffic(trace=str(traffic), peak=peak)
         config = asked_of(settings_of(self.config.platforms, of.file()), **asked)
-        return place_version(self, ref, of, told or ToldReplica(), config)[0]
+        return place_version(self, ref, of, told or ToldReplica(), config, probes)[0]
 
     def serve(self, *refs: str, **options: Any) -> AbstractContextManager[Served]:
         """Return a server of versions, for a ``with`` block; see `serving` for the options."""
