@@ -7,6 +7,7 @@ from typing import Literal
 import msgspec
 
 from afterfit.core.proof import Proven
+from afterfit.package.sizes import Sizes
 
 DEFAULT_BASE = "python:3.11-slim-bookworm"
 DEFAULT_PYTHON = "3.11"
@@ -49,7 +50,8 @@ class PackageConfig(msgspec.Struct, frozen=True, kw_only=True):
     that of the code which the model was shipped from. With the ``builder`` ``native`` the image is
     made here. ``image`` is what it is called in a registry, without a tag. With the ``accelerator``
     ``cuda`` the image has ONNX Runtime for GPUs of NVIDIA. ``card`` is the model card, in Markdown:
-    it is evidence, so it lies beside an image and changes no digest.
+    it is evidence, so it lies beside an image and changes no digest. ``sizes`` are those of a
+    replica and of the fleet, from the version's load test where there is one.
     """
 
     name: str = "model"
@@ -67,3 +69,4 @@ class PackageConfig(msgspec.Struct, frozen=True, kw_only=True):
     git_commit: str = ""
     accelerator: Literal["cpu", "cuda"] = "cpu"
     card: str = ""
+    sizes: Sizes = Sizes()

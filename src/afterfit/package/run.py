@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from afterfit.core.bundle import Bundle
 from afterfit.core.finding import Finding
 from afterfit.core.metric import Metric
@@ -126,7 +128,7 @@ def _given(config: PackageConfig) -> dict[str, Any]:
     The name, the number and the proof are the version's, which nobody asks for.
     """
     asked = given(config)
-    of_version = {"name", "number", "proven", "git_commit", "card"}
+    of_version = {"name", "number", "proven", "git_commit", "card", "sizes"}
     asked = {name: value for name, value in asked.items() if name not in of_version}
     return {**asked, "index": "given"} if "index" in asked else asked
 
@@ -136,10 +138,11 @@ def _told(config: PackageConfig) -> dict[str, Any]:
     told: dict[str, Any] = {
         name: getattr(config, name)
         for name in config.__struct_fields__
-        if name not in {"index", "proven", "card"}
+        if name not in {"index", "proven", "card", "sizes"}
     }
     return {
         **told,
         "platforms": list(config.platforms),
+        "sizes": msgspec.to_builtins(config.sizes),
         "index": "given" if config.index.given else "pip's own",
     }
