@@ -14,7 +14,8 @@ at the end of the file was therefore never acted upon, and is cut off with a not
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from afterfit.store.files import os_errors, sync_folder, write_bytes
 
 GENESIS = "0" * 64
 _TAIL_BYTES = 1 << 16
+_RESTORE = "restore audit.jsonl and registry/ from a copy of the workspace"
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,11 +68,88 @@ class LogCheck(msgspec.Struct, frozen=True, kw_only=True):
 
     lines: int
     head: str
+    set_back: tuple[int, ...] = ()
+    """Lines dated before the line that they follow: the clock of a machine was set back."""
 
 
 def utc_now() -> datetime:
     """Return the time now, in UTC."""
     return datetime.now(UTC)
+
+
+def following(last: Head, when: datetime, action: str, **words: Any) -> Entry:
+    """Return the line after ``last``; ``words`` are its other fields, ``None`` for nothing."""
+    told = {name: value for name, value in words.items() if value is not None}
+    entry = Entry(
+        seq=last.seq + 1,
+        time=when.isoformat(timespec="microseconds"),
+        action=action,
+        prev=last.hash,
+        **told,
+    )
+    return msgspec.structs.replace(entry, hash=entry.computed_hash())
+
+
+def decoded(line: bytes, number: int, place: str) -> Entry:
+    """Return a line of the log; raises IntegrityError naming its number."""
+    try:
+        return msgspec.json.decode(line, type=Entry)
+    except msgspec.MsgspecError as error:
+        raise broken(place, number, str(error)) from None
+
+
+def check_link(entry: Entry, previous: Head, place: str) -> Head:
+    """Return the head after ``entry``, which must follow ``previous``; raises IntegrityError."""
+    number = previous.seq + 1
+    if entry.seq != number:
+        raise broken(place, number, f"it says that it is line {entry.seq}")
+    if entry.prev != previous.hash:
+        raise broken(place, number, "it does not follow the line before")
+    if entry.computed_hash() != entry.hash:
+        raise broken(place, number, "its own hash does not fit its words")
+    return Head(seq=entry.seq, hash=entry.hash)
+
+
+def broken(place: str, number: int, why: str) -> IntegrityError:
+    """Return the error for a line that is not what it was."""
+    return IntegrityError(
+        f"the audit log was changed at line {number}",
+        where=f"{place}:{number}",
+        why=why,
+        fix=_RESTORE,
+    )
+
+
+def cut(place: str, lines: int, expected: int) -> IntegrityError:
+    """Return the error for a log that is shorter than it was."""
+    return IntegrityError(
+        f"the audit log ends after line {lines}, but it had {expected}",
+        where=f"{place}:{lines + 1}",
+        why="lines were cut from its end",
+        fix=_RESTORE,
+    )
+
+
+def checked(entries: Iterable[Entry], head: Head, place: str, *, ahead: int = 1) -> LogCheck:
+    """Return what a whole log says, held against its head; raises IntegrityError.
+
+    The log may be ``ahead`` lines longer than the head knows.
+    """
+    last, hashes, before, set_back = Head(), {0: GENESIS}, "", []
+    for entry in entries:
+        last = Head(seq=entry.seq, hash=entry.hash)
+        if entry.seq == head.seq:
+            hashes[entry.seq] = entry.hash
+        if entry.time < before:
+            set_back.append(entry.seq)
+        before = entry.time
+    if last.seq < head.seq:
+        raise cut(place, last.seq, head.seq)
+    if hashes[head.seq] != head.hash:
+        raise broken(place, head.seq, "head holds another hash for it")
+    if last.seq > head.seq + ahead:
+        raise broken(place, head.seq + ahead + 1, f"head knows {head.seq} lines only")
+    return LogCheck(lines=last.seq, head=last.hash, set_back=tuple(set_back))
 
 
 class AuditLog:
@@ -93,20 +172,10 @@ class AuditLog:
         details: dict[str, Any] | None = None,
     ) -> Entry:
         """Return the new last line, which is on the disk by then."""
-        last = self.last()
-        entry = Entry(
-            seq=last.seq + 1,
-            time=self._clock().isoformat(timespec="microseconds"),
-            who=who,
-            action=action,
-            name=name,
-            source=source,
-            to=to,
-            why=why,
-            details=details or {},
-            prev=last.hash,
-        )
-        entry = msgspec.structs.replace(entry, hash=entry.computed_hash())
+        entry = following(
+            self.last(), self._clock(), action,
+            who=who, name=name, source=source, to=to, why=why, details=details,
+        )  # fmt: skip
         self._write(canonical_json(entry) + b"\n")
         self._write_head(entry)
         return entry
@@ -119,24 +188,30 @@ class AuditLog:
         with os_errors(self.path, "read"), self.path.open("rb") as stream:
             for number, line in enumerate(stream, 1):
                 entry = self._decode(line, number)
-                self._check(entry, number, previous)
-                previous = Head(seq=entry.seq, hash=entry.hash)
+                previous = check_link(entry, previous, str(self.path))
                 yield entry
+
+    def since(self, offset: int, previous: Head) -> Iterator[tuple[Entry, int]]:
+        """Yield the whole lines from the byte ``offset`` on, each with the byte where it ends.
+
+        ``previous`` is the line before; raises IntegrityError where they do not follow it. A torn
+        last line is left out.
+        """
+        if not self.path.exists():
+            return
+        with os_errors(self.path, "read"), self.path.open("rb") as stream:
+            stream.seek(offset)
+            for line in stream:
+                if not line.endswith(b"\n"):
+                    return
+                entry = decoded(line, previous.seq + 1, str(self.path))
+                previous = check_link(entry, previous, str(self.path))
+                offset += len(line)
+                yield entry, offset
 
     def verify(self) -> LogCheck:
         """Return the number of lines and the head hash; raises IntegrityError naming the line."""
-        last, head, hashes = Head(), self.head(), {0: GENESIS}
-        for entry in self.entries():
-            last = Head(seq=entry.seq, hash=entry.hash)
-            if entry.seq == head.seq:
-                hashes[entry.seq] = entry.hash
-        if last.seq < head.seq:
-            raise self._cut(last.seq, head.seq)
-        if hashes[head.seq] != head.hash:
-            raise self._broken(head.seq, f"{self.head_path.name} holds another hash for it")
-        if last.seq > head.seq + 1:
-            raise self._broken(head.seq + 2, f"{self.head_path.name} knows {head.seq} lines only")
-        return LogCheck(lines=last.seq, head=last.hash)
+        return checked(self.entries(), self.head(), str(self.path))
 
     def last(self) -> Head:
         """Return number and hash of the last whole line; raises IntegrityError."""
@@ -166,6 +241,12 @@ class AuditLog:
                 why=str(error),
                 fix="restore it from a copy of the workspace",
             ) from None
+
+    def size(self) -> int:
+        """Return the bytes of the log, 0 where there is none."""
+        with suppress(OSError):
+            return self.path.stat().st_size
+        return 0
 
     def agrees(self) -> bool:
         """Return whether the file ends with the line that the head names."""
@@ -244,32 +325,10 @@ class AuditLog:
     def _decode(self, line: bytes, number: int | None) -> Entry:
         if number is not None and not line.endswith(b"\n"):
             raise self._broken(number, "the file ends in the middle of it")
-        try:
-            return msgspec.json.decode(line, type=Entry)
-        except msgspec.MsgspecError as error:
-            place = self.head().seq if number is None else number
-            raise self._broken(place, str(error)) from None
-
-    def _check(self, entry: Entry, number: int, previous: Head) -> None:
-        if entry.seq != number:
-            raise self._broken(number, f"it says that it is line {entry.seq}")
-        if entry.prev != previous.hash:
-            raise self._broken(number, "it does not follow the line before")
-        if entry.computed_hash() != entry.hash:
-            raise self._broken(number, "its own hash does not fit its words")
+        return decoded(line, self.head().seq if number is None else number, str(self.path))
 
     def _broken(self, number: int, why: str) -> IntegrityError:
-        return IntegrityError(
-            f"the audit log was changed at line {number}",
-            where=f"{self.path}:{number}",
-            why=why,
-            fix="restore audit.jsonl and registry/ from a copy of the workspace",
-        )
+        return broken(str(self.path), number, why)
 
     def _cut(self, lines: int, expected: int) -> IntegrityError:
-        return IntegrityError(
-            f"the audit log ends after line {lines}, but it had {expected}",
-            where=f"{self.path}:{lines + 1}",
-            why="lines were cut from its end",
-            fix="restore audit.jsonl and registry/ from a copy of the workspace",
-        )
+        return cut(str(self.path), lines, expected)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from afterfit.errors import IntegrityError, NotFoundError
 from afterfit.registry.names import CHAMPION, Reference, check_name, parse_reference
-from afterfit.registry.shelf import AliasFile, Shelf, VersionFile
+from afterfit.registry.shelf import AliasFile, VersionFile
+from afterfit.registry.storage import Catalog, Shelf
 from afterfit.registry.version import Version
 
 
 class Lookup:
     """Finds versions on a shelf; changes nothing."""
 
-    def __init__(self, shelf: Shelf) -> None:
+    def __init__(self, shelf: Shelf, catalog: Catalog) -> None:
         self._shelf = shelf
+        self._catalog = catalog
 
     def resolve(self, reference: str) -> Version:
         """Return the version meant; raises UsageError, or NotFoundError listing what there is."""
@@ -30,12 +32,12 @@ class Lookup:
 
     def files(self, name: str) -> list[VersionFile]:
         """Return the versions of a name, at least one; raises NotFoundError, UsageError."""
-        versions = self._shelf.versions(check_name(name))
+        versions = self._catalog.files(check_name(name))
         if not versions:
             known = ", ".join(self._shelf.names())
             raise NotFoundError(
                 f"no model is registered as {name!r}",
-                where=str(self._shelf.folder),
+                where=self._shelf.place(),
                 why=f"registered are: {known}" if known else "nothing is registered yet",
                 fix=f"afterfit ship MODEL --name {name}",
             )
@@ -69,7 +71,7 @@ class Lookup:
             return self.version(file)
         raise IntegrityError(
             f"{name}@{alias.alias} points to a version that is not there",
-            where=str(self._shelf.alias_path(name, alias.alias)),
+            where=self._shelf.place(name, "aliases", alias.alias),
             why=f"it names number {alias.number} with digest {alias.digest[:16]}…",
             fix="restore registry/ from a copy of the workspace",
         )
@@ -79,7 +81,7 @@ class Lookup:
             return self.version(versions[0])
         raise NotFoundError(
             f"{name} has no {CHAMPION} and {len(versions)} versions: which one?",
-            where=str(self._shelf.folder / name),
+            where=self._shelf.place(name),
             why=self._listing(name, versions),
             fix=f"write {name}@{versions[-1].number}, or: afterfit version promote "
             f"{name}@{versions[-1].number}",
@@ -98,7 +100,7 @@ class Lookup:
             )
         raise NotFoundError(
             f"{wanted} does not exist",
-            where=str(self._shelf.folder / wanted.name),
+            where=self._shelf.place(wanted.name),
             why=self._listing(wanted.name, versions),
             fix=f"afterfit version list {wanted.name}",
         )

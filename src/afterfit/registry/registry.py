@@ -1,15 +1,12 @@
 """The registry: immutable versions by digest, aliases that move, and a log of every move.
 
-Every change holds one lock and goes in one order: the line of the audit log first, brought to the
-disk, then the files that it announces. A crash between the two is mended when the registry is
-opened again or changed next, so the log and the files agree.
+It says what may be done; a `Storage` keeps it: files of a local workspace, or a team's database.
 """
 
 from __future__ import annotations
 
 import builtins
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -18,45 +15,46 @@ from afterfit.core.bundle import Bundle
 from afterfit.core.gate import GateResult
 from afterfit.errors import (
     ConflictError,
-    ForbiddenError,
-    IntegrityError,
     NotFoundError,
     UsageError,
 )
 from afterfit.registry import verification
-from afterfit.registry.audit import AuditLog, Entry, LogCheck, utc_now
+from afterfit.registry.audit import Entry, LogCheck, utc_now
 from afterfit.registry.diff import RecordReader, VersionDiff, compare
-from afterfit.registry.history import PROMOTE, ROLLBACK, Move, move_of, moves, rollback_target
+from afterfit.registry.files import FileStorage
+from afterfit.registry.history import PROMOTE, ROLLBACK, Move, move_of, rollback_target
 from afterfit.registry.lookup import Lookup
 from afterfit.registry.names import CHAMPION, check_alias, check_name
-from afterfit.registry.shelf import EVIDENCE, REGISTER, Shelf
+from afterfit.registry.shelf import EVIDENCE, REGISTER
+from afterfit.registry.storage import Storage
 from afterfit.registry.version import GateRefusal, Promotion, Verification, Version
 from afterfit.store.blobs import BlobStore
-from afterfit.store.files import file_lock
 
 REFUSE = "refuse"
 
 
 class Registry:
-    """The registry of the workspace in ``folder`` (its ``.afterfit``); its bytes are in ``blobs``.
+    """The registry of a workspace: bytes are in ``blobs``, checkouts of them below ``folder``.
 
-    Opening it changes nothing, unless a crash left something to mend.
+    What it knows is in ``storage``, by default the files of ``folder`` (a workspace's
+    ``.afterfit``). Opening it changes nothing, unless a crash left something to mend.
     """
 
     def __init__(
-        self, folder: Path, blobs: BlobStore, *, clock: Callable[[], datetime] = utc_now
+        self,
+        folder: Path,
+        blobs: BlobStore,
+        *,
+        clock: Callable[[], datetime] = utc_now,
+        storage: Storage | None = None,
     ) -> None:
         self.folder = folder
         self.blobs = blobs
-        self.audit = AuditLog(folder, clock=clock)
-        self._shelf = Shelf(folder / "registry")
-        self._lookup = Lookup(self._shelf)
-        # A damaged log or a read-only disk must not keep anybody from reading: the next change,
-        # and verify_log, say what is wrong.
-        with suppress(IntegrityError, ForbiddenError):
-            if not self._settled():
-                with self._change():
-                    pass
+        self.storage = storage or FileStorage(folder, clock=clock)
+        self.audit = self.storage.audit
+        self._shelf = self.storage.shelf
+        self._lookup = Lookup(self._shelf, self.storage.catalog)
+        self.storage.settle()
 
     def register(
         self, name: str, bundle_folder: Path, *, who: str, evidence: Mapping[str, str] | None = None
@@ -68,8 +66,8 @@ class Registry:
         """
         check_name(name)
         digest = self.blobs.put_bundle(bundle_folder)
-        with self._change():
-            known = [file for file in self._shelf.versions(name) if file.digest == digest]
+        with self.storage.changing():
+            known = [f for f in self.storage.catalog.files(name) if f.digest == digest]
             if known:
                 return self._add_evidence(self._lookup.version(known[0]), who, evidence or {})
             number = self._shelf.next_number(name)
@@ -83,7 +81,7 @@ class Registry:
 
     def attach(self, version: Version, *, who: str, evidence: Mapping[str, str]) -> Version:
         """Return the version with more evidence (step -> record digest); its digest stays."""
-        with self._change():
+        with self.storage.changing():
             current = self._lookup.numbered(version.name, version.number)
             return self._add_evidence(current, who, evidence)
 
@@ -105,8 +103,9 @@ class Registry:
     def list(self, name: str | None = None) -> tuple[Version, ...]:
         """Return every version of a name, or of all names, by name and number."""
         chosen = self.names() if name is None else (name,)
-        files = (file for each in chosen for file in self._lookup.files(each))
-        return tuple(self._lookup.version(file) for file in files)
+        if name is not None:
+            self._lookup.files(name)
+        return tuple(self.storage.catalog.versions(chosen))
 
     def names(self) -> tuple[str, ...]:
         """Return the names that have a version, sorted."""
@@ -173,12 +172,12 @@ class Registry:
 
     def log(self, name: str | None = None) -> tuple[Entry, ...]:
         """Return the lines of the audit log, of one name where given; raises IntegrityError."""
-        with self._reading():
+        with self.storage.reading():
             return tuple(entry for entry in self.audit.entries() if name in {None, entry.name})
 
     def moves(self, name: str, alias: str = CHAMPION) -> builtins.list[Move]:
         """Return every move of an alias, in order, with who and why."""
-        return moves(self.log(name), name, alias)
+        return self.storage.catalog.moves(name, alias)
 
     def note(self, action: str, *, who: str, **words: Any) -> Entry:
         """Return a new line of the audit log for something that changes no file of the registry.
@@ -187,18 +186,18 @@ class Registry:
         """
         if action in {REGISTER, EVIDENCE, PROMOTE, ROLLBACK}:
             raise UsageError(f"{action!r} is the registry's own word", fix="use another action")
-        with self._change():
+        with self.storage.changing():
             return self._do(action, who=who, **words)
 
     def verify_log(self) -> LogCheck:
         """Return lines and head hash; raises IntegrityError with the number of a changed line."""
-        with self._reading():
+        with self.storage.reading():
             return self.audit.verify()
 
     def verify(self, name: str | None = None) -> Verification:
         """Return what was hashed, all intact; raises IntegrityError naming every damaged file."""
-        with self._reading():
-            return verification.verify(self.blobs, self._shelf, self.audit, self.list(name))
+        with self.storage.reading():
+            return verification.verify(self.blobs, self.storage, self.list(name))
 
     def checkout(self, version: Version) -> Path:
         """Return the folder ``bundles/<digest>`` holding the version, every byte checked.
@@ -220,7 +219,7 @@ class Registry:
     ) -> Promotion:
         """Move an alias that still points to ``before``; raises ConflictError where it does not."""
         name, alias, move = version.name, str(details["alias"]), None
-        with self._change():
+        with self.storage.changing():
             now = self._lookup.number_of(name, alias)
             if now != before:
                 raise _moved(name, alias, before, now)
@@ -230,40 +229,6 @@ class Registry:
                 move = move_of(self._do(action, who=who, name=name, details=details, **words))
             current = self._lookup.numbered(name, version.number)
         return Promotion(version=current, alias=alias, previous=before, move=move)
-
-    @contextmanager
-    def _change(self) -> Iterator[None]:
-        """Hold the lock, with everything mended that a crash left."""
-        with file_lock(self.folder / "registry" / "lock"):
-            torn = self.audit.mend_head()
-            recovered = self._finish_last()
-            if torn:
-                self.audit.cut_torn(torn)
-            if recovered:
-                self.audit.append("recover", who="afterfit", why=recovered)
-            yield
-
-    def _finish_last(self) -> str:
-        """Do what the last line of the log announced, where a crash came before it was done."""
-        last = self.audit.last_entry()
-        if last is None or self._shelf.applied(last):
-            return ""
-        self._shelf.apply(last)
-        return f"a crash came after line {last.seq} ({last.action}); it is done now"
-
-    @contextmanager
-    def _reading(self) -> Iterator[None]:
-        """Keep writers away while the log is read, where this file system can be written."""
-        with ExitStack() as stack:
-            if self.audit.path.exists():
-                # Where nobody can write, nobody has to be kept away.
-                with suppress(ForbiddenError):
-                    stack.enter_context(file_lock(self.folder / "registry" / "lock"))
-            yield
-
-    def _settled(self) -> bool:
-        last = self.audit.last_entry()
-        return self.audit.agrees() and (last is None or self._shelf.applied(last))
 
     def _do(self, action: str, **words: Any) -> Entry:
         entry = self.audit.append(action, **words)

@@ -58,7 +58,7 @@ class AliasFile(msgspec.Struct, frozen=True, kw_only=True):
     seq: int
 
 
-class Shelf:
+class FileShelf:
     """Reads and writes the files of the registry below ``folder``."""
 
     def __init__(self, folder: Path) -> None:
@@ -82,7 +82,7 @@ class Shelf:
 
     def next_number(self, name: str) -> int:
         """Return the number after the highest."""
-        numbers = [int(path.stem) for path in _files(self.folder / name / "versions")]
+        numbers = (int(path.stem) for path in _files(self.folder / name / "versions"))
         return max(numbers, default=0) + 1
 
     def alias(self, name: str, alias: str) -> AliasFile | None:
@@ -98,6 +98,11 @@ class Shelf:
         """Return the evidence of a version, empty where none was given."""
         path = self.evidence_path(name, number)
         return _read(path, EvidenceFile) if path.exists() else EvidenceFile(seq=0, records={})
+
+    def place(self, name: str = "", kind: str = "", key: str = "") -> str:
+        """Return where something is kept: all, a name, or one thing of a kind."""
+        file = f"{int(key):06d}.json" if key.isdigit() else f"{key}.json" if key else ""
+        return str(self.folder / name / kind / file)
 
     def version_path(self, name: str, number: int) -> Path:
         """Return the file of a version."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from afterfit.core.bundle import Manifest
-from afterfit.core.digest import sha256_file
-from afterfit.errors import AfterfitError, IntegrityError, NotFoundError
-from afterfit.registry.audit import AuditLog, Entry
+from afterfit.errors import AfterfitError, IntegrityError
+from afterfit.registry.audit import Entry
 from afterfit.registry.history import Move, move_of
-from afterfit.registry.shelf import EVIDENCE, REGISTER, Shelf, version_of
+from afterfit.registry.shelf import EVIDENCE, REGISTER, VersionFile, version_of
+from afterfit.registry.storage import Shelf, Storage
 from afterfit.registry.version import Verification, Version
 from afterfit.store.blobs import BlobStore
 
@@ -19,22 +19,27 @@ def check_version(blobs: BlobStore, version: Version) -> None:
     _raise_for(damage(blobs, version, _manifest(blobs, version), {}), str(version))
 
 
-def verify(
-    blobs: BlobStore, shelf: Shelf, audit: AuditLog, versions: Iterable[Version]
-) -> Verification:
-    """Return what was hashed, all of it intact; raises IntegrityError naming every damaged file."""
-    check = audit.verify()
-    entries = list(audit.entries())
+def verify(blobs: BlobStore, storage: Storage, versions: Iterable[Version]) -> Verification:
+    """Return what was hashed, all of it intact; raises IntegrityError naming every damaged file.
+
+    Every byte is read where it is kept, which for a shared workspace is the store itself.
+    """
+    check = storage.audit.verify()
+    logged = _by_name(storage.audit.entries())
     problems: list[str] = []
     sizes: dict[str, int] = {}
+    numbers: dict[str, list[int]] = {}
     count = 0
     for version in versions:
         count += 1
+        numbers.setdefault(version.name, []).append(version.number)
         try:
-            problems += damage(blobs, version, _manifest(blobs, version), sizes)
+            manifest = _manifest(blobs, version)
+            problems += damage(blobs, version, manifest, sizes, kept=True)
         except IntegrityError as error:
             problems.append(f"{error.where}: {error.message}")
-        problems += _against_log(shelf, version, entries)
+    for name, mine in numbers.items():
+        problems += _against_log(storage.shelf, name, mine, logged.get(name, []))
     _raise_for(problems, "the registry")
     return Verification(
         versions=count,
@@ -46,23 +51,34 @@ def verify(
 
 
 def damage(
-    blobs: BlobStore, version: Version, manifest: Manifest, sizes: dict[str, int]
+    blobs: BlobStore,
+    version: Version,
+    manifest: Manifest,
+    sizes: dict[str, int],
+    *,
+    kept: bool = False,
 ) -> list[str]:
-    """Return a line for each damaged file of a version; ``sizes`` holds what was found intact."""
+    """Return a line for each damaged file of a version; ``sizes`` holds what was found intact.
+
+    With ``kept`` the bytes are read where everybody's are kept, not in a copy on this machine.
+    """
     problems = []
     for name, entry in manifest.files.items():
         if entry.sha256 in sizes:
             continue
-        try:
-            path = blobs.path(entry.sha256)
-        except NotFoundError as error:
-            problems.append(f"{error.where}: {name} of {version} is gone")
-            continue
-        if sha256_file(path) == entry.sha256:
+        trouble = blobs.trouble(entry.sha256, entry.size, kept=kept)
+        if trouble is None:
             sizes[entry.sha256] = entry.size
         else:
-            problems.append(f"{path}: {name} of {version} was changed")
+            problems.append(f"{trouble.where}: {name} of {version} {trouble.what}")
     return problems
+
+
+def _by_name(entries: Iterable[Entry]) -> dict[str, list[Entry]]:
+    found: dict[str, list[Entry]] = {}
+    for entry in entries:
+        found.setdefault(entry.name, []).append(entry)
+    return found
 
 
 def _manifest(blobs: BlobStore, version: Version) -> Manifest:
@@ -77,24 +93,24 @@ def _manifest(blobs: BlobStore, version: Version) -> Manifest:
         ) from None
 
 
-def _against_log(shelf: Shelf, version: Version, entries: list[Entry]) -> list[str]:
-    """Return a line for each file of a version that does not say what the log says."""
-    mine = [entry for entry in entries if entry.name == version.name]
-    number = str(version.number)
-    registered = [e for e in mine if e.action == REGISTER and e.to == number]
-    files = {file.number: file for file in shelf.versions(version.name)}
-    problems = []
-    if len(registered) != 1 or files[version.number] != version_of(registered[0]):
-        path = shelf.version_path(version.name, version.number)
-        problems.append(f"{path}: it does not say what the audit log says")
-    records: dict[str, str] = {}
-    for entry in mine:
-        if entry.action in {REGISTER, EVIDENCE} and entry.to == number:
-            records.update(entry.details.get("evidence", {}))
-    if records != shelf.evidence(version.name, version.number).records:
-        path = shelf.evidence_path(version.name, version.number)
-        problems.append(f"{path}: it does not say what the audit log says")
-    return problems + _aliases_against_log(shelf, version.name, mine)
+def _against_log(shelf: Shelf, name: str, numbers: list[int], entries: list[Entry]) -> list[str]:
+    """Return a line for each thing on the shelf that does not say what the log says."""
+    registered: dict[int, list[VersionFile]] = {}
+    records: dict[int, dict[str, str]] = {}
+    for entry in entries:
+        if entry.action == REGISTER:
+            registered.setdefault(int(entry.to), []).append(version_of(entry))
+        if entry.action in {REGISTER, EVIDENCE}:
+            records.setdefault(int(entry.to), {}).update(entry.details.get("evidence", {}))
+    files = {file.number: file for file in shelf.versions(name)}
+    wrong = []
+    for number in sorted({*numbers, *files, *registered}):
+        if number not in files or registered.get(number) != [files[number]]:
+            wrong.append(shelf.place(name, "versions", str(number)))
+        if records.get(number, {}) != shelf.evidence(name, number).records:
+            wrong.append(shelf.place(name, "evidence", str(number)))
+    problems = [f"{place}: it does not say what the audit log says" for place in wrong]
+    return problems + _aliases_against_log(shelf, name, entries)
 
 
 def _aliases_against_log(shelf: Shelf, name: str, entries: list[Entry]) -> list[str]:
@@ -112,7 +128,9 @@ def _aliases_against_log(shelf: Shelf, name: str, entries: list[Entry]) -> list[
             and (found.number, found.digest, found.seq) == (move.to, move.digest, move.seq)
         )
         if not agree:
-            problems.append(f"{shelf.alias_path(name, alias)}: it does not say what the log says")
+            problems.append(
+                f"{shelf.place(name, 'aliases', alias)}: it does not say what the log says"
+            )
     return problems
 
 

@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import msgspec
 
@@ -29,10 +29,17 @@ from afterfit.store.files import (
     sync_folder,
 )
 
-__all__ = ["BlobStore"]
+__all__ = ["BlobStore", "Trouble"]
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _READ_ONLY = 0o444
+
+
+class Trouble(NamedTuple):
+    """What is wrong with a blob, and where."""
+
+    where: str
+    what: str
 
 
 class BlobStore:
@@ -97,6 +104,19 @@ class BlobStore:
         if found != digest:
             raise _differs(path, digest, found)
         return data
+
+    def trouble(self, digest: str, size: int, *, kept: bool = False) -> Trouble | None:
+        """Return what is wrong with a blob of ``size`` bytes after hashing them, None for nothing.
+
+        ``kept`` asks for the bytes where everybody's are kept, which here are the same.
+        """
+        del kept
+        path = self._place(digest)
+        if not path.is_file():
+            return Trouble(str(path), "is gone")
+        with os_errors(path, "read"):
+            intact = path.stat().st_size == size and sha256_file(path) == digest
+        return None if intact else Trouble(str(path), "was changed")
 
     def verify(self) -> Iterator[tuple[Path, IntegrityError]]:
         """Yield each file that is not what its name says; every byte of every blob is hashed."""
