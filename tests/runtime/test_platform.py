@@ -202,6 +202,15 @@ def test_workers_and_threads_follow_the_processors_unless_given(
         told({}, *one, "--workers", "0")
 
 
+def test_keys_and_limits_of_load_are_options(baked: Path) -> None:
+    """A worker of several has its part of what the whole server admits, and of what a key may."""
+    words = ["--workers", "2", "--keys", "k.json", "--admission-rps", "90", "--queue-rows", "64"]
+    worker = told({}, *words, "--bundle", f"churn={baked}").worker
+    assert (worker.keys, worker.key_share) == ("k.json", 0.5)
+    batching = worker.batching
+    assert (batching.admission_rps, batching.queue_rows, batching.cap) == (45, 64, 0)
+
+
 def test_a_mounted_model_is_served_in_place_of_the_images(baked: Path, mounted: Path) -> None:
     """Under the platform's name, else under the image's; the number stays with its digest."""
     image = ("--bundle", f"churn@3={baked}")

@@ -16,6 +16,7 @@ import msgspec
 from afterfit.core.bundle import Bundle, require_trust
 from afterfit.errors import AfterfitError, UsageError
 from afterfit.runtime.admin import start_admin
+from afterfit.runtime.batch import BatchSettings
 from afterfit.runtime.cpus import Division, divide, usable_cpus, workers_in_memory
 from afterfit.runtime.endpoint import Endpoint, ModelRoute
 from afterfit.runtime.log import log_line
@@ -133,7 +134,19 @@ def _server_settings(
             counts=str(folder_of(events) or ""),
             grace_seconds=options.grace_seconds,
             routes=dict(platform.routes),
+            keys=options.keys,
+            key_share=1 / division.workers,
+            batching=_batching(options, division.workers),
         ),
+    )
+
+
+def _batching(options: argparse.Namespace, workers: int) -> BatchSettings:
+    """Return how a worker batches: the kernel shares connections out, so each has its part."""
+    return BatchSettings(
+        cap=options.batch_cap or 0,
+        queue_rows=options.queue_rows or 0,
+        admission_rps=(options.admission_rps or 0) / workers,
     )
 
 
