@@ -228,8 +228,13 @@ def _costs(record: PlatformsRecord) -> tuple[Block, ...]:
         for each in priced
     ]  # fmt: skip
     columns = ("Offer", *(PARTS[name] for name in used), "Sum")
+    remark = (
+        "Busy machines are filled by the traffic, spare ones stand for a loss, idle ones because "
+        "machines come whole and late; premium is what managing costs. List prices before tax; a "
+        "month has 730 hours."
+    )
     parts = table(columns, rows, numeric=range(1, len(columns)), caption="USD a month, in parts",
-                  note="List prices before tax; a month has 730 hours.")  # fmt: skip
+                  note=remark)  # fmt: skip
     front = front_chart(record)
     return (cost_chart(priced), *((front,) if front else ()), parts)
 

@@ -24,15 +24,15 @@ from afterfit.report.parts import table
 __all__ = ["PARTS", "cost_chart", "front_chart", "tornado_chart", "traffic_charts", "wins_chart"]
 
 PARTS = {
-    "compute": "busy machines",
-    "redundancy": "spare for a loss",
+    "compute": "busy",
+    "redundancy": "spare",
     "idle": "idle",
-    "premium": "managed premium",
+    "premium": "premium",
     "cluster": "cluster",
     "requests": "requests",
     "balancer": "balancer",
     "egress": "egress",
-    "zones": "between zones",
+    "zones": "zones",
     "cdn": "CDN",
     "storage": "storage",
 }
