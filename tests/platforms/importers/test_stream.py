@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from afterfit.errors import InputError
@@ -24,6 +24,7 @@ VALUES = st.recursive(
 
 
 @settings(max_examples=30)
+@example(value={"a": {"b": 1e-05, "c": 1.5, "d": -2e300}}, chunk=1)
 @given(
     value=st.dictionaries(st.text(), st.dictionaries(st.text(), VALUES, max_size=4), max_size=5),
     chunk=st.integers(1, 40),

@@ -22,6 +22,8 @@ LONGEST = 1 << 28
 EACH = "*"
 """Stands for every key or item in a path."""
 NEAR_END = 16
+OF_A_NUMBER = len("e-")
+"""So many characters may follow a number that is not over yet."""
 _SPACE = " \t\r\n"
 
 Path_ = tuple[str, ...]
@@ -166,8 +168,8 @@ class _Reader:
                 continue
             except (ValueError, RecursionError) as error:
                 raise self._wrong(str(error)) from None
-            # A number that ends with the window may go on behind it.
-            if end == len(self._text) and self._more():
+            # A number that ends near the window's end may go on behind it: 1 of 1e-05 is one, too.
+            if len(self._text) - end <= OF_A_NUMBER and self._more():
                 continue
             self._at = end
             return value
