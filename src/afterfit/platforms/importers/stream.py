@@ -184,9 +184,10 @@ class _Reader:
         rest = self._text[self._at :]
         # Doubled, so that a long value is not decoded anew too often.
         more = self._stream.read(max(CHUNK, len(rest)))
-        self._before += self._at
-        self._text, self._at = rest + more, 0
         self._ended = not more
+        if more:
+            self._before += self._at
+            self._text, self._at = rest + more, 0
         return bool(more)
 
     def _cut(self) -> InputError:
