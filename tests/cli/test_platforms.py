@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ import pytest
 
 from afterfit.cli.app import run
 from afterfit.core.gate import parse_gate
+from afterfit.platforms.catalog import builtin
+from afterfit.workspace import prices
 from afterfit.workspace.required import required_of
 
 TOLD = ["--replica-rps", "120", "--replica-low", "112", "--replica-high", "125", "--cores", "1"]
@@ -19,7 +22,13 @@ SMALL = ["--traffic", "flash-crowd", "--peak", "40", "--require", "provider=gcp,
 
 @pytest.fixture(autouse=True)
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder to work in."""
+    """An empty folder to work in, and of the catalog Google's small machines and the hosts."""
+    whole = builtin()
+    machines = [m for m in whole.machines if m.provider not in ("aws", "azure")]
+    small = tuple(m for m in machines if (m.vcpu or 0) <= 4 and not m.region.startswith("europe"))
+    services = tuple(s for s in whole.services if s.provider not in ("aws", "azure"))
+    catalog = replace(whole, machines=small, services=services)
+    monkeypatch.setattr(prices, "builtin", lambda: catalog)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
