@@ -8,9 +8,6 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
-import msgspec
-
-from afterfit.core.bundle import Bundle
 from afterfit.core.gate import GateResult
 from afterfit.monitor.config import MonitorConfig
 from afterfit.package.config import PackageConfig
@@ -24,7 +21,7 @@ from afterfit.runtime.predict import load_bundle
 from afterfit.serve.run import ServedBundle
 from afterfit.workspace.evidence import attached, refreshed
 from afterfit.workspace.folder import WorkspaceFolder
-from afterfit.workspace.proven import commit_of, proven_of
+from afterfit.workspace.proven import proven_of
 from afterfit.workspace.sources import Told, sources_of
 
 if TYPE_CHECKING:
@@ -163,17 +160,14 @@ class Workspace(WorkspaceFolder):
     def package(self, ref: str, destination: str, folder: Path, config: PackageConfig) -> Stored:
         """Return the record of writing what a destination needs to run a version.
 
-        The server's name and number of the model are the version's own, whatever ``config`` says.
+        Name, number and sizes are the version's own, whatever ``config`` says.
         """
+        from afterfit.workspace.packaging import packaged
+
         started = time.monotonic()
         self.progress.step("package")
-        found = self.registry.resolve(ref)
-        proven = proven_of(self.folder, found)
-        commit = commit_of(self.records, found)
-        told = {"name": found.name, "number": found.number, "proven": proven, "git_commit": commit}
-        config = msgspec.structs.replace(config, **told, card=self.card(ref).markdown)
-        bundle = Bundle(self.registry.checkout(found))
-        record = package_for(destination, bundle, folder, config, progress=self.progress)
+        bundle, told = packaged(self, self.registry.resolve(ref), config)
+        record = package_for(destination, bundle, folder, told, progress=self.progress)
         return self.keep(record, started=started)
 
     def ship(self, model: Any, data: Any, target: Any = None, **options: Any) -> Any:
