@@ -29,10 +29,10 @@ from afterfit.store.files import (
     sync_folder,
 )
 
-__all__ = ["BlobStore", "Trouble"]
+__all__ = ["READ_ONLY", "BlobStore", "Trouble"]
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
-_READ_ONLY = 0o444
+READ_ONLY = 0o444
 
 
 class Trouble(NamedTuple):
@@ -180,7 +180,7 @@ class BlobStore:
                 os.link(source, target)
             except OSError:
                 shutil.copyfile(source, target)
-                target.chmod(_READ_ONLY)
+                target.chmod(READ_ONLY)
         (folder / MANIFEST).write_bytes(manifest.encode())
 
     def _files(self) -> list[Path]:
@@ -202,7 +202,7 @@ class BlobStore:
         if path.is_file() and sha256_file(path) == digest:
             return digest
         hasher = hashlib.sha256()
-        with replacing(path, mode=_READ_ONLY) as target:
+        with replacing(path, mode=READ_ONLY) as target:
             while chunk := stream.read(CHUNK_BYTES):
                 hasher.update(chunk)
                 target.write(chunk)

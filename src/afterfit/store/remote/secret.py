@@ -1,0 +1,22 @@
+"""Addresses without what nobody may read in a message, a log or a record."""
+
+from __future__ import annotations
+
+import re
+
+__all__ = ["redacted"]
+
+_USER = re.compile(r"(?<=://)([^\s/@:]*):[^\s/]*@")
+_NAMED = re.compile(
+    r"(?i)\b((?:\w+[_-])?(?:password|passwd|passfile|secret|token|sig|signature|credential|"
+    r"sslpassword|access_key|secret_key|account_key)(?:[_-]\w+)?)=([^&\s'\"]+)"
+)
+
+
+def redacted(text: str) -> str:
+    """Return ``text`` with the passwords, keys and tokens of the addresses in it left out.
+
+    >>> redacted("postgresql://ana:secret@db/team?sslpassword=x&blobs=s3://bucket")
+    'postgresql://ana:***@db/team?sslpassword=***&blobs=s3://bucket'
+    """
+    return _NAMED.sub(r"\1=***", _USER.sub(r"\1:***@", text))
