@@ -45,7 +45,7 @@ _MOST_REDIRECTS = 5
 _ACCEPT = f"{MANIFEST}, {INDEX}, {DOCKER_MANIFEST}, {DOCKER_INDEX}"
 _LOCAL = {"localhost", "127.0.0.1", "::1"}
 _NAME = re.compile(
-    r"(?:(?P<host>(?:[A-Za-z0-9.-]+|\[[0-9a-f:]+\])(?::\d+)?)/)?"
+    r"(?:(?P<host>(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9a-f:]+\])(?::\d+)?)/)?"
     r"(?P<path>[a-z0-9]+(?:(?:[._]|__|-+|/)[a-z0-9]+)*)"
     r"(?::(?P<tag>[A-Za-z0-9_][A-Za-z0-9._-]{0,127}))?(?:@(?P<digest>sha256:[0-9a-f]{64}))?"
 )
@@ -110,7 +110,9 @@ class Credentials:
             found = {}
             for host, entry in entries.items():
                 if entry.get("auth"):
-                    user, _, secret = base64.b64decode(entry["auth"]).decode().partition(":")
+                    user, _, secret = (
+                        base64.b64decode(entry["auth"], validate=True).decode().partition(":")
+                    )
                     found[urlsplit(f"//{host.partition('://')[2] or host}").netloc] = (user, secret)
         except (ValueError, AttributeError, TypeError):
             raise InputError(

@@ -166,11 +166,10 @@ class Layout:
                 why="a layout has the files oci-layout and index.json",
                 fix="name a folder that skopeo, buildah or this program wrote",
             )
-        found = decode(read_bytes(path), Index, str(path)).manifests
-        if tag:
-            found = tuple(each for each in found if each.annotations.get(REF) == tag)
+        there = decode(read_bytes(path), Index, str(path)).manifests
+        found = tuple(each for each in there if not tag or each.annotations.get(REF) == tag)
         if len(found) != 1:
-            names = ", ".join(e.annotations.get(REF, e.digest[:19]) for e in found) or "none"
+            names = ", ".join(e.annotations.get(REF, e.digest[:19]) for e in there) or "none"
             raise NotFoundError(
                 f"{len(found)} images are called {tag!r}" if tag else "no single image is meant",
                 where=str(path),
