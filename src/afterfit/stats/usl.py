@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import nnls
 
 from afterfit.errors import InputError
 
@@ -118,6 +117,8 @@ def fit_usl(workers: npt.ArrayLike, throughput: npt.ArrayLike, seed: int) -> Usl
 def _fit(n: npt.NDArray[np.float64], x: npt.NDArray[np.float64]) -> Usl:
     """Return the law with the least squared relative errors of n / x, in which it is linear."""
     terms = np.column_stack([np.ones_like(n), n - 1.0, n * (n - 1.0)])
+    from scipy.optimize import nnls  # a second to import, for few who ask
+
     found, _ = nnls(terms / (n / x)[:, None], np.ones_like(n))
     least = max(float(found[0]), 1e-12)
     return Usl(1.0 / least, float(found[1]) / least, float(found[2]) / least)
