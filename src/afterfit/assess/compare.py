@@ -21,7 +21,7 @@ from afterfit.records.assess_generalization import Comparison
 from afterfit.stats.interval import Interval
 from afterfit.stats.noninferior import Drop, relative
 
-__all__ = ["beside_others"]
+__all__ = ["beside_others", "compared_metrics", "in_order"]
 
 LIFTS = ("baseline_lift", "linear_lift")
 
@@ -61,14 +61,15 @@ def _with_champion(evidence: Evidence, rival: Rival) -> tuple[Comparison, ...]:
             fix="give --data rows with the columns of both models",
         )
     answers = rival.predict(evidence.data.select(theirs.names).frame)
-    other = _in_order(rival, answers, signature)
+    other = in_order(rival.name, theirs, answers, signature)
     return tuple(
         _known_same(paired_comparison(evidence, other, name, evidence.config), rival)
-        for name in _names(signature, theirs)
+        for name in compared_metrics(signature, theirs)
     )
 
 
-def _names(signature: Signature, theirs: Signature) -> tuple[str, ...]:
+def compared_metrics(signature: Signature, theirs: Signature) -> tuple[str, ...]:
+    """Return the metrics by which two models can be compared, the main one first."""
     if signature.task == "regression":
         return ("mae", "rmse")
     if not (signature.probabilities and theirs.probabilities):
@@ -76,11 +77,10 @@ def _names(signature: Signature, theirs: Signature) -> tuple[str, ...]:
     return (*(("roc_auc",) if signature.task == "binary" else ()), "accuracy", "log_loss")
 
 
-def _in_order(rival: Rival, answers: Predictions, signature: Signature) -> Other:
-    """Return the champion's answers in the order of the model's classes."""
-    theirs = rival.signature
+def in_order(name: str, theirs: Signature, answers: Predictions, signature: Signature) -> Other:
+    """Return another model's answers in the order of the classes of ``signature``."""
     if answers.values is not None:
-        return Other(rival.name, theirs, answers)
+        return Other(name, theirs, answers)
     place = np.array([signature.classes.index(label) for label in theirs.classes])
     codes = place[theirs.codes(answers)]
     probabilities = None
@@ -88,7 +88,7 @@ def _in_order(rival: Rival, answers: Predictions, signature: Signature) -> Other
         probabilities = np.empty_like(answers.probabilities)
         probabilities[:, place] = answers.probabilities
     own = msgspec.structs.replace(theirs, classes=signature.classes, own_labels=True)
-    return Other(rival.name, own, Predictions(probabilities=probabilities, codes=codes))
+    return Other(name, own, Predictions(probabilities=probabilities, codes=codes))
 
 
 def _known_same(found: Comparison, rival: Rival) -> Comparison:

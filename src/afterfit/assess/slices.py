@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from afterfit.assess.evidence import Evidence, Part
+from afterfit.assess.evidence import Evidence, Part, Rows
 from afterfit.assess.findings.slices import HardSlice, WeakSlice
 from afterfit.assess.slice_search import Coded, Found, distinct, search
 from afterfit.assess.slice_test import LEAST_ROWS, Losses, Trial, confirm, losses_of
@@ -24,7 +24,7 @@ from afterfit.core.frame import Frame
 from afterfit.core.metric import Metric, in_percent
 from afterfit.records.assess_slices import Slice, SliceSearch, SliceVerdict
 
-__all__ = ["weak_slices"]
+__all__ = ["LEAST_OF_ALL", "LEAST_SHARE", "candidates", "halves", "weak_slices"]
 
 LEAST_SHARE = 0.01
 LEAST_OF_ALL = 200
@@ -47,14 +47,14 @@ def weak_slices(evidence: Evidence) -> Part:
         text = "the time was over before slices were looked for"
         return _both_skipped(text, fix=more_time(evidence.config.effort))
     evidence.progress.step("slices")
-    halves = _halves(evidence)
-    if halves is None:
+    parts = halves(evidence, evidence.config.seed)
+    if parts is None:
         return _both_skipped("the rows are of one group and cannot be halved", needed_n=n + 1)
-    discovery, confirmation = halves
+    discovery, confirmation = parts
     losses = losses_of(evidence, discovery)
     least = max(LEAST_ROWS, math.ceil(LEAST_SHARE * len(discovery)))
     frame = {k: v for k, v in evidence.data.frame.items() if v.ndim == 1}
-    found, whole = _candidates(frame, losses, discovery, least, evidence.deadline)
+    found, whole = candidates(frame, losses, discovery, least, evidence.deadline)
     units = None if evidence.units is None else units_of(evidence.data.take(confirmation))
     trial = Trial(confirmation, losses, evidence.config.level, units)
     tested = confirm(frame, trial, found)
@@ -86,18 +86,18 @@ def _both_skipped(text: str, *, fix: str = "", **evidence: int) -> Part:
     )
 
 
-def _halves(evidence: Evidence) -> tuple[np.ndarray, np.ndarray] | None:
+def halves(rows: Rows, seed: int) -> tuple[np.ndarray, np.ndarray] | None:
     """Return the rows to search and those to test on; of very many, a sample is searched.
 
     Groups stay whole. Of rows with a time the earlier half is searched, since neighbours are alike.
     """
-    units, seed, n = evidence.units, evidence.config.seed, len(evidence.truth)
+    units, n = rows.units, len(rows.truth)
     if units is not None and units.kind == "blocks":
         discovery, confirmation = np.sort(units.index[: n // 2]), np.sort(units.index[n // 2 :])
     else:
         group = None if units is None else units.index
-        stratify = evidence.signature.task != "regression"
-        half = next(splits(evidence.truth, 2, stratify=stratify, group=group, seed=seed), None)
+        stratify = rows.signature.task != "regression"
+        half = next(splits(rows.truth, 2, stratify=stratify, group=group, seed=seed), None)
         if half is None:
             return None
         discovery, confirmation = half.test, half.train
@@ -107,7 +107,7 @@ def _halves(evidence: Evidence) -> tuple[np.ndarray, np.ndarray] | None:
     return discovery, confirmation
 
 
-def _candidates(
+def candidates(
     frame: Frame, losses: Losses, discovery: np.ndarray, least: int, deadline: float
 ) -> tuple[list[Found], bool]:
     """Return the distinct slices of both searches, and whether they came to their ends."""
