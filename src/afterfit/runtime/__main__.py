@@ -40,7 +40,7 @@ class Given(NamedTuple):
 
 def main(arguments: list[str] | None = None) -> int:
     """Serve until stopped; return the exit code: 0, or 2 for what a person can mend."""
-    options = parser().parse_args(arguments)
+    options = parser(os.environ).parse_args(arguments)
     try:
         settings = settings_of(options, os.environ)
         asyncio.run(_serve(settings, options.ready_fd))
