@@ -45,6 +45,7 @@ from afterfit.workspace.asked import asked_of, inspect_config, replace_seconds
 from afterfit.workspace.case_book import WorkspaceBook
 from afterfit.workspace.champion import champion_of, made_of, opened_champion
 from afterfit.workspace.loading import Standing, load_bundle
+from afterfit.workspace.mlflow import bring, is_mlflow
 from afterfit.workspace.sources import Sources, name_of, read_sources
 from afterfit.workspace.space import Workspace
 
@@ -367,6 +368,9 @@ def opened_line(
     budget = effort.Budget(space.config.line.effort, own=own)
     code = sources.code or (Path(space.config.model.code) if space.config.model.code else None)
     sources = replace(sources, code=code)
+    if is_mlflow(sources.model):
+        brought = bring(space, str(sources.model))
+        sources = replace(sources, model=brought.file, origin=brought.source)
     data, train = read_sources(sources, space.config.data)
     with space.open_model(sources.model, code=code) as model:
         yield Line(space, sources, data, train, model, name, budget, fresh=fresh, required=required)

@@ -12,6 +12,8 @@ from afterfit.core.dataset import Dataset
 from afterfit.core.sections import DataSection
 from afterfit.core.signature import Label
 from afterfit.errors import UsageError
+from afterfit.records.lineage import ModelSource
+from afterfit.registry.mlflow.source import PREFIX, source_of
 from afterfit.store.tables import read_dataset
 
 
@@ -20,7 +22,7 @@ class Sources:
     """The model and its tables as given.
 
     ``data`` and ``train`` are paths, data frames, arrays, or (rows, labels) pairs; ``target`` is
-    a column's name or the labels themselves.
+    a column's name or the labels themselves. ``origin`` is where a model of MLflow came from.
     """
 
     model: Any
@@ -32,6 +34,7 @@ class Sources:
     positive: Label | None = None
     threshold: float | None = None
     task: Any = None
+    origin: ModelSource | None = None
 
 
 class Told(TypedDict, total=False):
@@ -106,7 +109,9 @@ def sample(data: Dataset, rows: int, seed: int) -> Dataset:
 
 def name_of(model: Any) -> str:
     """Return a name for a model nobody named: its file's, or its class's."""
-    if isinstance(model, str | Path) and ":" not in str(model):
+    if isinstance(model, str | Path) and str(model).startswith(PREFIX):
+        stem = source_of(str(model)).title
+    elif isinstance(model, str | Path) and ":" not in str(model):
         stem = Path(model).name.partition(".")[0]
     elif isinstance(model, str):
         stem = model.partition(":")[2]

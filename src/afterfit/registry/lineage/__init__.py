@@ -1,0 +1,1 @@
+"""Where data and code of a version came from: DVC and Git."""
