@@ -107,6 +107,7 @@ GROUPS: dict[str, tuple[str, dict[str, tuple[str, str]]]] = {
             "attest": ("afterfit.cli.score:attest", "Vouch for an item that no check can show."),
             "card": ("afterfit.cli.score:card", "The model card, filled from the records."),
             "cases": ("afterfit.cli.cases:cases", "What it failed at, as a list or as tests."),
+            "export": ("afterfit.cli.mlflow:export", "Send versions to an MLflow server."),
         },
     ),
     "record": (
@@ -193,6 +194,13 @@ GROUPS: dict[str, tuple[str, dict[str, tuple[str, str]]]] = {
                 "afterfit.cli.platforms_probe:probe",
                 "A kit that measures a version on the machines of the finalists.",
             ),
+        },
+    ),
+    "mlflow": (
+        "Take models from an MLflow server.",
+        {
+            "import": ("afterfit.cli.mlflow:import", "Copy a model into the workspace."),
+            "check": ("afterfit.cli.mlflow:check", "What is unsafe about the server."),
         },
     ),
     "config": (
