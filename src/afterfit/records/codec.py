@@ -23,6 +23,7 @@ from afterfit.records.record import Envelope, Record
 from afterfit.records.rehearsal import RehearsalRecord
 from afterfit.records.robustness import RobustnessRecord
 from afterfit.records.robustness_endpoint import RobustnessEndpointRecord
+from afterfit.records.rollout import DrillRecord, ReplayRecord, RolloutRecord
 from afterfit.records.ship import ShipRecord
 
 AnyRecord = (
@@ -38,6 +39,9 @@ AnyRecord = (
     | PredictRecord
     | MonitorRecord
     | RehearsalRecord
+    | RolloutRecord
+    | DrillRecord
+    | ReplayRecord
     | ShipRecord
 )
 SCHEMA = 1

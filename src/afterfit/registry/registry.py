@@ -153,17 +153,21 @@ class Registry:
         verification.check_version(self.blobs, version)
         return self._move(PROMOTE, version, before, who=who, why=why, details=details)
 
-    def rollback(self, name: str, *, who: str, why: str, alias: str = CHAMPION) -> Promotion:
+    def rollback(
+        self, name: str, *, who: str, why: str, alias: str = CHAMPION, target: int | None = None
+    ) -> Promotion:
         """Return the move to the last version that held the alias and was not rolled back from.
 
-        Its bytes are hashed before the alias moves; twice in a row goes back twice. Raises
-        NotFoundError where there is nothing to go back to, IntegrityError, ConflictError.
+        ``target`` is another number that it held. Its bytes are hashed before the alias moves;
+        twice in a row goes back twice. Raises NotFoundError where there is nothing to go back to,
+        IntegrityError, ConflictError.
         """
         check_alias(alias)
         self._lookup.files(name)
         history = self.moves(name, alias)
-        target = rollback_target(history)
-        if target is None:
+        held = {move.to for move in history}
+        target = rollback_target(history) if target is None else target
+        if target is None or target not in held:
             raise _nothing_before(name, alias, history)
         version = self._lookup.numbered(name, target)
         verification.check_version(self.blobs, version)

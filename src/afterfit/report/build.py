@@ -21,6 +21,7 @@ from afterfit.records.record import Envelope, Record
 from afterfit.records.rehearsal import RehearsalRecord
 from afterfit.records.robustness import RobustnessRecord
 from afterfit.records.robustness_endpoint import RobustnessEndpointRecord
+from afterfit.records.rollout import DrillRecord, ReplayRecord, RolloutRecord
 from afterfit.records.ship import ShipRecord, Verdict
 from afterfit.report import number
 from afterfit.report.attacked import attacked
@@ -51,6 +52,7 @@ from afterfit.report.problems import problems, tallies
 from afterfit.report.quality import baseline_of, headline, quality
 from afterfit.report.recalibrated import decided
 from afterfit.report.rehearsed import rehearsed
+from afterfit.report.rollout import drilled, replayed, rolled_out
 from afterfit.report.shipping import (
     batch,
     bundle,
@@ -85,6 +87,9 @@ _BODIES: dict[type[Record], Callable[[Any], tuple[Block, ...]]] = {
     PredictRecord: batch,
     MonitorRecord: watching,
     RehearsalRecord: rehearsed,
+    RolloutRecord: rolled_out,
+    DrillRecord: drilled,
+    ReplayRecord: replayed,
 }
 
 

@@ -28,6 +28,9 @@ STEP_TITLES = {
     "predict": "Batch scored",
     "monitor": "What was seen",
     "rehearsal": "Rehearsal of the monitor",
+    "rollout": "Rollout",
+    "rollback_drill": "Drill of the way back",
+    "replay": "Replay of served rows",
     "ship": "Release",
 }
 

@@ -1,0 +1,1 @@
+"""Rollouts that watch themselves: a canary in steps, judged at every look, with a way back."""
