@@ -34,7 +34,7 @@ from afterfit.monitor.sources import EventSource
 from afterfit.monitor.store import Change, PointQuery
 from afterfit.monitor.store.embedded import EmbeddedStore
 from afterfit.monitor.table import Reference
-from afterfit.records.signals import Scope, SignalPoint
+from afterfit.records.signals import Alarm, Scope, SignalPoint
 from afterfit.runtime.counts import LiveCounts
 from afterfit.runtime.event_write import batches_of
 from afterfit.runtime.sinks.segments import SegmentWriter
@@ -333,6 +333,103 @@ def test_that_nothing_came_is_kept_too(
         body = store.parts("churn", "kept")["kept"]
         read.append(msgspec.msgpack.decode(body, type=Kept).progress.read - START)
     assert read == [0] * 5 + [HOUR // 120] * 5 + [HOUR // 60]
+
+
+def test_silence_of_weeks_is_looked_for_in_one_commit(
+    tmp_path: Path, store: EmbeddedStore, version: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The daemon was away for 30 days: every hour has its point, and they are kept at once."""
+    write(tmp_path / "events", "w0", events(0, 20))
+    sizes: list[int] = []
+    commit = store.commit
+
+    def counted(endpoint: str, change: Change) -> None:
+        sizes.append(sum(point.signal == "timeliness" for point in change.points))
+        commit(endpoint, change)
+
+    monkeypatch.setattr(store, "commit", counted)
+    setup = setup_of(tmp_path, store, version, clock=lambda: START + 30 * DAY)
+    Daemon(setup).poll()
+    assert [size for size in sizes if size] == [30 * 24 - 1]
+
+
+def test_a_window_larger_than_the_reference_says_that_drift_is_not_judged(
+    tmp_path: Path, store: EmbeddedStore
+) -> None:
+    """In the log and in the status, once; and no more when windows are small enough again."""
+    made = build(rows(7, 250), SIGNATURE, Predictions(values=np.random.default_rng(7).random(250)))
+    small = Watched(Reference("9b", SIGNATURE, made))
+    write(tmp_path / "events", "w0", [*events(0), *events(1)])
+    told: list[dict[str, Any]] = []
+    setup = setup_of(tmp_path, store, small, tell=told.append, clock=lambda: START + 3 * HOUR)
+    daemon = Daemon(setup)
+    daemon.poll()
+    windows = [line for line in told if line["event"] == "window"]
+    assert [line["unjudged"] > 3 for line in windows] == [True, True]
+    assert all("larger than the reference of 250" in line["why"] for line in windows)
+    assert [line["signal"] for line in told if line["event"] == "signal_failed"] == ["drift"]
+    assert "[monitor] window" in daemon.kept.progress.failed["drift"]
+    write(tmp_path / "events", "w1", events(3, 220))
+    Daemon(replace(setup, clock=lambda: START + 5 * HOUR)).poll()
+    body = msgspec.msgpack.decode(store.parts("churn", "kept")["kept"], type=Kept)
+    assert body.progress.failed == {}
+
+
+def test_rows_of_the_future_are_left_out_and_counted(
+    tmp_path: Path, store: EmbeddedStore, version: Watched
+) -> None:
+    """Ten years ahead, and scores above 1: told once, counted, and no window stays open."""
+    found = events(0)
+    for row in range(5):
+        found[row] = msgspec.structs.replace(found[row], ts=START + 3650 * DAY)
+    found[9] = msgspec.structs.replace(found[9], probabilities=(-0.5, 1.5))
+    write(tmp_path / "events", "w0", found)
+    told: list[dict[str, Any]] = []
+    daemon = Daemon(setup_of(tmp_path, store, version, tell=told.append))
+    daemon.poll()
+    counts = {"dated in the future, left out": 5, "with a score outside of 0 to 1": 1}
+    assert daemon.kept.progress.impossible == counts
+    assert [line["what"] for line in told if line["event"] == "impossible"] == [*counts]
+    assert [p.n for p in store.points(PointQuery(signal="drift", subject="age"))] == [295]
+    assert store.part_names("churn", "window/") == []
+    assert daemon.kept.progress.newest < START + HOUR
+
+
+def test_alarms_of_a_version_end_when_another_answers_in_its_place(
+    tmp_path: Path, store: EmbeddedStore, version: Watched
+) -> None:
+    """After a rollback: with the reason, three windows on; while nobody answers they last."""
+    write(tmp_path / "events", "w0", [*events(0, 220), *events(1, 220, moved=True)])
+    now = [START + 3 * HOUR]
+
+    def watched_of(scope: Scope) -> Watched | None:
+        return version if scope.digest in ("9b", "old") else None
+
+    told: list[dict[str, Any]] = []
+    setup = setup_of(tmp_path, store, version, clock=lambda: now[0], tell=told.append,
+                     watched_of=watched_of)  # fmt: skip
+    setup = replace(setup, source=EventSource(tmp_path / "events", lambda _: SIGNATURE))
+    (drift,) = lasting(Daemon(setup), store)
+    assert drift.scope == SCOPE
+    now[0] = START + 20 * HOUR
+    assert lasting(Daemon(setup), store) == [drift]
+    later = [
+        msgspec.structs.replace(event, version=2, digest="old")
+        for hour in (2, 3, 4)
+        for event in events(hour, 220)
+    ]
+    write(tmp_path / "events", "w1", later)
+    assert lasting(Daemon(setup), store) == []
+    (over,) = [alarm for alarm in store.alarms() if alarm.id == drift.id]
+    assert over.state == "resolved"
+    assert over.ended.startswith("version 3 has answered nothing since")
+    assert over.ended.endswith("version 2 answers")
+
+
+def lasting(daemon: Daemon, store: EmbeddedStore) -> list[Alarm]:
+    """The alarms of drift that last after a poll."""
+    daemon.poll()
+    return [alarm for alarm in store.alarms(lasting=True) if alarm.signal == "drift"]
 
 
 CHILD = """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -423,13 +424,40 @@ def test_settings_that_mean_nothing_are_refused(
         report([], reference, **settings)
 
 
+def test_rows_of_the_future_and_scores_that_are_no_probabilities_are_findings(
+    reference: Reference,
+) -> None:
+    """Three rows of ten years from now and two scores beyond 0 and 1; a clean log passes both."""
+    frame, scores = rows(1, 300)
+    events = served(frame, scores)
+    clean = report(events, reference)
+    assert (outcomes(clean, "M011"), outcomes(clean, "M012")) == (["passed"], ["passed"])
+    ahead = (time.time_ns() // 1000) + 3650 * 86_400_000_000
+    for place in range(3):
+        events[place] = msgspec.structs.replace(events[place], ts=ahead)
+    for place, score in ((10, 1.5), (11, -0.25)):
+        events[place] = msgspec.structs.replace(events[place], probabilities=(1 - score, score))
+    found = report(events, reference)
+    (times,), (wrong,) = of(found, "M011"), of(found, "M012")
+    assert (times.outcome, times.evidence["count"]) == ("issue", 3)
+    assert (wrong.outcome, wrong.evidence["count"]) == ("issue", 2)
+    assert "-0.25 to 1.5" in wrong.message
+
+
+def test_a_lift_is_no_gate_on_live_rows(reference: Reference) -> None:
+    """The gate that every configuration has compares with another model: nothing is said of it."""
+    events = served(*rows(1, 300))
+    assert outcomes(report(events, reference, gates=("baseline_lift > 0",)), "M009") == []
+    assert outcomes(report(events, reference, gates=("roc_auc > 0.5",)), "M009") == ["skipped"]
+
+
 def test_every_finding_explains_itself() -> None:
     """Each docstring says what it looks for, why it matters, an example and a fix."""
     from afterfit.core.finding import Check
     from afterfit.monitor import findings
 
     mine = [check for check in Check.registry.values() if check.__module__ == findings.__name__]
-    tens = {0: range(1, 11), 20: (0, 1), 30: (0, 1, 2), 40: (0, 1, 2)}
+    tens = {0: range(1, 13), 20: (0, 1), 30: (0, 1, 2), 40: (0, 1, 2)}
     codes = {f"M{ten + one:03}" for ten, ones in tens.items() for one in ones}
     assert codes == {check.code for check in mine}
     for check in mine:

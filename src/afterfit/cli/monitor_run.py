@@ -175,6 +175,7 @@ def _status_text(status: Status, now: int) -> str:
     until = iso(status.closed) if status.closed else "no window yet"
     lines.append(f"  judged until: {until}; windows open: {status.open_windows}")
     lines += [f"  late rows of {version}: {n:,}" for version, n in status.late.items()]
+    lines += [f"  rows {what}: {n:,}" for what, n in status.impossible.items()]
     lines += [f"  no {signal}: {why}" for signal, why in status.failed.items()]
     lines += [f"  skipped, {version}: {what}" for version, what in status.missing.items()]
     lines += [f"  alarm, {alarm}" for alarm in status.alarms] or ["  no alarm lasts"]
@@ -213,7 +214,9 @@ def _window(line: dict[str, Any]) -> str:
     scope = line["scope"]
     version = f"{scope.get('model', '')}@{scope.get('version', 0)}"
     place = f"{version} {scope['slice']}" if scope.get("slice") else version
-    said = f"{line['alarmed']} of {line['points']} signals alarm"
+    said = f"{line['alarmed']} of {line['points'] - line['unjudged']} signals alarm"
+    if line["unjudged"]:
+        said += f", {line['unjudged']} not judged ({line['why']})"
     return f"{place}, from {line['start']}: n = {line['n']:,}, {said}"
 
 
@@ -230,6 +233,9 @@ _WORDS: dict[str, Callable[[dict[str, Any]], str]] = {
     "window": _window,
     "alarm": _alarm,
     "late": lambda line: f"{line['rows']:,} late rows: {line['why']}. {line['fix']}",
+    "impossible": lambda line: (
+        f"there are rows {line['what']}; afterfit monitor status counts them"
+    ),
     "skipped": lambda line: (
         f"{line['version']}, skipped: {', '.join(line['signals'])}: {line['why']}. {line['fix']}"
     ),

@@ -6,7 +6,7 @@ so that a monitor that was killed and reads a window again repeats none.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Literal
 
 import msgspec
@@ -107,6 +107,23 @@ class Alarms:
                 changed[series.alarm.id] = series.alarm
         self._forget()
         return list(changed.values())
+
+    def end(self, why: Callable[[Alarm], str], now: int) -> list[Alarm]:
+        """Return the alarms that are over for a reason of their own, empty text for none.
+
+        ``now`` (µs) ends them, and windows up to then say nothing more of their series.
+        """
+        ended = []
+        for series in self._series.values():
+            reason = "" if series.alarm is None else why(series.alarm)
+            if series.alarm is None or not reason:
+                continue
+            alarm = msgspec.structs.replace(_over(series.alarm, now), ended=reason)
+            if alarm.deliveries:
+                self._ending[alarm.id] = alarm
+            series.after, series.windows, series.alarm = max(now, series.newest), [], None
+            ended.append(alarm)
+        return ended
 
     def open(self) -> list[Alarm]:
         """Return the alarms that are not over, pending ones included."""

@@ -23,18 +23,16 @@ from afterfit.monitor.cut import DAY, HOUR, Windows
 from afterfit.monitor.first_rows import FirstRows
 from afterfit.monitor.live import add_live_counts
 from afterfit.monitor.log import iso
+from afterfit.monitor.notes import Notes
 from afterfit.monitor.producers import budget_of, produce
+from afterfit.monitor.pulse import Pulse
 from afterfit.monitor.score_table import ScoreTable
 from afterfit.monitor.settings import Watch
 from afterfit.monitor.setup import Kept, Setup
-from afterfit.monitor.shown import DISTRIBUTED, faded, plain
+from afterfit.monitor.shown import DISTRIBUTED, commonest, faded, plain
 from afterfit.monitor.signals.schema import schema_points
-from afterfit.monitor.signals.service import burn_points
-from afterfit.monitor.signals.timely import timely_points
 from afterfit.monitor.state import WindowState
 from afterfit.monitor.store import Change
-from afterfit.monitor.tempo import TICK, Rhythm, Tempo
-from afterfit.monitor.usage import usage_points
 from afterfit.monitor.watched import Watched
 from afterfit.records.signals import Alarm, Scope, SignalPoint
 
@@ -44,10 +42,7 @@ COMMIT_ROWS = 50_000
 """So many rows are read at most between two transactions: what a kill makes read again."""
 HEARTBEAT = HOUR // 120
 """µs: where nothing happens, that the log was read is kept as often as this."""
-MOST_HOURS = 31 * 24
-"""So many hours back silence is looked for after the daemon itself was away."""
 BACKFILL = "afterfit monitor backfill"
-REFERENCE = "give labelled rows that the model was not trained on: --reference FILE"
 
 
 class Daemon:
@@ -58,7 +53,6 @@ class Daemon:
         self.stopped = threading.Event()
         self._reading = self._kept_at = 0
         self._ready: list[SignalPoint] = []
-        self._told_missing: set[str] = set()
         self._load()
 
     def run(self, poll_seconds: float) -> None:
@@ -98,7 +92,7 @@ class Daemon:
             self._look_at_labels(now)
             self._look_at_server(now)
             self._look_at_hours(now)
-            self._burn(now)
+            self._look_at_versions(now)
             self._notify(now)
             self._keep_house(now)
         if now - self._kept_at >= HEARTBEAT:
@@ -135,13 +129,13 @@ class Daemon:
             unequal=self._unequal,
         )
         self._book = Book(store, endpoint, self._windows, by_count=bool(watch.rows))
-        self._tempos = {each.scope: each for each in self.kept.tempos}
-        self._rhythms = {each.scope: each for each in self.kept.rhythms}
+        self._pulse = Pulse(self.kept, watch)
+        self._notes = Notes(self.kept.progress, self._tell)
         self._reading, self._ready = 0, []
         for tempo in self.kept.tempos if self.kept.progress.missing else ():
             # Since it was said, rows may have been given.
             if (watched := self.setup.watched_of(tempo.scope)) is not None:
-                self._say_missing(tempo.scope, watched)
+                self._notes.missing(tempo.scope, watched)
 
     def _reload(self, patience_s: float) -> None:
         """Go back to what the store holds, as after a kill."""
@@ -170,23 +164,17 @@ class Daemon:
 
     def _take(self, item: Batch | Labels) -> None:
         if isinstance(item, Labels):
-            for rhythm in self._rhythms.values():
-                if item.model in ("", rhythm.scope.model):
-                    rhythm.update(item)
+            self._pulse.take(item)
             return
         watched = self.setup.watched_of(item.scope)
         if watched is None or not len(item):
             return
-        self._say_missing(item.scope, watched)
+        self._notes.missing(item.scope, watched)
         progress = self.kept.progress
         progress.rows += len(item)
-        progress.newest = max(progress.newest, int(item.ts.max()))
-        whole = msgspec.structs.replace(item.scope, slice="")
-        if item.role != "shadow":
-            tempo = self._tempos.setdefault(whole, Tempo(scope=whole))
-            tempo.update(item, self.setup.watch.objectives)
-        model = msgspec.structs.replace(whole, version=0, digest="")
-        self._rhythms.setdefault(model, Rhythm(scope=model)).update(item)
+        item = self._notes.possible(item, watched, self.setup.clock())
+        progress.newest = max(progress.newest, int(item.ts.max(initial=0)))
+        self._pulse.take(item)
         self._windows.add(self._in_time(item))
         if self.setup.watch.rows:
             for state in self._windows.close(0):
@@ -244,10 +232,14 @@ class Daemon:
             add_live_counts(self.setup.counts, state)
         watch, budget = self.setup.watch, budget_of(self.setup.watch, scopes)
         producers = (*self.setup.producers, self._first_rows, self._schema)
-        points = produce(state, watched, watch, budget, failed=self._failed, producers=producers)
+        points = produce(
+            state, watched, watch, budget, failed=self._notes.failed, producers=producers
+        )
         if self.setup.windows_only:
             points = plain(points)
+        self._notes.too_large(points)
         alarmed = sum(point.state == "alarm" for point in points)
+        unjudged = [p for p in points if p.state in ("insufficient", "cannot_tell")]
         self._tell(
             "window",
             scope=msgspec.to_builtins(state.scope),
@@ -256,6 +248,8 @@ class Daemon:
             n=state.n,
             points=len(points),
             alarmed=alarmed,
+            unjudged=len(unjudged),
+            why=commonest(unjudged),
         )
         return points
 
@@ -278,26 +272,13 @@ class Daemon:
         changes = self.setup.changes_of(watched)
         return schema_points(changes, state.scope, (state.start, state.end), state.n)
 
-    def _say_missing(self, scope: Scope, watched: Watched) -> None:
-        """Say once of each version which signals are not made, and how they would be."""
-        version = f"{scope.model}@{scope.version}"
-        if version in self._told_missing:
-            return
-        self._told_missing.add(version)
-        missing = watched.missing()
-        self.kept.progress.missing.pop(version, None)
-        if missing:
-            why = "; ".join(dict.fromkeys(missing.values()))
-            self.kept.progress.missing[version] = f"{', '.join(missing)}: {why}"
-            self._tell("skipped", version=version, signals=list(missing), why=why, fix=REFERENCE)
-
     def _look_at_labels(self, now: int) -> None:
         """Judge quality anew in windows of which labels came."""
         feed, watch = self.setup.labels, self.setup.watch
         if feed is None:
             return
         before = now - watch.grace_us if watch.rows else self.kept.progress.closed
-        told = feed.tell(before, now, budget_of(watch, len(self._tempos)))
+        told = feed.tell(before, now, budget_of(watch, len(self._pulse.tempos)))
         if told.hours:
             points = [*told.points, *self.setup.also(told.points)]
             self._commit(points, self._alarms.step(points, now), told.parts)
@@ -309,43 +290,24 @@ class Daemon:
         try:
             text = self.setup.metrics()
         except AfterfitError as error:
-            self._failed("metrics", error)
+            self._notes.failed("metrics", error)
             return
         self.kept.usage.update(text, now)
-        self.kept.progress.failed.pop("metrics", None)
+        self._notes.works("metrics")
 
     def _look_at_hours(self, now: int) -> None:
-        """Look for silence, and at what the server used, in each hour that is over, once."""
-        progress, watch = self.kept.progress, self.setup.watch
-        last = (now - watch.grace_us) // HOUR * HOUR - HOUR
-        firsts = [min(r.predictions) for r in self._rhythms.values() if r.predictions]
-        if not firsts or last <= progress.hour:
-            return
-        first = max(progress.hour + HOUR, min(firsts), last - MOST_HOURS * HOUR)
-        for hour in range(first, last + HOUR, HOUR):
-            chance = budget_of(watch, len(self._rhythms)).per_window(hour, hour + HOUR)
-            points = [
-                point
-                for rhythm in self._rhythms.values()
-                for point in timely_points(rhythm, hour, chance, usd_per_hour=watch.usd_per_hour)
-            ]
-            points += usage_points(self.kept.usage, next(iter(self._rhythms)), hour)
-            progress.hour = hour
-            self._commit(points, self._alarms.step(points, now))
+        """Look for silence in the hours that are over, and at how fast budgets of errors burn."""
+        budget = budget_of(self.setup.watch, len(self._pulse.rhythms))
+        for points in (self._pulse.silence(now, budget), self._pulse.burn(now)):
+            if points:
+                self._commit(points, self._alarms.step(points, now))
 
-    def _burn(self, now: int) -> None:
-        """Tell how fast the budgets of errors burn, every five minutes."""
-        tick = now // TICK * TICK
-        if not self.setup.watch.objectives or tick <= self.kept.progress.tick:
-            return
-        self.kept.progress.tick = tick
-        points = [
-            point
-            for tempo in self._tempos.values()
-            if any(start >= tick - 7 * HOUR for start in tempo.bins)
-            for point in burn_points(tempo, self.setup.watch.objectives, now)
-        ]
-        self._commit(points, self._alarms.step(points, now))
+    def _look_at_versions(self, now: int) -> None:
+        """End the alarms of versions that answer no more, with the reason."""
+        patience = self._alarms.settings.good_windows
+        ended = self._alarms.end(lambda alarm: self._pulse.gone(alarm, patience), now)
+        if ended:
+            self._commit([], ended)
 
     def _notify(self, now: int) -> None:
         changed = self._alarms.step([], now)
@@ -375,8 +337,7 @@ class Daemon:
         parts: Mapping[str, bytes | None] | None = None,
     ) -> None:
         """Keep a step whole, and then say what is new."""
-        self.kept.tempos = list(self._tempos.values())
-        self.kept.rhythms = list(self._rhythms.values())
+        self._pulse.keep()
         kept = {
             "kept": msgspec.msgpack.encode(self.kept),
             "alarms": msgspec.msgpack.encode(self._alarms.state()),
@@ -388,13 +349,8 @@ class Daemon:
             self._tell("alarm", id=alarm.id, state=alarm.state, severity=alarm.severity,
                        signal=alarm.signal, subject=alarm.subject,
                        scope=msgspec.to_builtins(alarm.scope), opened=iso(alarm.opened),
-                       message=alarm.worst.message, silenced=alarm.silenced)  # fmt: skip
-
-    def _failed(self, name: str, error: Exception) -> None:
-        why = f"{type(error).__name__}: {error}"
-        if self.kept.progress.failed.get(name) != why:
-            self.kept.progress.failed[name] = why
-            self._tell("signal_failed", signal=name, why=why)
+                       message=alarm.ended or alarm.worst.message,
+                       silenced=alarm.silenced)  # fmt: skip
 
     def _tell(self, event: str, **words: Any) -> None:
         self.setup.tell({"event": event, "at": iso(self.setup.clock()), **words})

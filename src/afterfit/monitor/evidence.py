@@ -52,6 +52,7 @@ def text(alarm: Alarm) -> str:
     limits = [_number(each, point.unit) for each in (point.threshold, point.usual)]
     windows = f"{alarm.windows} window{'s' * (alarm.windows != 1)}"
     lines = [
+        f"over: {alarm.ended}" if alarm.ended else "",
         point.message,
         f"value: {value_text(point)}",
         f"threshold: {limits[0]}, usual: {limits[1]}",

@@ -135,6 +135,33 @@ class InputsUnseen(Check):
     severity = "medium"
 
 
+class TimesPossible(Check):
+    """Looks for rows that are dated more than a day after now.
+
+    Why it matters: such rows stand in windows that nobody will look at for long, and every rate and
+    delay beside them is wrong. The daemon leaves them out, and counts them in its status.
+    Example: 40 rows say 2036, since milliseconds were read as seconds by whoever wrote the log.
+    Fix: look at the unit and the zone of the column of times, and read the log again.
+    """
+
+    code = "M011"
+    title = "No row is dated in the future"
+    severity = "medium"
+
+
+class ScoresPossible(Check):
+    """Looks for scores of a classifier that are below 0 or above 1.
+
+    Why it matters: they are no probabilities, so log loss, calibration and estimates mean nothing.
+    Example: the log holds margins from -4 to 5, or percentages up to 100.
+    Fix: log the probability of the positive class; for anything else map it as a value.
+    """
+
+    code = "M012"
+    title = "Scores are probabilities"
+    severity = "high"
+
+
 class Calibrated(Check):
     """Looks for thresholds of drift that were calibrated on the rows of the reference.
 

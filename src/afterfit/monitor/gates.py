@@ -96,6 +96,11 @@ class GateWatch:
         answers = [self._answer(gate.metric, span) for gate in self._asked]
         return points + gate_points(self._asked, answers, whole, span, self._settings)
 
+    @property
+    def quality(self) -> tuple[str, ...]:
+        """Return the metrics of gates on quality, which `of_points` needs points of."""
+        return tuple(gate.metric for gate in self._gates if gate.metric in QUALITY)
+
     def of_points(self, points: Sequence[SignalPoint]) -> list[SignalPoint]:
         """Return the points of gates on quality, from points of performance on labels."""
         by_window: dict[tuple[Scope, int, int], list[Metric]] = {}

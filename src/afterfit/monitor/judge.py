@@ -15,6 +15,8 @@ from afterfit.monitor.log import Log
 from afterfit.monitor.measure import USUAL
 
 _GATE_STEPS = ("", "assess", "monitor")
+_LIFT = "_lift"
+"""What is compared with other models needs those models: no live row tells it."""
 _QUALITY = frozenset(name for names in USUAL.values() for name in names)
 
 
@@ -181,7 +183,7 @@ def _labels(
 def _alarms(metrics: Sequence[Metric], config: MonitorConfig) -> Iterator[Finding]:
     for text in config.gates:
         gate = parse_gate(text, where="gates")
-        if gate.step not in _GATE_STEPS:
+        if gate.step not in _GATE_STEPS or gate.metric.endswith(_LIFT):
             continue
         result = evaluate(gate, {gate.step or "monitor": metrics})
         if result.outcome == "missing":

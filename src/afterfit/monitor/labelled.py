@@ -16,7 +16,7 @@ from afterfit.monitor.cut import HOUR
 from afterfit.monitor.labels import LabelJoin, Series
 from afterfit.monitor.maturity import MaturityCurve, maturity_curve
 from afterfit.monitor.rank import with_losses
-from afterfit.monitor.score_metrics import TABLE_METRICS
+from afterfit.monitor.score_metrics import judged_metrics
 from afterfit.monitor.score_table import ScoreTable
 from afterfit.monitor.settings import Watch
 from afterfit.monitor.signals.fairness import fairness_points
@@ -65,7 +65,7 @@ class LabelFeed:
     What is usual of a version is told by the labelled rows of its reference where some are at hand,
     else by its own first windows with 500 labels together, which are then frozen: a later decline
     is seen beside these. ``streams`` are the error streams of versions by
-    digest and role.
+    digest and role. ``named`` are metrics that the user asks for beside those that matter most.
     """
 
     join: LabelJoin
@@ -73,6 +73,7 @@ class LabelFeed:
     watch: Watch
     baselines: dict[str, ScoreTable]
     streams: dict[str, Stream] = field(default_factory=dict)
+    named: tuple[str, ...] = ()
 
     def take(self, item: Batch | Labels, cursor: Cursor) -> None:
         """Add predictions or labels; those that are there already change nothing."""
@@ -87,7 +88,7 @@ class LabelFeed:
         touched = [
             (series, hour)
             for series, hour in self.join.touched()
-            if hour + max(width, HOUR) <= before and series.role != "shadow"
+            if _starts(hour, width)[-1] + width <= before and series.role != "shadow"
         ]
         told = Told([], touched, {})
         windows = sorted({(s, start) for s, hour in touched for start in _starts(hour, width)},
@@ -124,7 +125,8 @@ class LabelFeed:
         usual = judged.watched.usual or self._baseline(series, signature, start, parts)
         if usual is not None or table.labelled:
             # The metrics are one family, and share its chance.
-            each = self._config(config.chance / len(TABLE_METRICS[signature.task]))
+            names = judged_metrics(signature.task, self.named)
+            each = msgspec.structs.replace(config, chance=config.chance / len(names), metrics=names)
             maturity = curve.of_window(start, end, judged.now)
             yield from performance_points(usual, table, window, each, maturity=maturity)
         groups = group_tables(self.join, series, signature, start, end)

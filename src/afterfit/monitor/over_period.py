@@ -12,7 +12,7 @@ import numpy as np
 from afterfit.core.finding import Finding
 from afterfit.core.frame import row_count, take
 from afterfit.core.metric import Metric
-from afterfit.core.signature import Signature, Task
+from afterfit.core.signature import Signature
 from afterfit.monitor import findings as checks
 from afterfit.monitor.config import MonitorConfig
 from afterfit.monitor.density import Rows
@@ -21,7 +21,7 @@ from afterfit.monitor.log import Log
 from afterfit.monitor.maturity import MaturityCurve, curve_of
 from afterfit.monitor.measure import truth_codes
 from afterfit.monitor.sample import decode_frame
-from afterfit.monitor.score_metrics import table_metric
+from afterfit.monitor.score_metrics import MAIN_METRICS, table_metric
 from afterfit.monitor.score_table import ScoreTable
 from afterfit.monitor.signals.estimate import Estimator, estimate_points
 from afterfit.monitor.signals.performance import coverage_points, performance_points
@@ -32,11 +32,6 @@ from afterfit.records.signals import Scope, SignalPoint
 __all__ = ["estimated_metrics", "quality_findings", "quality_over_time"]
 
 STRETCHES = 12
-SHOWN: dict[Task, tuple[str, ...]] = {
-    "binary": ("roc_auc", "log_loss", "accuracy"),
-    "multiclass": ("log_loss", "accuracy"),
-    "regression": ("mae", "rmse"),
-}
 FIX = "give labelled rows that the model was not trained on: --reference FILE"
 
 
@@ -128,7 +123,7 @@ def _whole(points: Sequence[SignalPoint]) -> list[SignalPoint]:
 def _performance(
     table: ScoreTable, window: Window, watched: Watched, config: MonitorConfig
 ) -> list[SignalPoint]:
-    names = config.metrics or SHOWN[watched.signature.task]
+    names = config.metrics or MAIN_METRICS[watched.signature.task]
     asked = QualityConfig(
         metrics=names, level=config.level, seed=config.seed, min_labels=config.min_labels,
         chance=config.false_alarms / len(names),
@@ -151,7 +146,7 @@ def _estimates(
     rows: Rows | None,
     config: MonitorConfig,
 ) -> list[SignalPoint]:
-    names = config.metrics or SHOWN[estimator.signature.task]
+    names = config.metrics or MAIN_METRICS[estimator.signature.task]
     usual = {name: metric for name, metric in estimator.usual.items() if name in names}
     asked = msgspec.structs.replace(
         estimator.config, level=config.level, min_rows=config.min_rows,

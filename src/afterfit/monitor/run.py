@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
@@ -20,6 +21,7 @@ from afterfit.monitor.config import MonitorConfig
 from afterfit.monitor.drift import Comparison, compare, merged
 from afterfit.monitor.gather import MOST_SAMPLED, gather
 from afterfit.monitor.held_out import MeasuredRate
+from afterfit.monitor.impossible import impossible_findings
 from afterfit.monitor.judge import judge
 from afterfit.monitor.judge_rows import judge_rows, of_rows, row_metrics
 from afterfit.monitor.log import Log, collect
@@ -79,6 +81,7 @@ def monitor_report(
         resolved=msgspec.to_builtins(config),
         findings=(
             *_findings(read, reference, live, comparisons, metrics, config),
+            *impossible_findings(read, reference.signature.task, time.time_ns() // 1000),
             *judge_rows(points, read.changes),
             *quality_findings(over_time, watched, rates),
         ),

@@ -22,7 +22,7 @@ from afterfit.stats.score_bins import (
     precision_of_counts,
 )
 
-__all__ = ["TABLE_METRICS", "table_metric", "table_metrics"]
+__all__ = ["MAIN_METRICS", "TABLE_METRICS", "judged_metrics", "table_metric", "table_metrics"]
 
 TABLE_METRICS: dict[Task, tuple[str, ...]] = {
     "binary": ("roc_auc", "pr_auc", "log_loss", "brier", "f1", "precision", "recall", "accuracy",
@@ -32,9 +32,21 @@ TABLE_METRICS: dict[Task, tuple[str, ...]] = {
     "regression": ("mae", "rmse"),
 }  # fmt: skip
 """What a table can tell, by task; of a binary model without a positive class no areas."""
+MAIN_METRICS: dict[Task, tuple[str, ...]] = {
+    "binary": ("roc_auc", "log_loss", "accuracy"),
+    "multiclass": ("log_loss", "accuracy"),
+    "regression": ("mae", "rmse"),
+}
+"""Few, since each has its share of the budget: how rows are ordered, how sure, how decided."""
 REPLICATES = 300
 FEW = 50
 """With fewer rows of the smallest class (or values) than this, an interval is approximate."""
+
+
+def judged_metrics(task: Task, named: Sequence[str] = ()) -> tuple[str, ...]:
+    """Return the metrics that alarms are of: those that matter most, and those that are named."""
+    known = [name for name in named if name in TABLE_METRICS[task]]
+    return tuple(dict.fromkeys((*MAIN_METRICS[task], *known)))
 
 
 def table_metrics(

@@ -53,6 +53,7 @@ class Progress(msgspec.Struct, kw_only=True):
     in, ``tick`` when burn rates were last told, ``read`` when the log was last read to its end.
     ``late`` counts rows whose window was closed, ``failed`` what signals could not be made, and
     ``missing`` says by version which are not, since nothing is at hand that they stand on.
+    ``impossible`` counts rows that cannot be, by what is wrong with them.
     """
 
     rows: int = 0
@@ -65,13 +66,15 @@ class Progress(msgspec.Struct, kw_only=True):
     late: dict[str, int] = {}
     failed: dict[str, str] = {}
     missing: dict[str, str] = {}
+    impossible: dict[str, int] = {}
 
 
 class Kept(msgspec.Struct, kw_only=True):
     """The small parts of a daemon's state.
 
     ``first`` are the first rows of versions by digest, ``shown`` the windows (their beginning, µs)
-    that keep the distributions of quiet columns.
+    that keep the distributions of quiet columns. ``answered`` is when each version of a model
+    answered last (µs).
     """
 
     cursor: Cursor = {}
@@ -81,6 +84,7 @@ class Kept(msgspec.Struct, kw_only=True):
     usage: Usage = msgspec.field(default_factory=Usage)
     first: dict[str, FirstRows] = {}
     shown: list[int] = []
+    answered: dict[str, dict[str, int]] = {}
 
 
 def now_us() -> int:

@@ -1,7 +1,8 @@
-"""Which windows keep their distributions though nothing was wrong: the last few, for the plots."""
+"""What is shown of windows: why some were not judged, and the distributions of the last few."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 import msgspec
@@ -9,7 +10,7 @@ import msgspec
 from afterfit.monitor.store import MonitorStore, PointQuery
 from afterfit.records.signals import SignalPoint
 
-__all__ = ["DISTRIBUTED", "SHOWN", "faded", "plain"]
+__all__ = ["DISTRIBUTED", "SHOWN", "commonest", "faded", "plain"]
 
 SHOWN = 24
 """So many of the newest windows keep the distributions of quiet columns."""
@@ -25,6 +26,12 @@ def plain(points: Sequence[SignalPoint]) -> list[SignalPoint]:
         else point
         for point in points
     ]
+
+
+def commonest(points: Sequence[SignalPoint]) -> str:
+    """Return what most of some points say; empty where none says anything."""
+    said = Counter(point.message for point in points if point.message)
+    return said.most_common(1)[0][0] if said else ""
 
 
 def faded(store: MonitorStore, shown: list[int], start: int, model: str) -> list[SignalPoint]:

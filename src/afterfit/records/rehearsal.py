@@ -81,7 +81,9 @@ class RehearsalRecord(Record, frozen=True, kw_only=True, tag="rehearsal"):
     A window is of ``window_rows`` rows and ``window_us`` µs (``timed`` where that is known of the
     rows, else as ``[monitor] window`` or an hour has it). ``outcomes`` are by fault and severity,
     ``skipped`` says of faults that could not be put there why. ``null_scores`` are of the first
-    replay without a fault, ``false_alarms`` of all of them, in alarms a month.
+    replay without a fault, ``false_alarms`` of all of them, in alarms a month. ``raised`` is the
+    share of labelled rows of the class that the fault ``labels`` makes more frequent, 0 of a
+    regression or without labels.
     """
 
     window_rows: int
@@ -90,6 +92,7 @@ class RehearsalRecord(Record, frozen=True, kw_only=True, tag="rehearsal"):
     block: int = 1
     replays: int
     labelled: bool = False
+    raised: float = 0.0
     rescored: bool = True
     outcomes: tuple[Outcome, ...] = ()
     skipped: dict[str, str] = {}

@@ -90,6 +90,7 @@ class Alarm(msgspec.Struct, frozen=True, kw_only=True):
     waits for as many windows as are asked before anybody is told. ``worst`` is the point with the
     greatest loss, or else the one farthest beyond its threshold; ``windows`` counts those that
     were alarms. ``silenced`` says by what it is kept quiet: a silence, or a maintenance window.
+    ``ended`` says why it is over where that is not that its values are good again.
     """
 
     signal: str
@@ -104,6 +105,7 @@ class Alarm(msgspec.Struct, frozen=True, kw_only=True):
     worst: SignalPoint
     silenced: str = ""
     runbook: str = ""
+    ended: str = ""
     deliveries: tuple[Delivery, ...] = ()
 
     @property

@@ -11,26 +11,26 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
-from afterfit.core.dataset import encode_labels
 from afterfit.core.digest import digest_of
-from afterfit.core.frame import Frame, Predictions, frame_digest, missing_mask, row_count, take
+from afterfit.core.frame import Frame, Predictions, frame_digest, row_count, take
 from afterfit.core.shell import shell_word
 from afterfit.core.signature import Label, Signature
 from afterfit.errors import InputError, UsageError
 from afterfit.monitor.batches import Batch
-from afterfit.monitor.producers import Watched
 from afterfit.monitor.rehearse.config import RehearsalConfig
 from afterfit.monitor.rehearse.run import Plan, halved, limits_of, own_monitor, pace_of, rehearse
 from afterfit.monitor.rehearse.traffic import Traffic
 from afterfit.monitor.settings import watch_of
-from afterfit.monitor.sources.columns import LogColumns, fitted, numbers_of
+from afterfit.monitor.sources.columns import LogColumns, fitted
 from afterfit.monitor.sources.times import microseconds
 from afterfit.monitor.table import Reference, reference_from_file
+from afterfit.monitor.watched import Watched, with_rows
 from afterfit.records.codec import Stored
 from afterfit.records.rehearsal import RehearsalRecord
 from afterfit.runtime.predict import Predictor, load_bundle
 from afterfit.store.environment import current_environment
 from afterfit.store.tables import read_frame
+from afterfit.workspace.grounding import grounded, known_truth
 
 if TYPE_CHECKING:
     from afterfit.workspace.space import Workspace
@@ -55,10 +55,15 @@ def rehearse_version(
     predictor = load_bundle(space.registry.checkout(version), expected=version.digest)
     try:
         reference = Reference(version.digest, predictor.signature, predictor.fingerprint)
+        # Thresholds are those of the daemon, from rows that are kept; which season a window is of,
+        # no replayed row can tell.
+        kept = grounded(space, Watched(reference, seed=space.config.line.seed)).kept
         rows = _Table(read_frame(data), data)
         order, times = rows.in_time(ts or space.config.data.time, asked=bool(ts))
         traffic = _traffic(rows, predictor, order)
-        record = _rehearsed(space, reference, traffic, times, config)
+        record = _rehearsed(
+            space, Watched(reference, kept=kept, seed=config.seed), traffic, times, config
+        )
         return space.keep(record, started=started)
     finally:
         predictor.close()
@@ -89,16 +94,18 @@ def rehearse_log(
         signature=_held(beside.signature, batch.frame),
         frame=batch.frame,
         answer=lambda _, places: answers.take(places),
-        truth=_truth(batch.truth, beside.signature),
+        truth=known_truth(batch.truth, beside.signature),
         rescored=False,
     )
-    record = _rehearsed(space, beside, traffic, batch.ts, config)
+    watched = with_rows(beside, reference, mapping, seed=config.seed)
+    watched = Watched(beside, kept=watched.calibration, seed=config.seed)
+    record = _rehearsed(space, watched, traffic, batch.ts, config)
     return space.keep(record, started=started)
 
 
 def _rehearsed(
     space: Workspace,
-    reference: Reference,
+    watched: Watched,
     traffic: Traffic,
     times: np.ndarray | None,
     config: RehearsalConfig,
@@ -112,15 +119,14 @@ def _rehearsed(
         )
     pace = pace_of(watch, len(traffic), times, config.window_rows)
     quality, later = halved(traffic, watch)
-    watched = Watched(reference, seed=config.seed)
     plan = Plan(
         traffic=later,
         make=own_monitor(
             watched, watch, space.config.alarms, quality, pace, label_delay=config.label_delay
         ),
         pace=pace,
-        subject=reference.subject,
-        inputs=_inputs(reference, traffic),
+        subject=watched.reference.subject,
+        inputs=_inputs(watched.reference, traffic),
         asked_per_month=watch.false_alarms_per_month,
         labelled=quality is not None,
         limits=limits_of(watched, watch),
@@ -147,20 +153,8 @@ def _traffic(table: _Table, predictor: Predictor, order: np.ndarray) -> Traffic:
         signature=signature,
         frame=take(frame, order),
         answer=lambda rows, _: predictor.predict(rows),
-        truth=None if target is None else _truth(target[order], signature),
+        truth=None if target is None else known_truth(target[order], signature),
     )
-
-
-def _truth(values: np.ndarray | None, signature: Signature) -> np.ndarray | None:
-    """Return labels as codes (-1 unknown) or values (NaN unknown); None where there are none."""
-    if values is None:
-        return None
-    if signature.task == "regression":
-        numbers = np.full(len(values), np.nan)
-        known = ~missing_mask(values)
-        numbers[known] = numbers_of(values[known])
-        return numbers
-    return encode_labels(values, signature.classes)
 
 
 def _held(signature: Signature, frame: Frame) -> Signature:

@@ -55,7 +55,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     ``read`` is when its log was last read to the end, ``newest`` when the newest prediction came,
     ``closed`` until when windows are judged. ``late`` counts rows by version whose window was
     closed, ``failed`` says what signals could not be made, and why; ``missing`` by version which
-    are not, since no rows are at hand.
+    are not, since no rows are at hand; ``impossible`` counts rows by what is wrong with them.
     """
 
     endpoint: str
@@ -69,6 +69,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     late: dict[str, int] = {}
     failed: dict[str, str] = {}
     missing: dict[str, str] = {}
+    impossible: dict[str, int] = {}
     versions: tuple[str, ...] = ()
 
 
@@ -113,16 +114,17 @@ def setup_of(
     watch = watch_of(
         space.config.monitor, fairness=space.config.fairness.columns, seed=space.config.line.seed
     )
-    settings = space.config.alarms
+    settings, gates = space.config.alarms, gates_of(space)
     feed = LabelFeed(
         _join(space, endpoint, versions),
         versions.watched_of,
         watch,
         _parts(store, endpoint, BASELINE, ScoreTable),
         _parts(store, endpoint, CONCEPT, Stream),
+        gates.quality,
     )
     channels = open_channels(settings.channels)
-    actions, gates = actions_of(space, channels), gates_of(space)
+    actions = actions_of(space, channels)
     silences = SilenceBook(space.folder / "monitor" / "silences.json", space.registry)
     return Setup(
         endpoint=endpoint,
@@ -307,6 +309,7 @@ def status_of(store: MonitorStore, endpoint: str) -> Status:
         late=progress.late,
         failed=progress.failed,
         missing=progress.missing,
+        impossible=progress.impossible,
         versions=tuple(f"{model}@{version}" for model, version in sorted(scopes)),
     )
 

@@ -16,7 +16,16 @@ from afterfit.core.frame import missing_mask
 from afterfit.monitor.rehearse.traffic import Rows, Traffic
 from afterfit.records.signals import SignalPoint
 
-__all__ = ["COLUMN_SIGNALS", "FAULTS", "LABELS", "Fault", "Hit", "Level", "fault_called"]
+__all__ = [
+    "COLUMN_SIGNALS",
+    "FAULTS",
+    "LABELS",
+    "Fault",
+    "Hit",
+    "Level",
+    "fault_called",
+    "raised_share",
+]
 
 LABELS = "labels"
 """The subject of a fault that hits no single column."""
@@ -190,13 +199,24 @@ def shifted_labels(rows: Rows, hit: Hit) -> Rows:
     """
     traffic = hit.traffic
     known = np.flatnonzero(traffic.known())
-    truth = np.asarray(traffic.truth)[known]
-    positive = traffic.signature.positive_index
-    high = truth == (truth.max() if positive is None else positive)
-    if traffic.signature.task == "regression":
-        high = truth > np.median(truth)
-    weights = np.where(high, hit.size, 1.0)
+    weights = np.where(_raised(traffic, known), hit.size, 1.0)
     return traffic.rows(hit.generator.choice(known, len(rows), p=weights / weights.sum()))
+
+
+def raised_share(traffic: Traffic) -> float:
+    """Return the share of the class whose odds `shifted_labels` raises; 0 of a regression."""
+    known = np.flatnonzero(traffic.known())
+    if traffic.signature.task == "regression" or not len(known):
+        return 0.0
+    return float(_raised(traffic, known).mean())
+
+
+def _raised(traffic: Traffic, known: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    truth = np.asarray(traffic.truth)[known]
+    if traffic.signature.task == "regression":
+        return np.asarray(truth > np.median(truth))
+    positive = traffic.signature.positive_index
+    return np.asarray(truth == (truth.max() if positive is None else positive))
 
 
 def flipped(rows: Rows, hit: Hit) -> Rows:

@@ -19,6 +19,7 @@ from afterfit.monitor.batches import Batch
 from afterfit.monitor.budget import Budget
 from afterfit.monitor.producers import SIGNALS, Watched, produce
 from afterfit.monitor.rank import rank
+from afterfit.monitor.score_metrics import MAIN_METRICS
 from afterfit.monitor.score_table import ScoreTable
 from afterfit.monitor.settings import Watch
 from afterfit.monitor.signals.performance import performance_points
@@ -175,18 +176,10 @@ class OwnMonitor:
         if len(self.waiting) <= self.label_delay:
             return []
         due, start, end = self.waiting.popleft()
-        names = _QUALITY[due.task]
+        names = MAIN_METRICS[due.task]
         chance = self._budget().per_window(start, end) / len(names)
         config = QualityConfig(metrics=names, chance=chance, min_labels=min_labels(self.watch))
         return performance_points(self.quality, due, Window(Scope(), start, end), config)
-
-
-_QUALITY = {
-    "binary": ("roc_auc", "log_loss", "accuracy"),
-    "multiclass": ("log_loss", "accuracy"),
-    "regression": ("mae", "rmse"),
-}
-"""Few, since each has its share of the budget: how rows are ordered, how sure, how decided."""
 
 
 def min_labels(watch: Watch) -> int:

@@ -48,7 +48,7 @@ class Stage:
         """Return the places of the rows of each window of a replay."""
         count = self.before + self.after
         generator = np.random.default_rng([self.seed, replay])
-        places = self.traffic.draw(count * self.window_rows, generator)
+        places = self.traffic.draw(count * self.window_rows, generator, self.window_rows)
         return list(places.reshape(count, self.window_rows))
 
 

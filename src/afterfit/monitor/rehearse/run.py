@@ -19,6 +19,7 @@ from afterfit.monitor.calibrate import LEAST_ROWS
 from afterfit.monitor.cut import HOUR
 from afterfit.monitor.producers import Watched
 from afterfit.monitor.rehearse.config import RehearsalConfig
+from afterfit.monitor.rehearse.faults import raised_share
 from afterfit.monitor.rehearse.monitors import Monitor, OwnMonitor, min_labels, table_of
 from afterfit.monitor.rehearse.play import Case, Played, Stage, cases_of, play, ring
 from afterfit.monitor.rehearse.score import (
@@ -189,9 +190,10 @@ def rehearse(
         window_rows=stage.window_rows,
         window_us=stage.window_us,
         timed=plan.pace.timed,
-        block=plan.traffic.block,
+        block=plan.traffic.stretch(stage.window_rows),
         replays=played.replays,
         labelled=plan.labelled,
+        raised=raised_share(plan.traffic),
         rescored=plan.traffic.rescored,
         outcomes=outcomes,
         skipped=skipped,

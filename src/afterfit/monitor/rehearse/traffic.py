@@ -70,10 +70,22 @@ class Traffic:
         frame = take({name: self.frame[name] for name in self.frame}, places)
         return Rows(places, dict(frame), None if self.truth is None else self.truth[places])
 
-    def draw(self, n: int, generator: np.random.Generator) -> npt.NDArray[np.int64]:
-        """Return the places of n rows, in blocks of neighbours."""
-        starts = generator.integers(0, len(self), -(-n // self.block))
-        places = (starts[:, None] + np.arange(self.block)).ravel()[:n]
+    def stretch(self, window: int) -> int:
+        """Return of how many neighbours the blocks of windows of so many rows are.
+
+        A real window is one stretch of time. Of several shorter ones a column that goes round,
+        such as the hour of the day, would have some hours twice and others never. Of short traffic
+        they are a quarter, or all windows would be the same rows.
+        """
+        return max(self.block, min(window, len(self) // 4))
+
+    def draw(
+        self, n: int, generator: np.random.Generator, window: int = 1
+    ) -> npt.NDArray[np.int64]:
+        """Return the places of n rows, in blocks of neighbours; a window has ``window`` rows."""
+        block = self.stretch(window)
+        starts = generator.integers(0, len(self), -(-n // block))
+        places = (starts[:, None] + np.arange(block)).ravel()[:n]
         return np.asarray(places % len(self), np.int64)
 
     def known(self) -> npt.NDArray[np.bool_]:

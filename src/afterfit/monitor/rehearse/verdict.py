@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 
 from afterfit.core.finding import Finding
 from afterfit.core.metric import Metric
+from afterfit.monitor.budget import MONTH_US
 from afterfit.monitor.rehearse import findings as checks
 from afterfit.monitor.rehearse.faults import fault_called
 from afterfit.records.rehearsal import Outcome, RehearsalRecord, Remedy
+from afterfit.stats.interval import normal_quantile
 
 __all__ = ["ENOUGH", "missed", "verdict"]
 
@@ -50,7 +53,7 @@ def _unseen(outcome: Outcome, record: RehearsalRecord) -> Finding:
     after = len(outcome.scores) - outcome.onset
     message = (
         f"{outcome.title} ({outcome.size}) raised an alarm in {hits} of {n} replays within "
-        f"{after} windows of {record.window_rows} rows"
+        f"{after} windows of {record.window_rows} rows{_why(outcome, record)}"
     )
     make = checks.FaultUnseen.issue if outcome.severity == "strong" else checks.FaultUnseen.tip
     return make(
@@ -60,6 +63,22 @@ def _unseen(outcome: Outcome, record: RehearsalRecord) -> Finding:
         detected=outcome.detected.value,
         low=outcome.detected.low,
         high=outcome.detected.high,
+    )
+
+
+def _why(outcome: Outcome, record: RehearsalRecord) -> str:
+    """Return how far other proportions of a class are from what chance does in one window."""
+    share, n = record.raised, record.window_rows
+    if outcome.fault != "labels" or not share:
+        return ""
+    levels = {level.name: level.size for level in fault_called(outcome.fault).levels}
+    factor, usual = levels[outcome.severity], share * n
+    shifted = factor * share / (1 + (factor - 1) * share) * n
+    chance = min(0.4, record.asked_per_month * record.window_us / MONTH_US)
+    spread = normal_quantile(1 - 2 * chance) * math.sqrt(usual * (1 - share))
+    return (
+        f": they make {shifted:.3g} rows of the class of {usual:.3g} in a window, and as seldom as "
+        f"an alarm may come by chance it has {usual + spread:.3g} or more without a fault"
     )
 
 

@@ -282,7 +282,8 @@ class _Window:
             parts = -(-n // self.n_ref)
             why = (
                 f"a window of {n} rows is larger than the reference of {self.n_ref}, whose own "
-                f"noise it would take for drift: make {parts} windows of it, or take more rows"
+                f"noise it would take for drift: make {parts} windows of it ([monitor] window), "
+                "or give a reference of more rows"
             )
             return "cannot_tell", 0, why
         return "ok", 0, ""

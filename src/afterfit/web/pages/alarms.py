@@ -266,7 +266,7 @@ def _events(site: Site, alarm: Alarm, since: int, end: int) -> tuple[Event, ...]
             if (move := move_of(entry)) is not None and since <= (event := _moved(move)).at <= end
         ]  # fmt: skip
     if alarm.resolved is not None:
-        found.append(Event(alarm.resolved, "resolved", "", "good"))
+        found.append(Event(alarm.resolved, "resolved", alarm.ended, "good"))
     return tuple(sorted(found, key=lambda event: event.at))
 
 
