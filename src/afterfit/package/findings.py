@@ -171,3 +171,34 @@ class BytecodeMissing(Check):
     code = "K010"
     title = "The modules of the image are compiled"
     severity: ClassVar[Severity] = "low"
+
+
+class ImageHasRegistry(Check):
+    """The files of a place name the image as the registry has it.
+
+    What it looks for: ``--image``, the name of the image in a registry.
+    Why it matters: A cluster or a cloud pulls the image from a registry. A name without one is
+    looked for on Docker Hub, where somebody else's image may have it.
+    Example: ``churn:3`` in a Deployment.
+    Fix: ``afterfit package churn@champion --for kubernetes --image registry.example.com/churn``
+    """
+
+    code = "K011"
+    title = "The image is named with its registry"
+    severity: ClassVar[Severity] = "low"
+
+
+class SizesMeasured(Check):
+    """CPU, memory and replicas are from a load test of the version.
+
+    What it looks for: a load test that searched for the greatest rate within an objective and is
+    not too old, and, for the number of replicas, a simulation of autoscalers.
+    Why it matters: what is too small fails under load, what is too large is paid for.
+    Example: a Deployment that asks for one processor, since nobody measured.
+    Fix: ``afterfit loadtest churn@champion --slo "p99<50ms"``, then ``afterfit autoscale
+    churn@champion --trace traffic.csv --cold-start 30``, and package again.
+    """
+
+    code = "K012"
+    title = "A replica is sized by what was measured"
+    severity: ClassVar[Severity] = "low"

@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from afterfit.core.dns import dns_name
 from afterfit.errors import UsageError
 from afterfit.records.autoscale import AutoscaleRecord, Floor, PolicyOutcome
 
@@ -25,7 +26,6 @@ TARGETS = {
 }
 """What can be written, and the policies that each can be."""
 DAY = 86400
-MOST_NAME = 40
 _WEEK = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 _EPOCH = datetime.fromisoformat("2024-01-01T00:00:00+00:00")
 """A Monday: where traces without dates begin."""
@@ -46,8 +46,7 @@ class Names:
     @classmethod
     def of(cls, record: AutoscaleRecord, *, namespace: str, prometheus: str) -> Names:
         """Return the names of a version; raises UsageError for ones that Kubernetes refuses."""
-        name = re.sub(r"[^a-z0-9]+", "-", record.name.lower()).strip("-")[:MOST_NAME].rstrip("-")
-        name = name or "model"
+        name = dns_name(record.name)
         if not re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", namespace):
             raise UsageError(
                 "no namespace", where=f"--namespace {namespace!r}",
@@ -58,8 +57,6 @@ class Names:
                 "no address of Prometheus", where=f"--prometheus {prometheus!r}",
                 why="it is a URL", fix="--prometheus http://prometheus.monitoring:9090",
             )  # fmt: skip
-        if not name[0].isalpha():
-            name = f"m-{name}"
         return cls(name, namespace, f"{name}:{record.number or 'latest'}", prometheus)
 
 
