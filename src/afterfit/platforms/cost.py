@@ -17,9 +17,9 @@ from afterfit.platforms.shapes import HOURS_PER_MONTH, Offer, Service
 from afterfit.platforms.sizing import Demand, Fleet
 from afterfit.records.platforms import Commit
 
-__all__ = ["Bill", "Charged", "bill_of", "busy_bill", "charged_of", "commit_of"]
+__all__ = ["ITEMS", "Bill", "Charged", "bill_of", "busy_bill", "charged_of", "commit_of"]
 
-_ITEMS = {
+ITEMS = {
     "requests": "requests",
     "cluster_h": "cluster",
     "balancer_h": "balancer",
@@ -55,7 +55,7 @@ def charged_of(service: Service, demand: Demand, config: PlatformsConfig) -> Cha
     """Return what a month of the demand is charged for beside machines."""
     amounts = _amounts(service, demand, config)
     costs = dict.fromkeys(PARTS, 0.0)
-    for item, part in _ITEMS.items():
+    for item, part in ITEMS.items():
         costs[part] += tiered(service.rates.get(item, ()), amounts[item])
     needed = {item for item, amount in amounts.items() if amount > 0} | {"vcpu_s", "gib_s"}
     return Charged(costs, tuple(item for item in service.unpriced if item in needed))

@@ -37,6 +37,11 @@ class Judged:
     basis: Basis
 
     @property
+    def ref(self) -> str:
+        """The version as commands take it."""
+        return self.basis.ref or "NAME@champion"
+
+    @property
     def choice(self) -> Valued | None:
         """The offer that was chosen."""
         return self.answer.choice
@@ -156,7 +161,7 @@ def findings_of(judged: Judged) -> Iterator[Finding]:
     yield from _told(judged)
     if judged.choice is not None:
         yield from _confirmable(judged, judged.choice)
-        yield from _capacity(judged.choice)
+        yield from _capacity(judged, judged.choice)
         yield from _close(judged)
         yield from _cheapest(judged, judged.choice)
         yield from _instructions(judged, judged.choice)
@@ -225,7 +230,7 @@ def _told(judged: Judged) -> Iterator[Finding]:
     if measured.low == measured.high or "told" in measured.source:
         yield findings.ReplicaTold.issue(
             "the rate of one replica was told, and has no interval",
-            fix=f'afterfit loadtest NAME@champion --slo "{judged.answer.question.slo}"',
+            fix=f'afterfit loadtest {judged.ref} --slo "{judged.answer.question.slo}"',
         )
     else:
         yield findings.ReplicaTold.passed()
@@ -254,7 +259,7 @@ def _confirmable(judged: Judged, choice: Valued) -> Iterator[Finding]:
         yield findings.ToConfirm.passed()
 
 
-def _capacity(choice: Valued) -> Iterator[Finding]:
+def _capacity(judged: Judged, choice: Valued) -> Iterator[Finding]:
     capacity = choice.evaluated.capacity
     if capacity is None or capacity.basis == "measured":
         yield findings.CapacityGuessed.passed()
@@ -263,7 +268,7 @@ def _capacity(choice: Valued) -> Iterator[Finding]:
     yield findings.CapacityGuessed.issue(
         f"{capacity.low:.3g} to {capacity.high:.3g} requests/s of one machine were derived from a "
         f"measurement {words.get(capacity.basis, 'of another machine')}",
-        where=choice.id, fix="afterfit platforms probe NAME@champion",
+        where=choice.id, fix=f"afterfit platforms probe {judged.ref}",
     )  # fmt: skip
 
 

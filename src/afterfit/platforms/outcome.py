@@ -10,6 +10,7 @@ from afterfit.platforms.capacity import Speeds
 from afterfit.platforms.commit import terms_of
 from afterfit.platforms.config import PlatformsConfig
 from afterfit.platforms.constraints import failed, passed, unknown
+from afterfit.platforms.cost import ITEMS
 from afterfit.platforms.latency import NETWORK_MS, Pace
 from afterfit.platforms.shapes import Capacity, Check, Measured, Offer
 from afterfit.platforms.sizing import Demand, cold_share, fact
@@ -52,7 +53,7 @@ def _price(found: Outcome) -> Iterator[Check]:
         yield failed("price", f"it is sold as {terms} alone, and that is not allowed")
         return
     if found.unpriced:
-        names = ", ".join(found.unpriced)
+        names = " and ".join(dict.fromkeys(ITEMS.get(item, item) for item in found.unpriced))
         why = f"{names} cost something that is not known here: the cost is a lower bound"
         yield unknown(offer, "price", why, f"that what {names} cost does not matter")
     else:

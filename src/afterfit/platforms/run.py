@@ -68,6 +68,11 @@ class Basis:
     quantized: bool | None = None
     counted: bool = True
 
+    @property
+    def ref(self) -> str:
+        """The version as people write it: ``fraud@3``; empty where there is none."""
+        return f"{self.name}@{self.number}" if self.name else ""
+
 
 def platforms(question: Question, basis: Basis, *, progress: Progress = SILENT) -> PlatformsRecord:
     """Return where the model is best run, why, how sure that is, and why not elsewhere.
@@ -96,6 +101,7 @@ def platforms(question: Question, basis: Basis, *, progress: Progress = SILENT) 
         findings=tuple(findings_of(judged)),
         metrics=_metrics(answer, shares),
         slo=str(question.slo),
+        ref=basis.ref,
         traffic=_trace(question.trace),
         rates=tuple(zip(*thinned(question.trace.rates, question.trace.step_s), strict=True)),
         machines=_stood(choice, question) if choice else (),

@@ -108,7 +108,10 @@ def _missing(evaluated: Evaluated) -> str:
 
 def _sentence(text: str) -> str:
     text = text.strip().rstrip(".")
-    return f"{text[:1].upper()}{text[1:]}."
+    first = text.partition(" ")[0]
+    # A name stays as it is written: regions and machines are no words.
+    named = any(mark in first for mark in "-_0123456789")
+    return f"{text if named else text[:1].upper() + text[1:]}."
 
 
 def _beside(other: Valued, choice: Valued, weights: Mapping[str, float]) -> str:

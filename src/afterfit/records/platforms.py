@@ -136,7 +136,7 @@ class Redecide(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PlatformsRecord(Record, frozen=True, kw_only=True, tag="platforms"):
-    """``choice`` is the id of the offer that was chosen, empty where none could be.
+    """``ref`` is the version as people write it, empty for numbers that were told. ``choice`` is the id of the offer that was chosen, empty where none could be.
 
     ``decided`` is ``yes``; ``if`` (something has to be confirmed first), ``close`` (bounds overlap:
     ``probe`` names the finalists to measure) or ``none`` (no offer passes). ``outcomes`` are those
@@ -147,6 +147,7 @@ class PlatformsRecord(Record, frozen=True, kw_only=True, tag="platforms"):
     """
 
     slo: str
+    ref: str = ""
     traffic: TraceTold | None = None
     rates: tuple[tuple[float, float], ...] = ()
     machines: tuple[tuple[float, float], ...] = ()

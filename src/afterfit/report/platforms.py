@@ -274,11 +274,11 @@ def _in_unit(value: float, unit: str) -> str:
 def _probes(record: PlatformsRecord) -> list[Block]:
     if not record.probe:
         return []
-    titles = {each.id: each.title for each in record.outcomes}
+    titles, ref = {each.id: each.title for each in record.outcomes}, record.ref or "NAME@champion"
     named = "; ".join(titles.get(each, each) for each in record.probe)
     return [
         note(f"Measure before you decide, the first one first: {named}.", "warn"),
-        Commands((("Write the kit that measures them", "afterfit platforms probe NAME@champion"),)),
+        Commands((("Write the kit that measures them", f"afterfit platforms probe {ref}"),)),
     ]
 
 
