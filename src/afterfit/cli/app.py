@@ -94,7 +94,10 @@ GROUPS: dict[str, tuple[str, dict[str, tuple[str, str]]]] = {
                 "afterfit.cli.version:show",
                 "One version: digest, aliases, evidence, history.",
             ),
-            "diff": ("afterfit.cli.version:diff", "Compare two versions."),
+            "diff": (
+                "afterfit.cli.version_diff:diff",
+                "What changes from one version to another, on the same rows too.",
+            ),
             "attach": ("afterfit.cli.version:attach", "Give a version a record as evidence."),
             "promote": ("afterfit.cli.version:promote", "Move an alias, if every gate passes."),
             "rollback": ("afterfit.cli.version:rollback", "Go back to the version before."),

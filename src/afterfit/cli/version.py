@@ -11,7 +11,6 @@ from afterfit.cli.common import Common, opened
 from afterfit.cli.output import EXIT_GATE_FAILED, Answer, table
 from afterfit.core.digest import short
 from afterfit.errors import UsageError
-from afterfit.registry.diff import VersionDiff
 from afterfit.registry.version import GateRefusal, Promotion
 from afterfit.report import number
 from afterfit.report.load import certificate_text
@@ -83,22 +82,6 @@ def _certificate_lines(found: Certified) -> list[str]:
         finding = found.finding()
         lines.append(f"         {finding.code} {finding.message}")
     return lines
-
-
-def diff(first: str, second: str, *, common: Common = NONE) -> Answer:
-    """Compare two versions: signature, variant, files and metrics.
-
-    Parameters
-    ----------
-    first
-        The older one, such as churn@1.
-    second
-        The newer one, such as churn@2.
-
-    """
-    with opened(common) as space:
-        found = space.registry.diff(first, second, records=space.records)
-    return Answer(msgspec.to_builtins(found), _compared(found))
 
 
 def promote(
@@ -214,31 +197,6 @@ def log(name: str = "", *, common: Common = NONE) -> Answer:
     ]
     text = table(rows, ("line", "when", "who", "what", "model", "from and to", "why"))
     return Answer(msgspec.to_builtins(entries), text if rows else "the audit log is empty")
-
-
-def _compared(found: VersionDiff) -> str:
-    """Return what changes from one version to the other, as text."""
-    lines = [f"{found.old}  ->  {found.new}"]
-    if found.same_bytes:
-        return f"{lines[0]}\nthe same bytes"
-    changes = [
-        (change.where, change.old, change.new, "breaking" if change.breaking else "")
-        for change in (*found.signature, *found.variant)
-    ]
-    metrics = [
-        (m.name, m.scope, m.old.text() if m.old else "-", m.new.text() if m.new else "-")
-        for m in found.metrics
-    ]
-    files = [(f.path, f.state, f.old_size or "-", f.new_size or "-") for f in found.files]
-    for rows, headings in (
-        (changes, ("what", "old", "new", "for callers")),
-        (metrics, ("metric", "of", "old", "new")),
-        (files, ("file", "state", "old bytes", "new bytes")),
-    ):
-        if rows:
-            lines += ["", table(rows, headings)]
-    lines += ["", *found.skipped] if found.skipped else []
-    return "\n".join(lines)
 
 
 def _arrow(source: str, to: str) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from typing import Literal, Protocol, TypeVar
 
 import msgspec
@@ -13,10 +14,15 @@ from afterfit.core.metric import Metric, find
 from afterfit.core.signature import Column, Signature
 from afterfit.errors import RESTORE, AfterfitError, IntegrityError
 from afterfit.records.codec import Stored
+from afterfit.records.loadtest import LoadtestRecord
 from afterfit.registry.version import Version
 from afterfit.store.blobs import BlobStore
 
 T = TypeVar("T", Signature, Variant, Fingerprint)
+LOCK = "requirements.lock"
+_PIN = re.compile(
+    r"^(?P<name>[A-Za-z0-9._-]+)(?:\[[^\]]*\])?==(?P<version>[^\s;\\]+)", re.MULTILINE
+)
 FileState = Literal["added", "removed", "changed"]
 
 
@@ -65,13 +71,20 @@ class MetricChange(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class VersionDiff(msgspec.Struct, frozen=True, kw_only=True):
-    """What changes from ``old`` to ``new``; ``skipped`` says what could not be compared."""
+    """What changes from ``old`` to ``new``; ``skipped`` says what could not be compared.
+
+    ``dependencies`` are the locked libraries, which with ``files`` are the bill of materials;
+    ``settings`` those that a load test served with; ``sizes`` the bytes of both bundles.
+    """
 
     old: Version
     new: Version
     signature: tuple[Change, ...] = ()
     variant: tuple[Change, ...] = ()
     files: tuple[FileChange, ...] = ()
+    dependencies: tuple[Change, ...] = ()
+    settings: tuple[Change, ...] = ()
+    sizes: tuple[int, int] = (0, 0)
     metrics: tuple[MetricChange, ...] = ()
     skipped: tuple[str, ...] = ()
 
@@ -108,6 +121,9 @@ def compare(
             )
         ),
         files=tuple(file_changes(before, after)),
+        dependencies=tuple(_pairs(_locked(blobs, before), _locked(blobs, after))),
+        settings=tuple(_pairs(_settings(old, records), _settings(new, records))),
+        sizes=(_size(before), _size(after)),
         metrics=metrics,
         skipped=skipped,
     )
@@ -215,6 +231,44 @@ def _fields(old: Variant, new: Variant) -> Iterator[Change]:
         before, after = getattr(old, name), getattr(new, name)
         if before != after:
             yield Change(where=name, old=_text(before), new=_text(after))
+
+
+def _pairs(old: Mapping[str, str], new: Mapping[str, str]) -> Iterator[Change]:
+    """Yield what differs, by name; empty where one side has none."""
+    for name in sorted(old.keys() | new.keys()):
+        before, after = old.get(name, ""), new.get(name, "")
+        if before != after:
+            yield Change(where=name, old=before, new=after)
+
+
+def _locked(blobs: BlobStore, manifest: Manifest) -> dict[str, str]:
+    """Return the versions that the bundle's lock pins, by the name of the library."""
+    entry = manifest.files.get(LOCK)
+    if entry is None:
+        return {}
+    text = blobs.read(entry.sha256).decode(errors="replace")
+    return {match["name"].lower(): match["version"] for match in _PIN.finditer(text)}
+
+
+def _settings(version: Version, records: RecordReader | None) -> dict[str, str]:
+    """Return what its load test served with; nothing where there is none that can be read."""
+    digest = version.evidence.get("loadtest")
+    if records is None or digest is None:
+        return {}
+    try:
+        body = records.get(digest).body
+    except AfterfitError:
+        return {}  # said already of its metrics
+    if not isinstance(body, LoadtestRecord):
+        return {}
+    found: dict[str, object] = {**body.settings}
+    if body.chosen is not None:
+        found |= msgspec.to_builtins(body.chosen)
+    return {name: str(value) for name, value in found.items() if value and name != "source"}
+
+
+def _size(manifest: Manifest) -> int:
+    return sum(file.size for file in manifest.files.values())
 
 
 def _metrics(
