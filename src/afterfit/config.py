@@ -51,6 +51,7 @@ TABLES = frozenset(
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Everything that can be set; each section is a table of the file."""
 
+    workspace: str = ".afterfit"
     gates: tuple[str, ...] = DEFAULT_GATES
     model: ModelSection = ModelSection()
     data: DataSection = DataSection()

@@ -120,7 +120,7 @@ def test_a_wrong_file_is_refused_with_row_and_column_and_nothing_is_written(
 def test_the_command_says_what_became_of_the_rows(space: Workspace, tmp_path: Path) -> None:
     """In words, and for machines."""
     (tmp_path / "labels.csv").write_text("id,outcome\na,yes\nb,\na,yes\n")
-    common = Common(workspace=space.folder, quiet=True)
+    common = Common(workspace=str(space.folder), quiet=True)
     answer = add("churn", tmp_path / "labels.csv", map="event_id=id,label=outcome", common=common)
     assert answer.text == "1 labels added to churn, 1 were there already; 1 rows have none yet"
     assert answer.result == {

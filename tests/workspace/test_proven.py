@@ -58,7 +58,7 @@ def test_a_version_says_what_it_was_proven_on(tmp_path: Path) -> None:
     space.package("m@1", "dockerfile", tmp_path / "image", PackageConfig())
     assert read_proven(tmp_path / "image" / "bundle", digest) == served.proven
     lost = msgspec.structs.replace(version, evidence={"optimize": "0" * 64})
-    assert proven_of(space.folder, lost) is None
+    assert proven_of(space.records, lost) is None
 
 
 def test_a_model_that_ships_as_it_is_was_proven_on_its_own_library(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from afterfit.cli.output import (
     print_error,
 )
 from afterfit.errors import AfterfitError, UsageError
+from afterfit.store.remote.secret import redacted
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "demo": (
@@ -282,6 +283,7 @@ def _in_workspace(error: AfterfitError, arguments: Sequence[str]) -> AfterfitErr
             place = following
         elif word.startswith("--workspace="):
             place = word.partition("=")[2]
+    place = redacted(place)
     if place and error.fix.startswith("afterfit ") and "--workspace" not in error.fix:
         command, mark, comment = error.fix.partition("   #")
         error.fix = f"{command} --workspace {shlex.quote(place)}{mark}{comment}"

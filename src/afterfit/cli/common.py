@@ -22,15 +22,29 @@ class Common:
     """Options of every command."""
 
     workspace: Annotated[
-        Path,
-        Parameter(name="--workspace", env_var="AFTERFIT_WORKSPACE", help="Folder of the records."),
-    ] = Path(".afterfit")
+        str | None,
+        Parameter(
+            name="--workspace",
+            env_var="AFTERFIT_WORKSPACE",
+            help="Folder or URL of records and versions (default: .afterfit).",
+        ),
+    ] = None
     json: Annotated[
         bool, Parameter(name="--json", negative="", help="One JSON object on stdout.")
     ] = False
     quiet: Annotated[
         bool, Parameter(name=["--quiet", "-q"], negative="", help="No narration on stderr.")
     ] = False
+
+
+def folder_of(common: Common) -> Path:
+    """Return the folder of the workspace on this machine; raises ConfigError."""
+    from afterfit.config import load_config
+    from afterfit.registry.shared.opening import open_stores
+    from afterfit.registry.shared.place import place_of
+
+    told = common.workspace or load_config().config.workspace
+    return Path(told) if place_of(told) is None else open_stores(told, create=False).folder
 
 
 def given_of(options: Any) -> list[str]:

@@ -42,8 +42,8 @@ def doctor(*, common: Common = Common()) -> Answer:  # noqa: B008 - frozen
     checks = [
         _python(),
         *_libraries(),
-        _disk(common.workspace),
-        _writable(common.workspace),
+        _disk(_local(common)),
+        _writable(_local(common)),
         _git(),
     ]
     rows = [(state, name, text) for name, state, text in checks]
@@ -79,6 +79,12 @@ def _importable(module: str) -> bool:
         return importlib.util.find_spec(module) is not None
     except ModuleNotFoundError:  # of the package that it is in
         return False
+
+
+def _local(common: Common) -> Path:
+    """Return a folder of this machine: that of the workspace, or where its copies would go."""
+    told = common.workspace or ".afterfit"
+    return Path.home() if "://" in told else Path(told)
 
 
 def _disk(folder: Path) -> tuple[str, str, str]:

@@ -8,7 +8,7 @@ from typing import Annotated
 import msgspec
 from cyclopts import Parameter
 
-from afterfit.cli.common import Common, opened
+from afterfit.cli.common import Common, folder_of, opened
 from afterfit.cli.output import Answer
 from afterfit.models.audit import audit as look
 
@@ -35,7 +35,7 @@ def trust(
 
     """
     allowed: frozenset[str] = frozenset()
-    if allow or common.workspace.is_dir():
+    if allow or folder_of(common).is_dir():
         with opened(common, create=bool(allow)) as space:
             audit, allowed = space.trust(file, tuple(allow or ()), hostile=i_know_it_runs_code)
     else:

@@ -9,7 +9,7 @@ from typing import Annotated
 import msgspec
 from cyclopts import Parameter
 
-from afterfit.cli.common import Common
+from afterfit.cli.common import Common, folder_of
 from afterfit.cli.output import Answer
 from afterfit.web.run import Listening, listening, serve
 from afterfit.web.site import Site, kept_by_monitor
@@ -45,7 +45,8 @@ def ui(
         line = msgspec.json.encode({"event": "ready", "url": url}).decode()
         print(line if common.json else f"The dashboard is at {url}\nctrl-C ends it", flush=True)
 
-    site = Site(common.workspace, monitor=partial(kept_by_monitor, common.workspace))
+    folder = folder_of(common)
+    site = Site(folder, monitor=partial(kept_by_monitor, folder))
     with listening(told) as sock:
         serve(site, told, sock, ready=ready)
     return Answer(silent=True)

@@ -9,6 +9,9 @@ TEMPLATE = """\
 # Every setting may also be given as an environment variable (AFTERFIT_SERVE_PORT=9000) or, where
 # a command has such an option, on the command line, which wins. See: afterfit config show
 
+# Where records and versions are: a folder, or what a team shares (its password: ~/.pgpass).
+# workspace = "postgresql://ana@db.example/team?blobs=s3://bucket/afterfit"
+
 # A gate is [step.]metric[.low|.high] and >=, <=, >, < or == and a number. A version is promoted
 # only if every gate passes; the same gates serve as alarms later. `.low` and `.high` mean the
 # bounds of the 95 % interval: "f1.low >= 0.80" asks that you can be sure of it.

@@ -24,11 +24,10 @@ from afterfit.core.signature import Signature
 from afterfit.errors import IntegrityError, UnavailableError
 from afterfit.models.hosted import HostedVariant
 from afterfit.records.robustness_cases import ExportedCases, KeptCase
-from afterfit.registry.registry import Registry
+from afterfit.registry.shared.opening import open_stores
 from afterfit.robustness.probe import Asked, ask_in_words, verdict
 from afterfit.robustness.replay import Ask, Seen, replayed, rows_of
 from afterfit.runtime.client import Client, HttpReply
-from afterfit.store.blobs import BlobStore
 from afterfit.store.files import read_bytes
 
 __all__ = ["Target", "opened_target", "read_cases"]
@@ -70,8 +69,8 @@ def opened_target(exported: ExportedCases) -> Iterator[Target]:
         with Client(url) as client:
             yield Target(exported.signature, partial(_asked, client, exported.signature))
         return
-    folder = Path(os.environ.get("AFTERFIT_WORKSPACE", ".afterfit"))
-    registry = Registry(folder, BlobStore(folder))
+    place = os.environ.get("AFTERFIT_WORKSPACE", ".afterfit")
+    registry = open_stores(place).registry
     version = registry.resolve(os.environ.get("AFTERFIT_REF", exported.ref))
     bundle = Bundle(registry.checkout(version))
     with HostedVariant(bundle.folder, bundle.variant, bundle.signature) as model:

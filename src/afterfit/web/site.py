@@ -14,10 +14,8 @@ from typing import TYPE_CHECKING, Any
 from afterfit.errors import AfterfitError, IntegrityError, NotFoundError, UnavailableError
 from afterfit.records.codec import Stored
 from afterfit.records.ship import ShipRecord
-from afterfit.registry.registry import Registry
-from afterfit.store.blobs import BlobStore
+from afterfit.registry.shared.opening import open_stores
 from afterfit.store.index import Row
-from afterfit.store.records import RecordStore
 
 if TYPE_CHECKING:
     from afterfit.core.frame import Frame
@@ -101,8 +99,8 @@ class Site:
             )
         self.folder = folder
         self.clock = clock
-        self.records = RecordStore(folder)
-        self.registry = Registry(folder, BlobStore(folder))
+        stores = open_stores(folder)
+        self.records, self.registry = stores.records, stores.registry
         self._open_monitor = monitor
         self._seen: Seen | None = None
         # A record never changes, so what was read and checked once may be shown again.

@@ -21,21 +21,22 @@ from afterfit.models.trust import allow as grant
 from afterfit.models.trust import check_exact, load_allow
 from afterfit.records.codec import AnyRecord, Stored
 from afterfit.records.record import Record, reuse_key
-from afterfit.registry.registry import Registry
-from afterfit.store.blobs import BlobStore
+from afterfit.registry.shared.opening import open_stores
+from afterfit.registry.shared.place import place_of
 from afterfit.store.environment import current_environment
 from afterfit.store.files import file_lock, os_errors
-from afterfit.store.records import RecordStore, in_envelope
+from afterfit.store.records import in_envelope
 from afterfit.workspace.age import max_age
 
 __all__ = ["WorkspaceFolder"]
-
-DEFAULT = Path(".afterfit")
 
 
 class WorkspaceFolder:
     """A folder that carries records, blobs and versions, and what was let in there.
 
+    The workspace of a team is told by a URL or a ``workspace.toml``, as `SharedPlace` says: its
+    records, blobs and versions are there, and ``folder`` is one of copies on this machine.
+    By default it is what ``config`` says, which is the folder ``.afterfit``.
     ``config`` defaults to the nearest ``afterfit.toml``; ``given`` holds those of its settings that
     somebody set, with dotted names. Raises NotFoundError for a folder that is not there unless
     ``create``, ForbiddenError where it cannot be written. ``warnings`` collects what the user has
@@ -44,30 +45,31 @@ class WorkspaceFolder:
 
     def __init__(
         self,
-        folder: Path | str = DEFAULT,
+        folder: Path | str | None = None,
         *,
         config: Config | Loaded | None = None,
         progress: Progress = SILENT,
         create: bool = True,
     ) -> None:
-        self.folder = Path(folder)
+        loaded = load_config() if config is None else config
+        self.config = loaded.config if isinstance(loaded, Loaded) else loaded
+        self.given = loaded.given if isinstance(loaded, Loaded) else changed(loaded)
+        told = self.config.workspace if folder is None else folder
+        shared = place_of(told)
+        self.folder = Path(told) if shared is None else shared.folder
         if create:
             with os_errors(self.folder, "create"):
                 self.folder.mkdir(parents=True, exist_ok=True)
-        elif not self.folder.is_dir():
+        elif shared is None and not self.folder.is_dir():
             raise NotFoundError(
                 "there is no workspace here",
                 where=str(self.folder),
                 why="a workspace is made by the first `afterfit ship`",
                 fix="go to the folder where you shipped, or give --workspace FOLDER",
             )
-        loaded = load_config() if config is None else config
-        self.config = loaded.config if isinstance(loaded, Loaded) else loaded
-        self.given = loaded.given if isinstance(loaded, Loaded) else changed(loaded)
         self.progress = progress
-        self.records = RecordStore(self.folder)
-        self.blobs = BlobStore(self.folder)
-        self.registry = Registry(self.folder, self.blobs)
+        stores = open_stores(told, create=create)
+        self.records, self.blobs, self.registry = stores.records, stores.blobs, stores.registry
         self.reused: list[str] = []
         self.warnings: list[str] = []
 

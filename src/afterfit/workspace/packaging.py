@@ -28,7 +28,7 @@ def packaged(
         config,
         name=version.name,
         number=version.number,
-        proven=proven_of(space.folder, version),
+        proven=proven_of(space.records, version),
         git_commit=commit_of(space.records, version),
         card=card_of(space, version).markdown,
         sizes=sizes_of(space, version, folder),

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from pathlib import Path
 
 from afterfit.core.proof import Proven
-from afterfit.errors import IntegrityError, NotFoundError, UsageError
+from afterfit.errors import (
+    ForbiddenError,
+    IntegrityError,
+    NotFoundError,
+    UnavailableError,
+    UsageError,
+)
 from afterfit.records.optimize import OptimizeRecord
 from afterfit.registry.version import Version
 from afterfit.store.records import RecordStore
@@ -14,14 +19,14 @@ from afterfit.store.records import RecordStore
 __all__ = ["commit_of", "proven_of"]
 
 
-def proven_of(workspace: Path, version: Version) -> Proven | None:
+def proven_of(records: RecordStore, version: Version) -> Proven | None:
     """Return what a version was proven on; None where no record of it can be read.
 
     Nothing of it decides what is answered, so a server does not wait for it.
     """
     try:
-        return _told(workspace, version.evidence.get("optimize", ""), version.digest)
-    except (NotFoundError, IntegrityError):
+        return _told(records, version.evidence.get("optimize", ""), version.digest)
+    except (NotFoundError, IntegrityError, ForbiddenError, UnavailableError):
         return None
 
 
@@ -39,6 +44,6 @@ def commit_of(records: RecordStore, version: Version) -> str:
 
 # Whoever follows an alias asks twice a second.
 @lru_cache(maxsize=64)
-def _told(workspace: Path, record: str, bundle: str) -> Proven | None:
-    body = RecordStore(workspace).get(record).body if record else None
+def _told(records: RecordStore, record: str, bundle: str) -> Proven | None:
+    body = records.get(record).body if record else None
     return body.proven(bundle) if isinstance(body, OptimizeRecord) else None

@@ -89,7 +89,7 @@ class Workspace(WorkspaceFolder):
         """Return the version that ``ref`` names, checked out on this machine and verified."""
         found = self.registry.resolve(ref)
         folder = self.registry.checkout(found)
-        return ServedBundle(found.number, found.digest, folder, proven_of(self.folder, found))
+        return ServedBundle(found.number, found.digest, folder, proven_of(self.records, found))
 
     def load(self, ref: str, *, events: bool = True) -> EmbeddedModel:
         """Return a version to be asked in this process: validation and events as when served."""
