@@ -15,6 +15,7 @@ import pytest
 from tests.package.oci.fakes import base_layout
 
 from afterfit.core.bundle import Bundle
+from afterfit.core.finding import Finding
 from afterfit.errors import (
     AfterfitError,
     InputError,
@@ -24,8 +25,8 @@ from afterfit.errors import (
     UnavailableError,
     UsageError,
 )
+from afterfit.package import dockerfile, pip
 from afterfit.package import lock as locks
-from afterfit.package import pip
 from afterfit.package.config import IndexConfig, PackageConfig
 from afterfit.package.image import image_of
 from afterfit.package.oci import destination, layers
@@ -39,14 +40,12 @@ from afterfit.package.run import package_for
 def locked(monkeypatch: pytest.MonkeyPatch, lock: str) -> None:
     """The lock is known, so that pip is asked for wheels only."""
     seen = locks.hashed_lock
-    monkeypatch.setattr(
-        destination,
-        "hashed_lock",
-        lambda _, config: (
-            lock,
-            seen("", msgspec.structs.replace(config, index=IndexConfig()))[1],
-        ),
-    )
+
+    def known(_: str, config: PackageConfig) -> tuple[str, Finding]:
+        return lock, seen("", msgspec.structs.replace(config, index=IndexConfig()))[1]
+
+    for each in (destination, dockerfile):
+        monkeypatch.setattr(each, "hashed_lock", known)
 
 
 @pytest.fixture(autouse=True)
