@@ -135,6 +135,19 @@ GROUPS: dict[str, tuple[str, dict[str, tuple[str, str]]]] = {
             ),
         },
     ),
+    "rollout": (
+        "Let a version take over step by step, and go back by itself.",
+        {
+            "start": (
+                "afterfit.cli.rollout:start",
+                "Give a version more and more requests while it is not worse.",
+            ),
+            "status": ("afterfit.cli.rollout:status", "How far it is, and what it compares."),
+            "resume": ("afterfit.cli.rollout:resume", "Go on after a pause or a kill."),
+            "abort": ("afterfit.cli.rollout:abort", "End it: the version before alone."),
+            "drill": ("afterfit.cli.rollout:drill", "Time a rollback under load, and undo it."),
+        },
+    ),
     "key": (
         "Make, list and revoke the API keys of a server.",
         {

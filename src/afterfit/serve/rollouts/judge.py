@@ -78,7 +78,7 @@ class Counts(msgspec.Struct, kw_only=True):
     canary: tuple[float, float] = (0.0, 0.0)
     primary: tuple[float, float] = (0.0, 0.0)
     before: tuple[float, float] = (0.0, 0.0)
-    logs: list[float] = [0.0] * len(RATIOS)
+    logs: list[float] = msgspec.field(default_factory=lambda: [0.0] * len(RATIOS))
 
 
 class Judge(msgspec.Struct, kw_only=True):

@@ -33,7 +33,7 @@ class Hands(Protocol):
         """Keep the state."""
         ...
 
-    def note(self, event: str, why: str, details: dict[str, Any]) -> None:
+    def note(self, why: str, details: dict[str, Any]) -> None:
         """Write a line of the audit log."""
         ...
 
@@ -249,7 +249,7 @@ class Rollout:
         share = f"{100 * state.share_ppm / MILLION:g} %"
         told = {"event": event, "share": share, "canary": round(state.judge.step_canary), **details}
         try:
-            self.hands.note(event, why, told)
+            self.hands.note(why, told)
         except AfterfitError as error:
             self._say(f"not in the audit log: {error.message}")
         words = f"{state.name}@{state.candidate_number}: {event} at {share}"

@@ -1,0 +1,238 @@
+"""Rollouts on a real server: a worse canary goes back by itself, an equal one is promoted."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pytest
+from tests.runtime.bundles import people_bundle
+from tests.runtime.traffic import moody_bundle, rows
+from tests.runtime.waiting import until
+
+from afterfit.cli.app import run
+from afterfit.config import Config
+from afterfit.core.bundle import write_manifest
+from afterfit.errors import AfterfitError
+from afterfit.records.rollout import RolloutRecord
+from afterfit.serve.config import ServeConfig
+from afterfit.serve.rollouts.config import RolloutConfig
+from afterfit.serve.rollouts.state import RolloutState, path_of, read_state
+from afterfit.serve.run import ServerHandle, start_server
+from afterfit.workspace import Workspace
+from afterfit.workspace.rolling import abort_rollout, resume_rollout, start_rollout
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+QUICK = RolloutConfig(
+    steps=(300_000, 600_000),
+    watch=("error_rate",),
+    min_requests=60,
+    margin=0.1,
+    poll_s=0.1,
+    give_up_s=30,
+)
+
+
+@pytest.fixture
+def space(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+    """A workspace with two versions of churn that differ by little, and no gates."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "afterfit.toml").write_text("gates = []\n")
+    space = Workspace(tmp_path / ".afterfit", config=Config(gates=()))
+    for number, bias in enumerate((-3.0, -2.99)):
+        people_bundle(tmp_path / f"draft{number}", bias=bias)
+        space.registry.register("churn", tmp_path / f"draft{number}", who="ana")
+    space.promote("churn", 1)
+    return space
+
+
+@pytest.fixture
+def server(space: Workspace) -> Iterator[ServerHandle]:
+    """Version 1, as ``afterfit serve churn@champion --no-follow``."""
+    state = space.folder / "endpoints" / "churn"
+    with start_server({"churn": space.version("churn@1")}, ServeConfig(port=0), state) as handle:
+        yield handle
+
+
+@contextmanager
+def asked(server: ServerHandle, bodies: list[dict[str, Any]]) -> Iterator[list[int]]:
+    """A client that sends all the time; yields the versions that answered, 0 for an error."""
+    stop, answered = threading.Event(), []
+
+    def send() -> None:
+        place = 0
+        with server.client() as client:
+            while not stop.is_set():
+                try:
+                    answered.append(int(client.predict([bodies[place % len(bodies)]])["version"]))
+                except AfterfitError:
+                    answered.append(0)
+                place += 1
+
+    threads = [threading.Thread(target=send) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield answered
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+
+
+def test_an_equal_version_is_promoted_and_every_step_is_told(
+    space: Workspace, server: ServerHandle
+) -> None:
+    """It takes over through its steps; the log and the record say what was compared."""
+    with asked(server, rows(50)) as answered:
+        stored = start_rollout(space, "churn", "2", QUICK)
+        seen = len(answered)
+        time.sleep(0.3)
+        assert set(answered[seen + 4 :]) == {2}
+    assert not isinstance(stored, RolloutState)
+    record = stored.body  # type: ignore[union-attr]
+    assert isinstance(record, RolloutRecord)
+    assert (record.verdict, record.candidate, record.primary) == ("promoted", 2, 1)
+    assert [step.share_ppm for step in record.steps] == [300_000, 600_000]
+    assert all(step.canary >= 60 for step in record.steps)
+    (compared,) = record.comparisons
+    assert compared.shown
+    assert not compared.worse
+    assert compared.excess.high is not None
+    assert compared.excess.high <= 0.1
+    assert space.registry.resolve("churn@champion").number == 2
+    route = server.admin.get().models["churn"]
+    assert (route.version, route.canary, route.shadow) == (2, None, ())
+    lines = [e.details["event"] for e in space.registry.log("churn") if e.action == "rollout"]
+    assert lines == ["start", "step", "promoted"]
+    assert 0 not in answered
+
+
+def _broken(space: Workspace, folder: Path) -> None:
+    """Register versions 1 and 2 of moody: the second fails at the ages that a third of rows has."""
+    moody_bundle(folder / "good")
+    moody_bundle(folder / "bad")
+    code = folder / "bad" / "code" / "moody.py"
+    broken = "    if (ages > 60).any():\n        raise RuntimeError('no')\n    if (ages >= 9000)"
+    code.write_text(code.read_text().replace("    if (ages >= 9000)", broken))
+    golden = folder / "bad" / "golden.json"
+    told = json.loads(golden.read_text())
+    keep = [i for i, age in enumerate(told["columns"]["age"]) if age < 60]
+    told["columns"] = {name: [v[i] for i in keep] for name, v in told["columns"].items()}
+    told["probabilities"] = [told["probabilities"][i] for i in keep]
+    golden.write_text(json.dumps(told))
+    write_manifest(folder / "bad")
+    for draft in ("good", "bad"):
+        space.registry.register("moody", folder / draft, who="ana")
+    space.promote("moody", 1)
+
+
+def test_a_worse_version_goes_back_by_itself(space: Workspace, tmp_path: Path) -> None:
+    """It fails at a third of the rows: confirmed, and the version before answers alone."""
+    _broken(space, tmp_path)
+    state = space.folder / "endpoints" / "moody"
+    bodies = [{"age": row["age"], "hours": row["hours"]} for row in rows(50)]
+    config = msgspec.structs.replace(QUICK, watch=("p99", "error_rate"), slow_ms=1000.0)
+    with (
+        start_server({"moody": space.version("moody@1")}, ServeConfig(port=0), state) as server,
+        asked(server, bodies) as answered,
+    ):
+        stored = start_rollout(space, "moody", "2", config)
+        seen = len(answered)
+        time.sleep(0.3)
+        assert set(answered[seen + 4 :]) == {1}
+        route = server.admin.get().models["moody"]
+        assert (route.version, route.canary) == (1, None)
+    record = stored.body  # type: ignore[union-attr]
+    assert isinstance(record, RolloutRecord)
+    assert record.verdict == "rolled_back"
+    assert "error rate" in record.why
+    assert record.back_s is not None
+    worse = {each.watch for each in record.comparisons if each.worse}
+    assert worse == {"error_rate"}
+    assert space.registry.resolve("moody@champion").number == 1
+    assert space.registry.log("moody")[-1].details["event"] == "rolled_back"
+
+
+def stop_after(space: Workspace, pairs: float) -> threading.Event:
+    """An event that is set when so many rows were compared."""
+    stop, path = threading.Event(), path_of(space.folder, "churn")
+
+    def compared() -> bool:
+        state = read_state(path)
+        counts = state.judge.watches.get("disagreement") if state is not None else None
+        return counts is not None and counts.canary[1] >= pairs
+
+    def wait() -> None:
+        try:
+            until(compared)
+        finally:
+            stop.set()
+
+    threading.Thread(target=wait).start()
+    return stop
+
+
+def test_a_pause_leaves_the_primary_alone_and_a_resume_goes_on(
+    space: Workspace, server: ServerHandle
+) -> None:
+    """What was counted stays; aborting ends it, and nothing is left to go on with."""
+    slow = msgspec.structs.replace(QUICK, min_requests=10**9, watch=("disagreement",))
+    with asked(server, rows(50)):
+        paused = start_rollout(space, "churn", "2", slow, stop=stop_after(space, 1))
+        assert isinstance(paused, RolloutState)
+        assert (paused.status, paused.share_ppm) == ("paused", 300_000)
+        route = server.admin.get().models["churn"]
+        assert route.canary is not None
+        assert (route.canary.share_ppm, route.shadow) == (0, ())
+        with pytest.raises(AfterfitError, match="is not finished"):
+            start_rollout(space, "churn", "2", slow)
+        before = paused.judge.watches["disagreement"].canary[1]
+        resumed = resume_rollout(space, "churn", stop=stop_after(space, before + 1))
+        assert isinstance(resumed, RolloutState)
+        assert resumed.judge.watches["disagreement"].canary[1] > before > 0
+        stored = abort_rollout(space, "churn", why="enough")
+    assert stored is not None
+    assert (stored.body.verdict, stored.body.why) == ("aborted", "enough")  # type: ignore[union-attr]
+    assert server.admin.get().models["churn"].canary is None
+    with pytest.raises(AfterfitError, match="no rollout of churn is under way"):
+        abort_rollout(space, "churn")
+
+
+def test_somebody_else_who_changes_the_canary_ends_it(
+    space: Workspace, server: ServerHandle, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """From the command line: the rollout lets go, exit 1; and mistakes change nothing."""
+    options = ["--watch", "error_rate", "--poll", "100ms", "--min-requests", "1000000", "--json"]
+
+    def meddle() -> None:
+        while server.admin.get().models["churn"].canary is None:
+            time.sleep(0.05)
+        assert run(["endpoint", "set", "churn", "--canary", "2=1%", "-q"]) == 0
+
+    threading.Thread(target=meddle).start()
+    assert run(["rollout", "start", "churn", "--to", "2", *options]) == 1
+    told = json.loads(capsys.readouterr().out.splitlines()[-1])["result"]
+    assert told["verdict"] == "overtaken"
+    state = read_state(path_of(space.folder, "churn"))
+    assert state is not None
+    assert state.record == told["envelope"]["digest"]
+    assert server.admin.get().models["churn"].canary is None
+    generation = server.admin.get().generation
+    for wrong, word in (
+        (("--steps", "25%,5%"), "do not rise"),
+        (("--watch", "p98"), "nothing to watch"),
+        (("--to", "1"), "has already"),
+        (("--false-alarms", "0%"), "not above 0"),
+    ):
+        arguments = ["rollout", "start", "churn", *wrong]
+        assert run(arguments if "--to" in wrong else [*arguments, "--to", "2"]) == 2
+        assert word in capsys.readouterr().err
+    assert server.admin.get().generation == generation
