@@ -82,12 +82,16 @@ def export(
     ref: str = "",
     *,
     uri: Uri = "",
+    take_aliases: Annotated[
+        bool, Parameter(negative="", help="Move aliases of versions that did not come from here.")
+    ] = False,
     common: Common = NONE,
 ) -> Answer:
     """Send versions, their aliases, numbers and records to an MLflow server.
 
     What is there is kept, and what was cut off goes on; run it after each promotion, and the
-    server is a mirror. Aliases there are moved to where they point here.
+    server is a mirror. Aliases there are moved to where they point here, except from versions that
+    did not come from here.
 
     Parameters
     ----------
@@ -100,7 +104,7 @@ def export(
     from afterfit.workspace.mlflow import exported
 
     with opened(common) as space:
-        done = exported(space, ref, uri)
+        done = exported(space, ref, uri, take_aliases=take_aliases)
     rows = [
         (e.version, short(e.digest), e.number, "new" if e.new else "known", e.files, e.metrics,
          ", ".join(e.aliases))

@@ -17,7 +17,9 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
     """Where a step ran, as far as it can change what the step measured.
 
     ``cpu`` is the model name and ``cpu_features`` the instruction sets that matter to inference;
-    ``packages`` maps distribution to version; the git fields are those of the user's folder.
+    ``packages`` maps distribution to version; the git fields are those of the user's folder, of
+    which ``git_diff`` is the SHA-256 of what was not committed, ``git_remote`` an address without
+    credentials.
     """
 
     afterfit: str
@@ -29,6 +31,9 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
     packages: dict[str, str] = {}
     git_commit: str = ""
     git_dirty: bool = False
+    git_diff: str = ""
+    git_branch: str = ""
+    git_remote: str = ""
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True, tag_field="step"):

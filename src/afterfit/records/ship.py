@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from afterfit.core.gate import GateResult
+from afterfit.records.lineage import DataSource, ModelSource
 from afterfit.records.record import Record
 
 Verdict = Literal["promoted", "registered", "stopped"]
@@ -15,6 +16,7 @@ class ShipRecord(Record, frozen=True, kw_only=True, tag="ship"):
 
     ``verdict`` is ``promoted`` (serves now), ``registered`` (a version, not promoted) or
     ``stopped`` (a gate failed, so it was not promoted); ``skipped`` says why steps did not run.
+    ``data`` says where the tables came from, ``origin`` where a model of MLflow did.
     """
 
     name: str
@@ -27,3 +29,5 @@ class ShipRecord(Record, frozen=True, kw_only=True, tag="ship"):
     skipped: dict[str, str] = {}
     gates: tuple[GateResult, ...] = ()
     previous: str = ""
+    data: tuple[DataSource, ...] = ()
+    origin: ModelSource | None = None

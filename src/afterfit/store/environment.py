@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import platform
-import subprocess
 from functools import cache
 from pathlib import Path
 
 from afterfit.records.record import Environment
 from afterfit.runtime.processor import processor, version_of
+from afterfit.store.git import git_state
 
 __all__ = ["PACKAGES", "current_environment", "usable_cores", "version_of"]
 
@@ -36,14 +36,12 @@ PACKAGES = (
 )
 """The distributions whose version can change what a step measures."""
 
-_GIT_SECONDS = 5.0
-
 
 @cache
 def current_environment() -> Environment:
     """Return the environment of this process; the first call takes some milliseconds."""
     model, features = processor()
-    commit, dirty = _git(Path.cwd())
+    git = git_state(Path.cwd())
     return Environment(
         afterfit=version_of("afterfit") or "0+unknown",
         python=platform.python_version(),
@@ -52,8 +50,11 @@ def current_environment() -> Environment:
         cpu_features=features,
         cores=usable_cores(),
         packages={name: found for name in PACKAGES if (found := version_of(name))},
-        git_commit=commit,
-        git_dirty=dirty,
+        git_commit=git.commit,
+        git_dirty=git.dirty,
+        git_diff=git.diff,
+        git_branch=git.branch,
+        git_remote=git.remote,
     )
 
 
@@ -62,25 +63,3 @@ def usable_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return max(1, len(os.sched_getaffinity(0)))
     return max(1, os.cpu_count() or 1)
-
-
-def _git(folder: Path) -> tuple[str, bool]:
-    """Return the commit of the checkout that holds ``folder`` and whether it has changes."""
-    commit = _run_git(folder, "rev-parse", "HEAD")
-    if not commit:
-        return "", False
-    return commit, bool(_run_git(folder, "status", "--porcelain", "--untracked-files=no"))
-
-
-def _run_git(folder: Path, *arguments: str) -> str:
-    try:
-        done = subprocess.run(
-            ["git", "-C", str(folder), *arguments],  # noqa: S607 - git is found on PATH as usual
-            capture_output=True,
-            text=True,
-            timeout=_GIT_SECONDS,
-            check=False,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return ""
-    return done.stdout.strip() if done.returncode == 0 else ""

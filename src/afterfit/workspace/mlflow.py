@@ -168,7 +168,9 @@ def _code(space: WorkspaceFolder, folder: Path, chosen: Chosen) -> Path | None:
     return code
 
 
-def exported(space: Workspace, ref: str = "", uri: str = "") -> tuple[Exported, ...]:
+def exported(
+    space: Workspace, ref: str = "", uri: str = "", *, take_aliases: bool = False
+) -> tuple[Exported, ...]:
     """Return what became of each version at the MLflow server: those of ``ref``, or all.
 
     ``ref`` is a version (``churn@3``) or the name of a model, all of whose versions go. What is
@@ -179,7 +181,7 @@ def exported(space: Workspace, ref: str = "", uri: str = "") -> tuple[Exported, 
     done = []
     space.progress.step("export to MLflow", len(versions))
     for version in versions:
-        done.append(export(client, _outgoing(space, version)))
+        done.append(export(client, _outgoing(space, version), take_aliases=take_aliases))
         space.warnings += [w for w in done[-1].notes if w not in space.warnings]
         space.progress.advance()
     return tuple(done)

@@ -70,8 +70,11 @@ class Exported(msgspec.Struct, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()
 
 
-def export(client: Client, out: Outgoing) -> Exported:
-    """Return what a version is at the server after bringing there what was not; see the module."""
+def export(client: Client, out: Outgoing, *, take_aliases: bool = False) -> Exported:
+    """Return what a version is at the server after bringing there what was not; see the module.
+
+    An alias that points to a version which did not come from here is left, unless ``take_aliases``.
+    """
     version = out.version
     _ensure_model(client, version.name)
     known = _known(client, version)
@@ -84,7 +87,7 @@ def export(client: Client, out: Outgoing) -> Exported:
         known = _create(client, out, run, place)
         client.post("runs/update", {"run_id": run, "status": "FINISHED"})
     number = str(known["version"])
-    moved, notes = _point(client, version, number)
+    moved, notes = _point(client, version, number, take=take_aliases)
     if number != str(version.number):
         notes = (*notes, f"{version.name}@{version.number} is version {number} in MLflow")
     return Exported(
@@ -114,7 +117,7 @@ def _ensure_model(client: Client, name: str) -> None:
 def _known(client: Client, version: Version) -> dict[str, Any] | None:
     wanted = {DIGEST: version.digest, VERSION: _ref(version)}
     for each in versions(client, version.name):
-        tags = {t.get("key"): t.get("value") for t in each.get("tags") or []}
+        tags = _tags_of(each)
         if all(tags.get(key) == value for key, value in wanted.items()):
             return each
     return None
@@ -262,22 +265,37 @@ def _create(client: Client, out: Outgoing, run: str, place: str) -> dict[str, An
 
 
 def _point(
-    client: Client, version: Version, number: str
+    client: Client, version: Version, number: str, *, take: bool
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the aliases that had to be moved, and those that MLflow does not take."""
+    """Return the aliases that were moved, and why others were not."""
     told = client.get("registered-models/get", name=version.name)["registered_model"]
     now = {a.get("alias"): str(a.get("version")) for a in told.get("aliases") or []}
     moved, notes = [], []
     for alias in version.aliases:
+        held = now.get(alias)
         if _RESERVED.fullmatch(alias):
             notes.append(f"MLflow takes no alias called {alias}")
-        elif now.get(alias) != number:
-            client.post(
-                "registered-models/alias",
-                {"name": version.name, "alias": alias, "version": number},
+        elif held not in {None, number} and not (take or _is_ours(client, version.name, held)):
+            notes.append(
+                f"{version.name}@{alias} stays at version {held} in MLflow, which did not come "
+                "from here; --take-aliases moves it"
             )
+        elif held != number:
+            body = {"name": version.name, "alias": alias, "version": number}
+            client.post("registered-models/alias", body)
             moved.append(alias)
     return tuple(moved), tuple(notes)
+
+
+def _is_ours(client: Client, name: str, number: str | None) -> bool:
+    return any(
+        str(each.get("version")) == number and DIGEST in _tags_of(each)
+        for each in versions(client, name)
+    )
+
+
+def _tags_of(version: dict[str, Any]) -> dict[str, str]:
+    return {str(tag.get("key")): str(tag.get("value")) for tag in version.get("tags") or []}
 
 
 def _mlmodel(out: Outgoing) -> bytes:

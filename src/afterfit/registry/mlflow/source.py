@@ -89,8 +89,7 @@ def resolve(client: Client, source: Source) -> Found:
 def _version(client: Client, source: Source) -> Mapping[str, Any]:
     """Return the version of a registered model that an alias, a number or ``latest`` means."""
     if source.alias:
-        told = client.get("registered-models/alias", name=source.name, alias=source.selector)
-        return _object(told, "model_version")
+        return _object(_aliased(client, source), "model_version")
     if source.selector == "latest":
         found = versions(client, source.name)
         if not found:
@@ -108,6 +107,19 @@ def _version(client: Client, source: Source) -> Mapping[str, Any]:
         )
     told = client.get("model-versions/get", name=source.name, version=source.selector)
     return _object(told, "model_version")
+
+
+def _aliased(client: Client, source: Source) -> Mapping[str, Any]:
+    try:
+        return client.get("registered-models/alias", name=source.name, alias=source.selector)
+    except (InputError, NotFoundError) as error:
+        # MLflow calls a missing alias a wrong parameter.
+        raise NotFoundError(
+            f"{source} is not in MLflow",
+            where=client.server.url,
+            why=error.why,
+            fix="look at the model's aliases there, or name a number: models:/NAME/NUMBER",
+        ) from None
 
 
 def versions(client: Client, name: str) -> list[dict[str, Any]]:

@@ -22,7 +22,7 @@ import msgspec
 
 from afterfit.errors import ConfigError, NotFoundError, first_line
 from afterfit.store.files import os_errors, read_bytes, write_bytes
-from afterfit.store.remote.secret import redacted
+from afterfit.store.remote.secret import redacted, without_secrets
 
 __all__ = ["POINTER", "SharedPlace", "is_url", "place_of"]
 
@@ -46,7 +46,7 @@ class SharedPlace(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         if self.cache:
             return Path(self.cache).expanduser()
         base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-        told = f"{redacted(self.database)} {redacted(self.blobs)}"
+        told = f"{without_secrets(self.database)} {without_secrets(self.blobs)}"
         name = hashlib.sha256(told.encode()).hexdigest()[:16]
         return Path(base) / "afterfit" / "workspaces" / name
 
@@ -56,7 +56,10 @@ class SharedPlace(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     def point(self) -> None:
         """Write ``workspace.toml`` into the folder, so that the folder alone leads here too."""
-        secret_free = {"database": redacted(self.database), "blobs": redacted(self.blobs)}
+        secret_free = {
+            "database": without_secrets(self.database),
+            "blobs": without_secrets(self.blobs),
+        }
         lines = [f"{key} = {_quoted(value)}\n" for key, value in secret_free.items()]
         text = "".join([*lines, f"cache = {_quoted(str(self.folder.resolve()))}\n"]).encode()
         path = self.folder / POINTER
