@@ -81,6 +81,10 @@ GROUPS: dict[str, tuple[str, dict[str, tuple[str, str]]]] = {
         {
             DEFAULT: ("afterfit.cli.package:package", "Write what a place needs."),
             "push": ("afterfit.cli.package_push:push", "Send an image to a registry."),
+            "diff": (
+                "afterfit.cli.package_diff:diff",
+                "What another version changes in what is deployed.",
+            ),
         },
     ),
     "labels": (

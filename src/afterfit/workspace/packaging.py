@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from afterfit.core.bundle import Bundle
 from afterfit.package.config import PackageConfig
+from afterfit.package.diff import PackageDiff, Written, compare_packages
+from afterfit.package.run import package_for
 from afterfit.workspace.proven import commit_of, proven_of
 from afterfit.workspace.scoring import card_of
 from afterfit.workspace.sizing import sizes_of
 
 if TYPE_CHECKING:
+    from afterfit.registry.diff import VersionDiff
     from afterfit.registry.version import Version
     from afterfit.workspace.space import Workspace
 
-__all__ = ["packaged"]
+__all__ = ["compared", "packaged"]
 
 
 def packaged(
@@ -34,3 +39,24 @@ def packaged(
         sizes=sizes_of(space, version, folder),
     )
     return Bundle(folder), told
+
+
+def compared(
+    space: Workspace, old: str, new: str, destination: str, config: PackageConfig
+) -> tuple[VersionDiff, PackageDiff]:
+    """Return what changes between two versions, and between what a destination needs of each.
+
+    Both packages are written to a folder that is removed again. Raises what `Workspace.package`
+    raises.
+    """
+    versions = [space.registry.resolve(ref) for ref in (old, new)]
+    with tempfile.TemporaryDirectory(prefix="afterfit-package-") as name:
+        written = []
+        for side, version in enumerate(versions):
+            space.progress.step(f"package {version.name}@{version.number}")
+            bundle, told = packaged(space, version, config)
+            folder = Path(name) / str(side)
+            package_for(destination, bundle, folder, told, progress=space.progress)
+            written.append(Written(folder, told.sizes))
+        packages = compare_packages(destination, *written)
+    return space.registry.diff(old, new), packages

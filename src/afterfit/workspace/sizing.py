@@ -71,7 +71,9 @@ def _held(test: LoadtestRecord) -> float:
 def _unmeasured(folder: Path) -> Sizes:
     files = Bundle(folder).manifest.files
     model = sum(file.size for file in files.values()) / MIB
-    needed = _stepped(max(SERVER_MIB, WORKER_MIB + COPIES * model))
+    needed = _stepped(WORKER_MIB + COPIES * model)
+    if needed <= SERVER_MIB:
+        return Sizes()
     why = (
         f"not measured: {WORKER_MIB} MiB for the server and {COPIES} times the {model:.3g} MiB of "
         "the bundle's files"
