@@ -31,7 +31,8 @@ class DataSource(msgspec.Struct, frozen=True, kw_only=True):
 class ModelSource(msgspec.Struct, frozen=True, kw_only=True):
     """A model of an MLflow server: ``asked`` for by a person, which was ``identity`` at that time.
 
-    ``digest`` is over all files that came, ``run`` the run that made it, ``file`` the one loaded.
+    ``digest`` is over all files that came, ``run`` the run that made it, ``file`` the one loaded;
+    ``commit`` is the Git commit that MLflow noted when it was trained.
     """
 
     asked: str
@@ -41,3 +42,4 @@ class ModelSource(msgspec.Struct, frozen=True, kw_only=True):
     file: str
     flavor: str
     run: str = ""
+    commit: str = ""

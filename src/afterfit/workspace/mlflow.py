@@ -25,7 +25,7 @@ from afterfit.registry.mlflow.checks import concerns
 from afterfit.registry.mlflow.client import Client
 from afterfit.registry.mlflow.export import Exported, Outgoing, RecordFile, export
 from afterfit.registry.mlflow.mlmodel import Chosen, choose
-from afterfit.registry.mlflow.source import PREFIX, Found, resolve, source_of
+from afterfit.registry.mlflow.source import PREFIX, Found, commit_of, resolve, source_of
 from afterfit.registry.version import Version
 from afterfit.store.files import TEMPORARY, os_errors, remove_tree
 
@@ -88,6 +88,7 @@ def bring(space: WorkspaceFolder, model: str, *, accept: str = "") -> Brought:
         file=chosen.file,
         flavor=chosen.flavor,
         run=found.run,
+        commit=commit_of(client, found.run),
     )
     code = _code(space, folder, chosen)
     return Brought(folder=folder, file=folder / chosen.file, source=told, code=code)

@@ -15,6 +15,7 @@ from afterfit.workspace.asked import asked_of
 from afterfit.workspace.grounding import keep_shipped
 from afterfit.workspace.judging import judge
 from afterfit.workspace.line import Line, opened_line
+from afterfit.workspace.lineage import data_sources, dvc_inputs
 from afterfit.workspace.publish import publish
 from afterfit.workspace.release import Release
 from afterfit.workspace.sources import Sources, name_of
@@ -82,10 +83,11 @@ def _ship_record(
 ) -> ShipRecord:
     moves = line.space.registry.moves(version.name, "champion")
     previous = str(moves[-2].to) if verdict == "promoted" and len(moves) > 1 else ""
+    tables = data_sources(line)
     return ShipRecord(
         subject=version.digest,
         env=current_environment(),
-        inputs=line.inputs,
+        inputs=line.inputs | dvc_inputs(tables),
         args=asked_of("ship", line.sources, line.space.given) | asked,
         status="partial" if line.skipped else "complete",
         name=version.name,
@@ -98,4 +100,6 @@ def _ship_record(
         skipped=line.skipped,
         gates=gates,
         previous=previous,
+        data=tables,
+        origin=line.sources.origin,
     )

@@ -11,7 +11,7 @@ from urllib.parse import unquote
 from afterfit.errors import InputError, NotFoundError, UsageError
 from afterfit.registry.mlflow.client import Client
 
-__all__ = ["PREFIX", "Found", "Source", "quoted", "resolve", "source_of"]
+__all__ = ["PREFIX", "Found", "Source", "commit_of", "quoted", "resolve", "source_of", "versions"]
 
 PREFIX = "mlflow:"
 _LOGGED = re.compile(r"m-[0-9a-f]{32}")
@@ -191,6 +191,19 @@ def _run(client: Client, source: Source) -> Found:
             return Found(str(source), str(info.get("artifact_uri", "")), run=source.name)
     place = str(_object(run, "info").get("artifact_uri", ""))
     return Found(str(source), place, path=source.selector, run=source.name)
+
+
+def commit_of(client: Client, run: str) -> str:
+    """Return the Git commit that a run noted; empty where it noted none or is gone."""
+    if not run:
+        return ""
+    try:
+        data = _object(client.get("runs/get", run_id=run), "run").get("data")
+    except NotFoundError:
+        return ""
+    told = dict(_pairs(data.get("tags"))) if isinstance(data, dict) else {}
+    found = told.get("mlflow.source.git.commit", "")
+    return found if re.fullmatch(r"[0-9a-f]{40,64}", found) else ""
 
 
 def _object(told: Mapping[str, Any], name: str) -> dict[str, Any]:
