@@ -116,6 +116,11 @@ GROUPS: dict[str, tuple[str, dict[str, tuple[str, str]]]] = {
             "card": ("afterfit.cli.score:card", "The model card, filled from the records."),
             "cases": ("afterfit.cli.cases:cases", "What it failed at, as a list or as tests."),
             "export": ("afterfit.cli.mlflow:export", "Send versions to an MLflow server."),
+            "lineage": (
+                "afterfit.cli.lineage:lineage",
+                "From its data to the endpoints that have it.",
+            ),
+            "tag": ("afterfit.cli.version_tag:tag", "Put a tag of Git on its commit."),
         },
     ),
     "record": (
