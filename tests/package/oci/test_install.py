@@ -74,7 +74,7 @@ def test_parts_of_a_wheel(tmp_path: Path) -> None:
     [
         ("numpy/_core/tests/test_dtype.py", False),
         ("numpy/testing/__init__.py", True),
-        ("numpy/f2py/__init__.py", False),
+        ("numpy/f2py/__init__.py", True),
         ("scipy/stats/tests/data.npy", False),
         ("sklearn/tests/test_base.py", False),
         ("acme/tests/__init__.py", True),

@@ -17,6 +17,7 @@ from afterfit.package.oci.layout import (
     Descriptor,
     Layout,
     Manifest,
+    Platform,
     decode,
 )
 
@@ -96,4 +97,7 @@ def test_descriptors_leave_out_what_they_do_not_say(layout: Layout) -> None:
     kept = layout.put(b"{}", MANIFEST)
     named = layout.put_json(kept, CONFIG)
     told = json.loads(layout.read(named))
+    at = layout.put(b"{}", MANIFEST, platform=Platform("arm64"))
+    platform = json.loads(layout.read(layout.put_json(at, CONFIG)))["platform"]
+    assert platform == {"architecture": "arm64", "os": "linux"}
     assert told == {"mediaType": MANIFEST, "digest": digest(b"{}"), "size": 2}

@@ -28,7 +28,6 @@ _TESTED = {"numpy", "scipy", "sklearn", "pandas", "joblib", "lightgbm", "xgboost
 _TESTS = {"tests", "test"}
 _TOOLS = {
     ("numpy", "distutils"),
-    ("numpy", "f2py"),
     ("numpy", "_pyinstaller"),
     ("onnxruntime", "datasets"),
     ("onnxruntime", "quantization"),

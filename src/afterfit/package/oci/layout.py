@@ -40,12 +40,12 @@ class Reads(Protocol):
     def read(self, size: int, /) -> bytes | None: ...
 
 
-class Platform(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What an image runs on."""
+class Platform(msgspec.Struct, frozen=True):
+    """What an image runs on; the specification wants both words in every index."""
 
     architecture: str
     os: str = "linux"
-    variant: str = ""
+    variant: str | msgspec.UnsetType = msgspec.UNSET
 
     @property
     def name(self) -> str:
