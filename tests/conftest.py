@@ -122,7 +122,7 @@ def postgres(postgres_server: Any) -> str:
     ours = "SELECT tablename FROM pg_tables WHERE tablename LIKE 'afterfit%'"
     with connect(address, autocommit=True) as connection:
         for (table,) in connection.execute(ours).fetchall():
-            connection.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier(table)))
+            connection.execute(sql.SQL("DROP TABLE {} CASCADE").format(sql.Identifier(table)))
     return address
 
 
