@@ -107,9 +107,10 @@ GROUPS: dict[str, tuple[str, dict[str, tuple[str, str]]]] = {
             "promote": ("afterfit.cli.version:promote", "Move an alias, if every gate passes."),
             "rollback": ("afterfit.cli.version:rollback", "Go back to the version before."),
             "verify": (
-                "afterfit.cli.version:verify",
-                "Hash every byte, and the chain of the audit log.",
+                "afterfit.cli.prune:verify",
+                "Hash every byte and the audit log; what is broken has its cure.",
             ),
+            "prune": ("afterfit.cli.prune:prune", "Let the bytes of old versions go."),
             "log": ("afterfit.cli.version:log", "Who moved what, when and why."),
             "score": ("afterfit.cli.score:score", "The ML Test Score, each point with evidence."),
             "attest": ("afterfit.cli.score:attest", "Vouch for an item that no check can show."),

@@ -160,27 +160,6 @@ def rollback(
     return Answer(_moved(moved), _told(moved))
 
 
-def verify(name: str = "", *, common: Common = NONE) -> Answer:
-    """Hash every byte of every version, and the chain of the audit log.
-
-    Parameters
-    ----------
-    name
-        The model's name; all models without it.
-
-    """
-    with opened(common) as space:
-        found = space.registry.verify(name or None)
-        log = space.registry.verify_log()
-    result = {"versions": msgspec.to_builtins(found), "log": msgspec.to_builtins(log)}
-    text = (
-        f"{found.versions} versions, {found.files} files, {found.size_bytes} bytes: each is what "
-    )
-    text += f"its digest says\naudit log: {log.lines} lines, each follows the one before\n"
-    text += f"head of the log: {log.head}   # keep it where nobody who writes here can"
-    return Answer(result, text)
-
-
 def log(name: str = "", *, common: Common = NONE) -> Answer:
     """Show the audit log: who moved what, when and why.
 

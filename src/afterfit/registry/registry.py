@@ -25,6 +25,7 @@ from afterfit.registry.files import FileStorage
 from afterfit.registry.history import PROMOTE, ROLLBACK, Move, move_of, rollback_target
 from afterfit.registry.lookup import Lookup
 from afterfit.registry.names import CHAMPION, check_alias, check_name
+from afterfit.registry.retention import PRUNE, pruned
 from afterfit.registry.shelf import EVIDENCE, REGISTER
 from afterfit.registry.storage import Storage
 from afterfit.registry.version import GateRefusal, Promotion, Verification, Version
@@ -54,6 +55,7 @@ class Registry:
         self.audit = self.storage.audit
         self._shelf = self.storage.shelf
         self._lookup = Lookup(self._shelf, self.storage.catalog)
+        self.listener: Callable[[Entry], None] | None = None
         self.storage.settle()
 
     def register(
@@ -67,6 +69,7 @@ class Registry:
         check_name(name)
         digest = self.blobs.put_bundle(bundle_folder)
         with self.storage.changing():
+            self._put_again(bundle_folder, digest)
             known = [f for f in self.storage.catalog.files(name) if f.digest == digest]
             if known:
                 return self._add_evidence(self._lookup.version(known[0]), who, evidence or {})
@@ -150,7 +153,7 @@ class Registry:
             return refusal
         if override is not None:
             details["override"] = override
-        verification.check_version(self.blobs, version)
+        self._check(version)
         return self._move(PROMOTE, version, before, who=who, why=why, details=details)
 
     def rollback(
@@ -170,7 +173,7 @@ class Registry:
         if target is None or target not in held:
             raise _nothing_before(name, alias, history)
         version = self._lookup.numbered(name, target)
-        verification.check_version(self.blobs, version)
+        self._check(version)
         details = {"alias": alias, "digest": version.digest}
         return self._move(ROLLBACK, version, history[-1].to, who=who, why=why, details=details)
 
@@ -188,7 +191,7 @@ class Registry:
 
         ``words`` are the fields of a line: ``name``, ``source``, ``to``, ``why``, ``details``.
         """
-        if action in {REGISTER, EVIDENCE, PROMOTE, ROLLBACK}:
+        if action in {REGISTER, EVIDENCE, PROMOTE, ROLLBACK, PRUNE}:
             raise UsageError(f"{action!r} is the registry's own word", fix="use another action")
         with self.storage.changing():
             return self._do(action, who=who, **words)
@@ -227,6 +230,8 @@ class Registry:
             now = self._lookup.number_of(name, alias)
             if now != before:
                 raise _moved(name, alias, before, now)
+            if not self.blobs.has(version.digest):
+                raise _pruned(version)
             if now != version.number:
                 source = "" if now is None else str(now)
                 words = {"source": source, "to": str(version.number), "why": why}
@@ -234,9 +239,25 @@ class Registry:
             current = self._lookup.numbered(name, version.number)
         return Promotion(version=current, alias=alias, previous=before, move=move)
 
+    def _check(self, version: Version) -> None:
+        """Hash every byte of a version; raises IntegrityError, or NotFoundError if pruned."""
+        gone = pruned(self.log(version.name)) if not self.blobs.has(version.digest) else ()
+        if (version.name, version.number) in gone:
+            raise _pruned(version)
+        verification.check_version(self.blobs, version)
+
+    def _put_again(self, bundle_folder: Path, digest: str) -> None:
+        """Put what somebody pruned while we waited; a shared workspace is not pruned."""
+        if isinstance(self.storage, FileStorage):
+            files = self.blobs.manifest(digest).files.values() if self.blobs.has(digest) else ()
+            if not files or not all(self.blobs.has(file.sha256) for file in files):
+                self.blobs.put_bundle(bundle_folder)
+
     def _do(self, action: str, **words: Any) -> Entry:
         entry = self.audit.append(action, **words)
         self._shelf.apply(entry)
+        if self.listener is not None:
+            self.listener(entry)
         return entry
 
     def _add_evidence(self, version: Version, who: str, evidence: Mapping[str, str]) -> Version:
@@ -266,6 +287,15 @@ def _moved(name: str, alias: str, expected: int | None, found: int | None) -> Co
         f"{name}@{alias} was moved by somebody else",
         why=f"it pointed to {expected or 'no version'}, now it points to {found or 'no version'}",
         fix=f"look at what happened (afterfit version log {name}), then run the same command again",
+    )
+
+
+def _pruned(version: Version) -> NotFoundError:
+    return NotFoundError(
+        f"the bytes of {version.name}@{version.number} were pruned",
+        why=f"the audit log says when and by whom: afterfit version show "
+        f"{version.name}@{version.number}",
+        fix="ship the same model again: an equal bundle gets its old number back",
     )
 
 
