@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -23,6 +24,7 @@ from afterfit.monitor.rehearse.play import Stage, cases_of, play, ring
 from afterfit.monitor.rehearse.run import Pace, Plan, halved, own_monitor, pace_of, rehearse
 from afterfit.monitor.rehearse.score import delay_metric, false_alarms, periods
 from afterfit.monitor.rehearse.traffic import Traffic
+from afterfit.monitor.rehearse.verdict import verdict
 from afterfit.monitor.settings import Watch
 from afterfit.monitor.table import Reference
 from afterfit.records import codec
@@ -33,6 +35,7 @@ from afterfit.report import html, text
 from afterfit.report.build import record_page
 
 if TYPE_CHECKING:
+    from afterfit.core.metric import Metric
     from afterfit.records.rehearsal import RehearsalRecord
 
 HOUR = 3_600_000_000
@@ -347,6 +350,35 @@ def test_what_is_missed_is_told_with_what_would_see_it(record: RehearsalRecord) 
     assert record.null_windows == 10
     assert record.null_alarms <= 1
     assert record.status == "complete"
+
+
+def test_a_window_is_one_stretch_of_neighbours() -> None:
+    """So that the hour of the day is spread over it as over real ones; of few rows a quarter."""
+    made, generator = traffic(2000), np.random.default_rng(0)
+    for window, stretch in ((300, 300), (900, 500)):
+        assert made.stretch(window) == stretch
+        blocks = made.draw(3 * window, generator, window)[: 2 * stretch].reshape(2, stretch)
+        assert (np.diff(blocks, axis=1) % 2000 == 1).all()
+
+
+def test_why_other_proportions_of_a_rare_class_are_not_seen_is_told(
+    record: RehearsalRecord,
+) -> None:
+    """In rows of a window: with the fault, as usual, and what chance may do."""
+    (weak,) = [o for o in record.outcomes if (o.fault, o.severity) == ("labels", "weak")]
+    unseen = metric_share(weak.detected)
+    rare = msgspec.structs.replace(
+        record, raised=0.02, window_rows=1000,
+        outcomes=(msgspec.structs.replace(weak, detected=unseen),),
+    )  # fmt: skip
+    (told,) = [f for f in verdict(rare) if f.where == "labels, weak"]
+    assert "a window then has 29.7 rows of the class where 20 are usual" in told.message
+    assert 0 < record.raised < 1
+
+
+def metric_share(metric: Metric) -> Metric:
+    """The same share, of which nothing was seen."""
+    return msgspec.structs.replace(metric, value=0.0, low=0.0)
 
 
 def test_the_record_is_kept_and_has_a_page(record: RehearsalRecord) -> None:

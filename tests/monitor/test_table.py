@@ -51,6 +51,12 @@ def test_a_plain_table_becomes_a_report() -> None:
     assert 700 < found.n < 900
 
 
+def test_the_index_that_pandas_writes_is_no_input() -> None:
+    """Numbers of rows differ between any two tables, and mean nothing."""
+    frame = table(0, 300) | {"__index_level_0__": np.arange(300)}
+    assert [c.name for c in infer_signature(frame, MAPPING).columns] == ["age"]
+
+
 def test_the_score_is_of_the_positive_class() -> None:
     """With the positive class first among the classes, probabilities stand in that order."""
     frame = {"prob": np.array([0.9, 0.2]), "label": np.array(["bad", "good"], dtype=object)}

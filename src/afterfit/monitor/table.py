@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -44,6 +45,8 @@ ROLES = (
 )
 MOST_CLASSES = 20
 MOST_REFERENCE = 200_000
+_INDEX = re.compile(r"__index_level_\d+__")
+"""How pandas names an index in Parquet: the numbers of rows are no input."""
 
 
 @dataclass(frozen=True)
@@ -204,7 +207,9 @@ def infer_signature(
     """
     roles = {column for role, column in mapping.items() if role != "slice"}
     columns = tuple(
-        Column(name=name, kind=_kind(values)) for name, values in frame.items() if name not in roles
+        Column(name=name, kind=_kind(values))
+        for name, values in frame.items()
+        if name not in roles and not _INDEX.fullmatch(name)
     )
     truth = frame.get(mapping.get("y", ""))
     labels = [] if truth is None else _classes(truth)

@@ -77,8 +77,8 @@ def _why(outcome: Outcome, record: RehearsalRecord) -> str:
     chance = min(0.4, record.asked_per_month * record.window_us / MONTH_US)
     spread = normal_quantile(1 - 2 * chance) * math.sqrt(usual * (1 - share))
     return (
-        f": they make {shifted:.3g} rows of the class of {usual:.3g} in a window, and as seldom as "
-        f"an alarm may come by chance it has {usual + spread:.3g} or more without a fault"
+        f": a window then has {shifted:.3g} rows of the class where {usual:.3g} are usual, and as "
+        f"seldom as an alarm may come by chance {usual + spread:.3g} or more without a fault"
     )
 
 
