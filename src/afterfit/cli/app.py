@@ -111,6 +111,10 @@ GROUPS: dict[str, tuple[str, dict[str, tuple[str, str]]]] = {
                 "Hash every byte and the audit log; what is broken has its cure.",
             ),
             "prune": ("afterfit.cli.prune:prune", "Let the bytes of old versions go."),
+            "anchor": (
+                "afterfit.cli.anchor:anchor",
+                "Keep the end of the audit log where its writers cannot.",
+            ),
             "log": ("afterfit.cli.version:log", "Who moved what, when and why."),
             "score": ("afterfit.cli.score:score", "The ML Test Score, each point with evidence."),
             "attest": ("afterfit.cli.score:attest", "Vouch for an item that no check can show."),
