@@ -7,6 +7,7 @@ from typing import Annotated
 import msgspec
 from cyclopts import Parameter
 
+from afterfit.cli.anchor import anchored, anchored_text
 from afterfit.cli.common import Common, opened
 from afterfit.cli.durations import seconds_of
 from afterfit.cli.output import Answer, table
@@ -78,11 +79,19 @@ def _text(found: Pruned) -> str:
     return "\n".join(lines)
 
 
-def verify(name: str = "", *, common: Common = NONE) -> Answer:
+def verify(
+    name: str = "",
+    *,
+    anchors: Annotated[
+        tuple[str, ...], Parameter(negative="", help="A file of anchors, or git-note.")
+    ] = (),
+    common: Common = NONE,
+) -> Answer:
     """Hash every byte there is, and the chain of the audit log; each thing broken has its cure.
 
     Without a name: versions, aliases and evidence against the log, records, and every blob.
-    Exit 2 where anything is broken.
+    Exit 2 where anything is broken. The log is held against the anchors that `version anchor` put
+    into files and notes, and those that are named.
 
     Parameters
     ----------
@@ -96,13 +105,20 @@ def verify(name: str = "", *, common: Common = NONE) -> Answer:
             raise _told(wrong)
         found = space.registry.verify(name or None)
         log = space.registry.verify_log()
-    result = {"versions": msgspec.to_builtins(found), "log": msgspec.to_builtins(log)}
+        held = anchored(space, anchors)
+    result = {
+        "versions": msgspec.to_builtins(found),
+        "log": msgspec.to_builtins(log),
+        "anchors": msgspec.to_builtins(held),
+    }
     text = (
         f"{found.versions} versions, {found.files} files, {found.size_bytes} bytes: each is what "
     )
     text += f"its digest says\naudit log: {log.lines} lines, each follows the one before\n"
-    text += f"head of the log: {log.head}   # keep it where nobody who writes here can"
-    return Answer(result, text)
+    text += f"head of the log: {log.head}   # keep it where nobody who writes here can\n"
+    text += anchored_text(held)
+    back = [f"line {n} is dated before the line before: a clock was set back" for n in log.set_back]
+    return Answer(result, text, warnings=back)
 
 
 def _told(wrong: list[Broken]) -> IntegrityError:
