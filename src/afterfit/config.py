@@ -21,6 +21,7 @@ from afterfit.core.gate import Gate, parse_gate
 from afterfit.core.metric_names import require_known
 from afterfit.core.sections import (
     AlarmsSection,
+    ApprovalsSection,
     CardSection,
     CompareSection,
     CostSection,
@@ -35,6 +36,7 @@ from afterfit.core.sections import (
     PlatformsSection,
     RobustnessSection,
     ServeSection,
+    TriggersSection,
 )
 from afterfit.core.strict import converted
 from afterfit.errors import ConfigError, NotFoundError, UsageError
@@ -68,6 +70,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     serve: ServeSection = ServeSection()
     monitor: MonitorSection = MonitorSection()
     alarms: AlarmsSection = AlarmsSection()
+    approvals: ApprovalsSection = ApprovalsSection()
+    triggers: TriggersSection = TriggersSection()
 
     def parsed_gates(self) -> tuple[Gate, ...]:
         """Return the gates; raises ConfigError for one that is not a gate on a known metric."""
@@ -278,6 +282,9 @@ def _set(tree: dict[str, Any], dotted: str, value: Any) -> None:
     tree[leaf] = value
 
 
+_JUDGED = AlarmsSection | CostSection | TriggersSection
+
+
 def _of_section(section: Any, path: str) -> list[tuple[str, str]]:
     """Return what is wrong with settings that are right one by one, and not together."""
     if isinstance(section, LoadtestSection) and section.slo:
@@ -285,7 +292,7 @@ def _of_section(section: Any, path: str) -> list[tuple[str, str]]:
             slo_of(section.slo, where=path)
         except UsageError as error:
             return [(f"{path}.slo", f"{error.message}: {error.why}, such as p99<50ms")]
-    found = section.problem() if isinstance(section, AlarmsSection | CostSection) else None
+    found = section.problem() if isinstance(section, _JUDGED) else None
     return [] if found is None else [(f"{path}.{found[0]}", found[1])]
 
 

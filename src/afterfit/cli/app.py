@@ -61,7 +61,15 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "Check any server of the Open Inference Protocol, clause by clause.",
     ),
     "predict": ("afterfit.cli.predict:predict", "Score a file, in constant memory."),
+    "replay": (
+        "afterfit.cli.replay:replay",
+        "What another version would have said of rows that were served.",
+    ),
     "report": ("afterfit.cli.report:report", "Write the page of a release."),
+    "incident": (
+        "afterfit.cli.incident:incident",
+        "What changed, whom it touched, the way back, and the proof.",
+    ),
     "ui": ("afterfit.cli.ui:ui", "Show everything in a browser: the dashboard."),
     "trust": (
         "afterfit.cli.trust:trust",
@@ -105,6 +113,10 @@ GROUPS: dict[str, tuple[str, dict[str, tuple[str, str]]]] = {
             ),
             "attach": ("afterfit.cli.version:attach", "Give a version a record as evidence."),
             "promote": ("afterfit.cli.version:promote", "Move an alias, if every gate passes."),
+            "approve": (
+                "afterfit.cli.version_approve:approve",
+                "Agree to a version that somebody else shall promote.",
+            ),
             "rollback": ("afterfit.cli.version:rollback", "Go back to the version before."),
             "verify": (
                 "afterfit.cli.prune:verify",

@@ -12,6 +12,7 @@ from afterfit.core.signature import Label, Task
 
 __all__ = [
     "AlarmsSection",
+    "ApprovalsSection",
     "CardSection",
     "CompareSection",
     "CostSection",
@@ -27,6 +28,7 @@ __all__ = [
     "PlatformsSection",
     "RobustnessSection",
     "ServeSection",
+    "TriggersSection",
 ]
 
 Direction = Literal["up", "down"]
@@ -297,4 +299,43 @@ class AlarmsSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
             return "windows", f"{self.windows} windows of the last {self.of} can never alarm"
         if "retrain" in self.actions and not self.retrain:
             return "retrain", 'the action needs a command, such as ["python", "train.py"]'
+        return None
+
+
+class ApprovalsSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[approvals]``: how many others must approve before an alias moves, and who may override.
+
+    An approval is of a version's bytes and of what its gates said; who promotes cannot give it.
+    ``approvers`` empty is anybody else. ``override`` names who may pass by gates and approvals;
+    where approvals are required and it is empty, nobody may. A rollback never waits for approval.
+    """
+
+    required: Annotated[int, msgspec.Meta(ge=0, le=9)] = 0
+    aliases: tuple[str, ...] = ("champion",)
+    approvers: tuple[str, ...] = ()
+    override: tuple[str, ...] = ()
+
+
+class TriggersSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[triggers]``: who is told of a change of the registry, each a webhook or a command.
+
+    ``webhooks://host/path?secret=env:NAME`` is posted to and signed; ``command:python notify.py``
+    gets the same JSON on its standard input. ``env:NAME`` and ``file:PATH`` hold an address.
+    """
+
+    new_version: tuple[str, ...] = ()
+    moved_alias: tuple[str, ...] = ()
+    failed_gate: tuple[str, ...] = ()
+    rollback: tuple[str, ...] = ()
+
+    def problem(self) -> tuple[str, str] | None:
+        """Return the name of a setting and what is wrong with it; None where all can be told."""
+        kinds = ("webhooks://", "webhook://", "command:", "env:", "file:")
+        for name in self.__struct_fields__:
+            for address in getattr(self, name):
+                if not address.startswith(kinds):
+                    return (
+                        name,
+                        f"{address!r} is neither a webhook nor a command: {', '.join(kinds)}",
+                    )
         return None

@@ -27,6 +27,7 @@ from afterfit.store.environment import current_environment
 from afterfit.store.files import file_lock, os_errors
 from afterfit.store.records import in_envelope
 from afterfit.workspace.age import max_age
+from afterfit.workspace.triggering import listen
 
 __all__ = ["WorkspaceFolder"]
 
@@ -72,6 +73,7 @@ class WorkspaceFolder:
         self.records, self.blobs, self.registry = stores.records, stores.blobs, stores.registry
         self.reused: list[str] = []
         self.warnings: list[str] = []
+        listen(self)
 
     @property
     def who(self) -> str:

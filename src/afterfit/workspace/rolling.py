@@ -27,6 +27,7 @@ from afterfit.serve.rollouts.state import RolloutState, path_of, read_state, wri
 from afterfit.serve.run import link_bundle
 from afterfit.store.environment import current_environment
 from afterfit.store.files import file_lock, write_bytes
+from afterfit.workspace.approving import with_approvals
 
 if TYPE_CHECKING:
     from afterfit.workspace.space import Workspace
@@ -236,7 +237,8 @@ def _server(space: Workspace, name: str, admin: str) -> tuple[Path | None, Admin
 
 
 def _refusal(space: Workspace, version: Version, alias: str) -> GateRefusal | None:
-    gates = space.judge(f"{version.name}@{version.number}")
+    judged = space.judge(f"{version.name}@{version.number}")
+    gates = with_approvals(space, version, alias, judged)
     refusal = GateRefusal(version=version, alias=alias, gates=gates)
     return refusal if refusal.blocking else None
 

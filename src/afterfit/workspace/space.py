@@ -76,7 +76,11 @@ class Workspace(WorkspaceFolder):
         The gates are judged anew on the version's records; ``override`` is a reason, kept in the
         audit log, to promote all the same.
         """
-        gates = self.judge(f"{name}@{number}")
+        from afterfit.workspace.approving import check_override, with_approvals
+
+        check_override(self, override)
+        version = self.registry.resolve(f"{name}@{number}")
+        gates = with_approvals(self, version, alias, self.judge(f"{name}@{number}"))
         return self.registry.promote(
             name, number, alias, who=self.who, why=why, gates=gates, override=override
         )

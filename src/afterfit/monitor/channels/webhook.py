@@ -58,14 +58,18 @@ class Webhook:
 
     def send(self, message: Message) -> str:
         """Return nothing to say; raises Refused or UnavailableError."""
-        body, timestamp = message.body, int(self._clock())
+        self.deliver(message.body, f"{message.alarm.id}-{message.event}")
+        return ""
+
+    def deliver(self, body: bytes, id_: str) -> None:
+        """Post any JSON, signed, under an id; raises Refused or UnavailableError."""
+        timestamp = int(self._clock())
         headers = {
-            "Afterfit-Id": f"{message.alarm.id}-{message.event}",
+            "Afterfit-Id": id_,
             "Afterfit-Timestamp": str(timestamp),
             "Afterfit-Signature": signed(self._secret, timestamp, body),
         }
         check_status(post(self._base, self._path, body, headers), "the webhook")
-        return ""
 
 
 def open_webhook(address: str) -> Webhook:

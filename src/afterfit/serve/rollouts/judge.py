@@ -162,11 +162,10 @@ def _compared(name: Watch, judge: Judge, config: RolloutConfig) -> Comparison:
     log_e = e_value(counts.logs)
     worse = log_e > needed
     if not counts.primary[1]:
-        # Nobody to compare with at this moment: bounds that do not even touch.
+        # Nobody to compare with at this moment: bounds that are the margin apart.
         own = rate_sequence(*counts.canary, 1 - (1 - config.level) / 2)
         other = rate_sequence(*control, 1 - (1 - config.level) / 2)
-        tolerated = config.margin if name == "p99" else 0.0
-        worse = worse or own.low > other.high + tolerated
+        worse = worse or own.low > other.high + config.margin
     each = 1 - (1 - config.confidence) / 2
     own, other = rate_sequence(*counts.canary, each), rate_sequence(*control, each)
     excess = _excess(counts.canary, control, own, other)
