@@ -71,8 +71,10 @@ class QuerySource:
         try:
             database = duckdb.connect(self.address or ":memory:", read_only=bool(self.address))
             with closing(database):
-                rows = database.execute(self._from(skip))
-                for batch in rows.fetch_record_batch(self.batch_rows):
+                rows = database.sql(self._from(skip))
+                # DuckDB 1 has another name for it.
+                read = getattr(rows, "to_arrow_reader", None) or rows.fetch_arrow_reader
+                for batch in read(self.batch_rows):
                     yield pa.Table.from_batches([batch])
         except duckdb.Error as error:
             raise self._refused(error) from None
