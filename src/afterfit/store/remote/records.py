@@ -47,7 +47,15 @@ class SharedRecords(RecordStore):
         if _WHOLE.fullmatch(digest):
             with suppress(NotFoundError):
                 return self._read(digest)
-        return super().get(digest)
+        try:
+            return super().get(digest)
+        except NotFoundError as error:
+            raise NotFoundError(
+                error.message,
+                where=f"{self.objects.where}/records",
+                why="it is neither in the shared store nor among the copies on this machine",
+                fix="afterfit record list   # and look whether blobs of the workspace is right",
+            ) from None
 
     def _names(self) -> set[str]:
         self._empty_outbox()
