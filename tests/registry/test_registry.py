@@ -87,6 +87,18 @@ def test_a_damaged_bundle_is_not_registered(registry: Registry, make_bundle: Mak
     assert registry.log() == ()
 
 
+@pytest.mark.parametrize("name", ["head", "lock"])
+def test_a_name_of_the_registrys_own_files_is_refused(
+    name: str, registry: Registry, make_bundle: MakeBundle
+) -> None:
+    """Its folder could never be made, and the line that announced it never be done."""
+    with pytest.raises(UsageError, match="cannot be called") as caught:
+        registry.register(name, make_bundle(b"one"), who="ana")
+    assert caught.value.fix.endswith(f"{name}-model")
+    assert registry.log() == ()
+    assert registry.register("churn", make_bundle(b"one"), who="ana").number == 1
+
+
 @pytest.mark.parametrize(
     "name", ["", "Churn", "a/b", "../x", ".hidden", "-x", "a b", "é", "a" * 101]
 )

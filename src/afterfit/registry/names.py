@@ -11,6 +11,8 @@ from afterfit.errors import UsageError
 CHAMPION = "champion"
 MAX_NAME = 100
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
+_FILES = frozenset({"head", "lock"})
+"""Files that stand beside the folders of models: see `registry.shelf`."""
 _ALIAS = re.compile(r"[a-z][a-z0-9_-]*")
 _DIGEST = re.compile(r"(?:sha256:)?([0-9a-f]{6,64})")
 _SELECTOR = re.compile(r"[a-z0-9_:-]{1,100}")
@@ -41,6 +43,12 @@ class Reference(msgspec.Struct, frozen=True):
 
 def check_name(name: str) -> str:
     """Return ``name``; raises UsageError where it cannot name a model."""
+    if name in _FILES:
+        raise UsageError(
+            f"a model cannot be called {name!r}",
+            why="the registry has a file of that name",
+            fix=f"call it, for example: {name}-model",
+        )
     if _NAME.fullmatch(name) and len(name) <= MAX_NAME:
         return name
     raise UsageError(

@@ -1,8 +1,8 @@
 """A script: change a shared registry in children that are killed before their k-th step outward.
 
 ``python crash_points.py WORKSPACE.toml BUNDLES STEP`` kills the first child before its first
-statement or upload, the second STEP of them later …, until one runs to its end. Each pushes a bundle of its
-own, promotes it, attaches evidence and rolls back. Prints the number of children.
+statement or upload, the second STEP of them later …, until one runs to its end. Each pushes a
+bundle of its own, promotes it, attaches evidence and rolls back. Prints the number of children.
 """
 
 from __future__ import annotations
