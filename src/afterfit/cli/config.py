@@ -9,6 +9,7 @@ import msgspec
 from afterfit.cli.common import Common
 from afterfit.cli.output import Answer, table
 from afterfit.config import Reading, place_of, read_config
+from afterfit.store.remote.secret import redacted
 
 _HEADINGS = ("setting", "value", "origin")
 
@@ -20,7 +21,11 @@ def show(*, common: Common = Common()) -> Answer:  # noqa: B008 - frozen
     """
     reading = read_config()
     rows = [
-        (name, value, reading.origins.get(name, "default"))
+        (
+            name,
+            redacted(value) if isinstance(value, str) else value,
+            reading.origins.get(name, "default"),
+        )
         for name, value in reading.values.items()
     ]
     settings = {name: {"value": value, "origin": origin} for name, value, origin in rows}

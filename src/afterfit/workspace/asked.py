@@ -50,7 +50,7 @@ ASKED: dict[str, tuple[str, ...]] = {
 }
 """The settings that concern each step; every setting but paths concerns the whole line."""
 PATHS = ("data.data", "data.train", "model.code", "serve.client_ca", "serve.keys",
-         "serve.tls_cert", "serve.tls_key")  # fmt: skip
+         "serve.tls_cert", "serve.tls_key", "workspace")  # fmt: skip
 
 
 def asked_of(step: str, sources: Sources, given: Mapping[str, Any]) -> dict[str, Any]:

@@ -82,3 +82,26 @@ def test_no_secret_is_left_in_a_text() -> None:
     text = "az://x?sig=hunter2&y=1 postgresql://a:hunter2@h s3://k:hunter2@b account_key=hunter2"
     assert "hunter2" not in redacted(text)
     assert without_secrets("az://x?sig=hunter2&y=1") == "az://x?y=1"
+
+
+def test_neither_records_nor_the_configuration_shown_hold_a_password(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """What was asked of a line leaves out where the workspace is."""
+    from afterfit.cli.config import show
+    from afterfit.config import load_config
+    from afterfit.workspace.asked import ASKED, asked_of
+    from afterfit.workspace.sources import Sources
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("AFTERFIT_WORKSPACE", URL)
+    monkeypatch.setenv("AFTERFIT_LINE_SEED", "7")
+    given = load_config().given
+    assert given["workspace"] == URL
+    sources = Sources(model="m.skops", data="rows.csv")
+    for step in (*ASKED, "ship"):
+        assert "hunter2" not in str(asked_of(step, sources, given))
+    assert asked_of("ship", sources, given) == {"line.seed": 7}
+    answer = show()
+    assert "hunter2" not in f"{answer.text} {answer.result}"
+    assert "postgresql://ana@db/team" in answer.text
