@@ -23,7 +23,14 @@ from afterfit.errors import (
 )
 from afterfit.package import pip
 from afterfit.package.config import IndexConfig, PackageConfig
-from afterfit.package.lock import exact_pins, hashed_lock, pins, resolve_hashes, serving_pins
+from afterfit.package.lock import (
+    exact_pins,
+    for_cuda,
+    hashed_lock,
+    pins,
+    resolve_hashes,
+    serving_pins,
+)
 
 SECRET = "hunter2"  # noqa: S105 - looked for in everything that is written
 
@@ -309,3 +316,11 @@ def test_vendored_wheels_are_those_of_the_lock(wheelhouse: Path, tmp_path: Path)
     wheel(wheelhouse, "acme_lib", "1.1", requires="evil")
     with pytest.raises(InputError):
         pip.download(lock, asked, tmp_path / "w")
+
+
+def test_a_lock_for_gpus_has_the_runtime_for_gpus() -> None:
+    """In place of the other, which must not be there too, and with the libraries of CUDA."""
+    found = for_cuda("numpy==2.4.6\nonnxruntime==1.32.0\nuvloop==0.23.0\n")
+    assert found == "numpy==2.4.6\nonnxruntime-gpu[cuda,cudnn]<=1.32.0\nuvloop==0.23.0\n"
+    with pytest.raises(UsageError, match="does not run on ONNX Runtime"):
+        for_cuda("numpy==2.4.6\n")

@@ -7,9 +7,9 @@ import re
 from afterfit.core.finding import Finding
 from afterfit.errors import UsageError
 from afterfit.package.config import PackageConfig
-from afterfit.package.findings import BaseNotPinned, OpenToAll
+from afterfit.package.findings import AcceleratorUntried, BaseNotPinned, OpenToAll
 
-__all__ = ["base_finding", "check", "open_finding"]
+__all__ = ["accelerator_findings", "base_finding", "check", "open_finding"]
 
 _PINNED = re.compile(r"\S+@sha256:[0-9a-f]{64}")
 _BASE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@+-]*")
@@ -61,3 +61,16 @@ def open_finding(config: PackageConfig) -> Finding:
         "the server starts in the open only on a platform that checks who calls,"
         " or when it is told to: --allow-unauthenticated"
     )
+
+
+def accelerator_findings(config: PackageConfig) -> list[Finding]:
+    """Return that an image for a GPU was not tried; nothing for the CPU, which all was tried on."""
+    if config.accelerator == "cpu":
+        return []
+    return [
+        AcceleratorUntried.tip(
+            "the image is for GPUs of NVIDIA, and was not tried on one",
+            where="image",
+            fix="start it there and look at accelerator in /version",
+        )
+    ]

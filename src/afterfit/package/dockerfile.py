@@ -15,7 +15,7 @@ from afterfit.core.bundle import MANIFEST, Bundle
 from afterfit.core.finding import Finding
 from afterfit.core.proof import proven_file
 from afterfit.package import pip
-from afterfit.package.checks import base_finding, check, open_finding
+from afterfit.package.checks import accelerator_findings, base_finding, check, open_finding
 from afterfit.package.config import USER_ID, PackageConfig
 from afterfit.package.findings import WheelsIncluded
 from afterfit.package.lock import hashed_lock
@@ -94,7 +94,8 @@ class Destination:
             (folder / _PROVEN).write_bytes(config.proven.encode())
         _write(folder / "Dockerfile", dockerfile(bundle.digest, afterfit[0], config))
         _write(folder / ".dockerignore", _IGNORED + "".join(f"!{each}\n" for each in copied))
-        return [base_finding(config), hashed, _wheels_finding(config), open_finding(config)]
+        seen = [base_finding(config), hashed, _wheels_finding(config), open_finding(config)]
+        return [*seen, *accelerator_findings(config)]
 
 
 def dockerfile(digest: str, afterfit: str, config: PackageConfig) -> str:

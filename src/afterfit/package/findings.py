@@ -202,3 +202,21 @@ class SizesMeasured(Check):
     code = "K012"
     title = "A replica is sized by what was measured"
     severity: ClassVar[Severity] = "low"
+
+
+class AcceleratorUntried(Check):
+    """An image for a GPU was not tried on one.
+
+    What it looks for: ``--accelerator cuda``. The bundle was measured on a CPU, and what makes the
+    image needs no GPU.
+    Why it matters: answers of a GPU differ in the last digits, and its speed is another. The server
+    asks the golden rows when it starts, so a wrong answer is met there; where it can use no GPU,
+    the CPU answers, and ``/version`` and the log say why.
+    Example: a machine without NVIDIA's container runtime.
+    Fix: start the image on the machine that it is for, look at ``accelerator`` in ``/version``, and
+    run ``afterfit loadtest`` against it.
+    """
+
+    code = "K020"
+    title = "The image was tried on what computes in it"
+    severity: ClassVar[Severity] = "low"

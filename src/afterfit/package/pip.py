@@ -22,6 +22,7 @@ from afterfit.errors import (
     DependencyError,
     ForbiddenError,
     InputError,
+    ResourceError,
     UnavailableError,
     UsageError,
 )
@@ -153,6 +154,13 @@ def _failed(errors: str, log: str) -> AfterfitError:
     if "No module named pip" in errors:
         return DependencyError(
             "pip is not installed beside Afterfit", fix=f"{sys.executable} -m ensurepip"
+        )
+    if "No space left on device" in errors + log:
+        return ResourceError(
+            "the disk is full: pip cannot fetch the wheels",
+            where=tempfile.gettempdir(),
+            why="No space left on device",
+            fix="free some space there, or name another folder in TMPDIR",
         )
     refused = _REFUSED.search(log)
     if refused:

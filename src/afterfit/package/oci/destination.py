@@ -7,7 +7,7 @@ from pathlib import Path
 from afterfit.core.bundle import Bundle
 from afterfit.core.finding import Finding
 from afterfit.core.progress import SILENT, Progress
-from afterfit.package.checks import base_finding, check, open_finding
+from afterfit.package.checks import accelerator_findings, base_finding, check, open_finding
 from afterfit.package.config import PackageConfig
 from afterfit.package.findings import BytecodeMissing
 from afterfit.package.image import IMAGE
@@ -80,6 +80,7 @@ def write_layout(
     pinned = all(base.pinned for base in built.bases.values())
     return built, (
         base_finding(config, pinned=pinned), hashed, _bytecode(built, config), open_finding(config),
+        *accelerator_findings(config),
     )  # fmt: skip
 
 

@@ -44,6 +44,7 @@ from afterfit.package.sbom import FILE as BILL
 from afterfit.package.sbom import sbom
 from afterfit.package.start import HEALTH, environment, labels, server_words
 from afterfit.package.wheel import write_wheel
+from afterfit.store.files import os_errors
 
 __all__ = ["Built", "build"]
 
@@ -135,13 +136,14 @@ def _layers(
         known = parts.cache.take(key, layout)
         if known is not None:
             return known
-        folder = wheels()
-        progress.step(f"lay out {note} for {platform}")
-        target = scratch / f"{folder.name}-files"
-        install(folder.glob("*.whl"), target)
-        if parts.compiled:
-            progress.step(f"compile {note} for {platform}")
-            compile_all(target, LIBRARY)
+        with os_errors(parts.scratch, "unpack wheels in"):
+            folder = wheels()
+            progress.step(f"lay out {note} for {platform}")
+            target = scratch / f"{folder.name}-files"
+            install(folder.glob("*.whl"), target)
+            if parts.compiled:
+                progress.step(f"compile {note} for {platform}")
+                compile_all(target, LIBRARY)
         progress.step(f"compress {note} for {platform}")
         made = _layer(layout, tree(target, LIBRARY.lstrip("/")), note)
         parts.cache.keep(key, made, layout)
