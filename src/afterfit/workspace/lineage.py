@@ -21,6 +21,7 @@ from afterfit.registry.lineage.tag import GitTag, tag
 from afterfit.registry.version import Version
 from afterfit.runtime.endpoint import read_endpoint
 from afterfit.store.files import write_bytes
+from afterfit.workspace.evidence import STEPS
 
 if TYPE_CHECKING:
     from afterfit.workspace.line import Line
@@ -91,7 +92,7 @@ def chain_of(space: Workspace, ref: str) -> Chain:
         body = None
     above = _sources(body, records)
     model = _model(body, records)
-    middle = [_record_node(step, stored) for step, stored in sorted(records.items())]
+    middle = [_record_node(step, records[step]) for step in STEPS if step in records]
     bundle = _bundle(version)
     below = [*_packages(space, version), *_endpoints(space, version)]
     missing = () if body is not None else ("how it was shipped: no record of that is kept here",)
@@ -191,8 +192,8 @@ def _code(env: Environment) -> list[Node]:
     if env.git_dirty:
         differs = f" (git diff HEAD: {short(env.git_diff)})" if env.git_diff else ""
         doubt = f"there were changes beside the commit{differs}"
-    facts = {"branch": env.git_branch, "remote": env.git_remote}
-    title = f"commit {short(env.git_commit)}"
+    facts = {"remote": env.git_remote}
+    title = f"commit of {env.git_branch}" if env.git_branch else "commit"
     return [Node(kind="code", title=title, digest=env.git_commit, facts=facts, doubt=doubt)]
 
 

@@ -118,8 +118,9 @@ class _Reader:
 
     def _scalar(self, first: str, column: int) -> Any:
         """Return a scalar whose first line was taken; what follows further in goes on with it."""
+        began = self._at
         if first[0] in "\"'":
-            return self._quoted(first)
+            return self._quoted(first, began)
         parts = [_uncommented(first)]
         while self._at < len(self._lines) and len(parts[-1]) == len(parts[-1].rstrip()):
             line = self._lines[self._at]
@@ -127,29 +128,29 @@ class _Reader:
                 following = self._after_blank()
                 if following is None or _indent(following) <= column:
                     break
-                raise self._wrong("a blank line inside of a text is not read")
+                raise self._wrong("a blank line inside of a text is not read", began)
             if _indent(line) <= column or line.lstrip().startswith("#"):
                 break
             if _KEY.match(line.strip()):
-                raise self._wrong("a mapping stands inside of a text")
+                raise self._wrong("a mapping stands inside of a text", began)
             parts.append(_uncommented(line.strip()))
             self._at += 1
         text = " ".join(parts)
         if text[:1] in "&*!|>%@`" and text:
-            raise self._wrong(f"{text[:1]!r} at the beginning of a value is not read")
+            raise self._wrong(f"{text[:1]!r} at the beginning of a value is not read", began)
         if text[:1] in "[{" and text not in _WORDS:
-            raise self._wrong("a list or mapping in one line is not read")
+            raise self._wrong("a list or mapping in one line is not read", began)
         return _typed(text)
 
-    def _quoted(self, first: str) -> str:
+    def _quoted(self, first: str, began: int) -> str:
         quote, text = first[0], first
         while (end := _end_of(text, quote)) is None:
             if self._at >= len(self._lines):
-                raise self._wrong("a quotation mark is not closed")
+                raise self._wrong("a quotation mark is not closed", began)
             text = _folded(text, self._lines[self._at].strip(), quote)
             self._at += 1
         if text[end + 1 :].strip() and not text[end + 1 :].lstrip().startswith("#"):
-            raise self._wrong("something follows a quoted text")
+            raise self._wrong("something follows a quoted text", began)
         inner = text[1:end].replace(_BREAK, "\n")
         if quote == "'":
             return inner.replace("''", "'")
@@ -179,8 +180,9 @@ class _Reader:
     def _after_blank(self) -> str | None:
         return next((line for line in self._lines[self._at :] if line.strip()), None)
 
-    def _wrong(self, why: str) -> InputError:
-        line = min(self._at + 1, len(self._lines))
+    def _wrong(self, why: str, began: int = 0) -> InputError:
+        """Return the error of the line that is read, or of the one where a value ``began``."""
+        line = began or min(self._at + 1, len(self._lines))
         return InputError(
             "cannot be read as YAML",
             where=f"{self._where}:{line}",
