@@ -15,6 +15,7 @@ from afterfit.registry.version import GateRefusal, Promotion
 from afterfit.report import number
 from afterfit.report.load import certificate_text
 from afterfit.workspace.certified import Certified, certified
+from afterfit.workspace.last_good import last_good as good_version
 
 NONE = Common()
 
@@ -137,6 +138,10 @@ def rollback(
     name: str,
     *,
     to: Annotated[str, Parameter(name="--alias", help="The alias to move back.")] = "champion",
+    last_good: Annotated[
+        bool,
+        Parameter(negative="", help="To the last one that served well: 1 % failed at most."),
+    ] = False,
     why: str = "",
     common: Common = NONE,
 ) -> Answer:
@@ -156,8 +161,14 @@ def rollback(
             fix=f"afterfit version rollback {name.partition('@')[0]}",
         )
     with opened(common) as space:
-        moved = space.rollback(name, why=why, alias=to)
-    return Answer(_moved(moved), _told(moved))
+        health = good_version(space, name, to) if last_good else None
+        target = None if health is None else health.number
+        moved = space.rollback(name, why=why, alias=to, target=target)
+    if health is None:
+        return Answer(_moved(moved), _told(moved))
+    served = f"it answered {health.served} rows when it served, failed {health.failed.text()}"
+    result = {**_moved(moved), "health": msgspec.to_builtins(health)}
+    return Answer(result, f"{_told(moved)}: {served}")
 
 
 def log(name: str = "", *, common: Common = NONE) -> Answer:

@@ -52,7 +52,7 @@ from afterfit.report.problems import problems, tallies
 from afterfit.report.quality import baseline_of, headline, quality
 from afterfit.report.recalibrated import decided
 from afterfit.report.rehearsed import rehearsed
-from afterfit.report.rollout import drilled, replayed, rolled_out
+from afterfit.report.rollout import drilled, replayed, rolled_out, rollout_verdict
 from afterfit.report.shipping import (
     batch,
     bundle,
@@ -180,6 +180,8 @@ def _of(stored: Stored) -> str:
 
 
 def _record_verdict(record: Record, records: Mapping[str, Stored]) -> VerdictBox:
+    if isinstance(record, RolloutRecord):
+        return rollout_verdict(record)
     issues = len(record.issues)
     tone: Tone
     if record.status == "failed":

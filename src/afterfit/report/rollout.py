@@ -5,10 +5,10 @@ from __future__ import annotations
 from afterfit.core.metric import Metric
 from afterfit.records.rollout import Comparison, DrillRecord, ReplayRecord, RolloutRecord
 from afterfit.report import number
-from afterfit.report.page import Block, Cell, Table, Tone
+from afterfit.report.page import Block, Cell, Table, Tone, Verdict
 from afterfit.report.parts import key_values, metric_value, metrics_table, note, table
 
-__all__ = ["drilled", "replayed", "rolled_out"]
+__all__ = ["drilled", "replayed", "rolled_out", "rollout_verdict"]
 
 MILLION = 1_000_000
 _ENDS: dict[str, tuple[str, Tone]] = {
@@ -21,13 +21,19 @@ _ENDS: dict[str, tuple[str, Tone]] = {
 }
 
 
+def rollout_verdict(record: RolloutRecord) -> Verdict:
+    """Return how it ended, for the head of a page."""
+    sentence, tone = _ENDS[record.verdict]
+    return Verdict(record.verdict.replace("_", " ").capitalize(), sentence, tone)
+
+
 def rolled_out(record: RolloutRecord) -> tuple[Block, ...]:
     """Return how it ended and why, what was compared, and its steps."""
-    sentence, tone = _ENDS[record.verdict]
+    _, tone = _ENDS[record.verdict]
     names = ("false_alarms", "margin", "confidence")
     false_alarms, margin, sure = (f"{100 * float(record.resolved[name]):g} %" for name in names)
     blocks: list[Block] = [
-        note(f"{sentence} {record.why}".strip(), tone),
+        note(f"Why: {record.why}.", tone),
         key_values(
             ("Model", record.name),
             ("From and to", f"version {record.primary} to {record.candidate}"),

@@ -85,9 +85,11 @@ class Workspace(WorkspaceFolder):
             name, number, alias, who=self.who, why=why, gates=gates, override=override
         )
 
-    def rollback(self, name: str, *, why: str = "", alias: str = "champion") -> Promotion:
-        """Return the move of an alias back to the last version that it pointed to before."""
-        return self.registry.rollback(name, who=self.who, why=why, alias=alias)
+    def rollback(
+        self, name: str, *, why: str = "", alias: str = "champion", target: int | None = None
+    ) -> Promotion:
+        """Return the move of an alias back to the last version that it held, or to ``target``."""
+        return self.registry.rollback(name, who=self.who, why=why, alias=alias, target=target)
 
     def version(self, ref: str) -> ServedBundle:
         """Return the version that ``ref`` names, checked out on this machine and verified."""

@@ -12,20 +12,27 @@ from afterfit.registry.history import PROMOTE, ROLLBACK
 from afterfit.registry.registry import REFUSE
 from afterfit.report.page import Cell, Table, Tone
 from afterfit.report.parts import table, when
+from afterfit.runtime.endpoint import MILLION
 from afterfit.serve.observe import ModelReport
 from afterfit.serve.rollout import DIVIDE
+from afterfit.serve.rollouts.judge import compare
+from afterfit.serve.rollouts.run import told_of
+from afterfit.serve.rollouts.state import RolloutState, read_state
 from afterfit.web.pages.common import nothing
 from afterfit.web.parts import Link, Pages, Part, View, ago, counted, link, pages_of, turns_of
 from afterfit.web.site import Server, Site
 
 ACTED = "monitor_action"
+ROLLOUT = "rollout"
 ACTIONS: dict[str, tuple[str, Tone]] = {
     PROMOTE: ("promoted", ""),
     ROLLBACK: ("rolled back", "warn"),
     REFUSE: ("not promoted", "bad"),
     DIVIDE: ("traffic divided", "info"),
+    ROLLOUT: ("rollout", "info"),
     ACTED: ("monitor acted", "warn"),
 }
+STATES: dict[str, Tone] = {"promoted": "good", "rolled_back": "bad", "running": "info"}
 SIZE = 50
 
 
@@ -42,6 +49,26 @@ class Division:
     shadows: tuple[int, ...]
     generation: int
     changed: float
+
+
+@dataclass(frozen=True)
+class Driven:
+    """The last rollout of a model: versions, how it stands, the share from 0 to 1, and why.
+
+    ``record`` is the digest of its record, empty until it has ended.
+    """
+
+    model: str
+    primary: int
+    candidate: int
+    state: str
+    share: float
+    step: int
+    steps: int
+    canary_requests: int
+    compared: tuple[str, ...]
+    why: str
+    record: str
 
 
 @dataclass(frozen=True)
@@ -63,6 +90,7 @@ class Rollouts(View):
 
     at: float
     divisions: tuple[Division, ...]
+    driven: tuple[Driven, ...]
     pages: Pages
     changes: tuple[Change, ...]
 
@@ -88,6 +116,7 @@ class Rollouts(View):
         none = nothing("No version was promoted yet: afterfit version promote NAME@1")
         return (
             Part("now", "Under way", (self._divisions(),) if self.divisions else now),
+            *((Part("driven", "Rollouts", (self._driven(),)),) if self.driven else ()),
             Part("changes", "Changes", (self._changes(),) if self.changes else none),
         )
 
@@ -115,6 +144,24 @@ class Rollouts(View):
         note = "What each version answers, how often and how fast is on the page of endpoints."
         return table(columns, rows, numeric=(2, 3, 4), note=note)
 
+    def _driven(self) -> Table:
+        rows = [
+            [
+                link(each.model, "models", each.model),
+                f"{each.primary} to {each.candidate}",
+                Cell(each.state.replace("_", " "), STATES.get(each.state, "warn")),
+                f"{in_percent(each.share, 1)}, {each.step} of {each.steps}",
+                each.canary_requests,
+                "; ".join(each.compared) or each.why or None,
+                link(each.record[:12], "records", each.record) if each.record else None,
+            ]
+            for each in self.driven
+        ]
+        columns = ("Model", "From and to", "Is", "Share, step", "Requests of the canary",
+                   "Compared", "Record")  # fmt: skip
+        note = "Started with: afterfit rollout start NAME --to NUMBER. The last one of each model."
+        return table(columns, rows, numeric=(4,), note=note)
+
     def _changes(self) -> Table:
         rows = [
             [
@@ -136,7 +183,26 @@ def rollouts(site: Site, page: int = 1) -> Rollouts:
     pages = pages_of(len(log), SIZE, page)
     shown = log[(pages.page - 1) * SIZE : pages.page * SIZE]
     divisions = tuple(each for server in site.servers() for each in _divided(server))
-    return Rollouts(site.clock(), divisions, pages, tuple(map(_change, shown)))
+    states = (read_state(path) for path in sorted((site.folder / "rollouts").glob("*.json")))
+    driven = tuple(_drive(state) for state in states if state is not None)
+    return Rollouts(site.clock(), divisions, driven, pages, tuple(map(_change, shown)))
+
+
+def _drive(state: RolloutState) -> Driven:
+    compared = compare(state.judge, state.config)
+    return Driven(
+        model=state.name,
+        primary=state.primary_number,
+        candidate=state.candidate_number,
+        state=state.verdict or state.status,
+        share=state.share_ppm / MILLION,
+        step=state.step + 1,
+        steps=len(state.config.steps),
+        canary_requests=round(state.judge.step_canary),
+        compared=tuple(told_of(each) for each in compared if each.canary.n),
+        why=state.why,
+        record=state.record,
+    )
 
 
 def _divided(server: Server) -> Iterator[Division]:
@@ -181,6 +247,9 @@ def _what(entry: Entry) -> str:
         return (
             ", ".join(f"{name} {_flat(value)}" for name, value in told.items()) or "primary alone"
         )
+    if entry.action == ROLLOUT:
+        event = str(told.get("event", "")).replace("_", " ")
+        return f"version {entry.source} to {entry.to}: {event} at {told.get('share', '')}"
     if entry.action == ACTED:
         return str(told.get("outcome", ""))
     if entry.action == REFUSE:
