@@ -516,6 +516,19 @@ def labels_of(hours: Iterable[int], *, flipped: bool = False) -> list[Event]:
     return found
 
 
+def test_labels_of_its_last_hour_alone_judge_a_window_when_it_ends(
+    tmp_path: Path, store: EmbeddedStore, version: Watched
+) -> None:
+    """A window of a day whose labels are all of 23 o'clock is not told a day late."""
+    write(tmp_path / "events", "w0", [*events(23), *labels_of([23])])
+    watch = replace(WATCH, width_us=DAY)
+    feed = LabelFeed(LabelJoin(tmp_path / "labels.sqlite"), lambda _: version, watch, {})
+    Daemon(setup_of(tmp_path, store, version, watch=watch, labels=feed)).poll()
+    (share,) = store.points(PointQuery(signal="labels", subject="labelled_share"))
+    assert (share.start, share.end, share.value) == (START, START + DAY, 1.0)
+    feed.join.close()
+
+
 def test_labels_that_come_later_judge_windows_that_are_closed(
     tmp_path: Path, store: EmbeddedStore, version: Watched
 ) -> None:
