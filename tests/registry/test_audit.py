@@ -46,7 +46,7 @@ def noted(registry: Registry) -> Registry:
 
 def change(registry: Registry, edit: Edit) -> None:
     """Write the log anew after an edit of its lines."""
-    path = registry.audit.path
+    path = AuditLog(registry.folder).path
     path.write_bytes(b"".join(edit(path.read_bytes().splitlines(keepends=True))))
 
 
@@ -79,12 +79,12 @@ def test_a_changed_log_is_noticed_at_its_line(
         return
     with pytest.raises(IntegrityError) as caught:
         noted.verify_log()
-    assert caught.value.where == f"{noted.audit.path}:{line}"
+    assert caught.value.where == f"{AuditLog(noted.folder).path}:{line}"
 
 
 def test_a_deleted_log_is_noticed(noted: Registry) -> None:
     """The head remembers that there were lines."""
-    noted.audit.path.unlink()
+    AuditLog(noted.folder).path.unlink()
     with pytest.raises(IntegrityError, match="ends after line 0, but it had 6"):
         noted.verify_log()
 
@@ -100,8 +100,8 @@ def test_nothing_is_added_to_a_log_that_was_cut(noted: Registry) -> None:
 
 def test_a_torn_last_line_is_cut_off_with_a_note(noted: Registry) -> None:
     """Half a line at the end is what a crash leaves: it goes, and a line says so."""
-    whole = noted.audit.path.read_bytes()
-    noted.audit.path.write_bytes(whole + whole.splitlines(keepends=True)[-1][:30])
+    whole = AuditLog(noted.folder).path.read_bytes()
+    AuditLog(noted.folder).path.write_bytes(whole + whole.splitlines(keepends=True)[-1][:30])
     again = Registry(noted.folder, noted.blobs)
     assert again.verify_log().lines == LINES + 1
     last = again.log()[-1]
@@ -110,20 +110,20 @@ def test_a_torn_last_line_is_cut_off_with_a_note(noted: Registry) -> None:
 
 def test_a_head_one_line_behind_is_brought_up(noted: Registry) -> None:
     """A crash between the line and the head leaves the head behind; opening mends it."""
-    head = noted.audit.head_path.read_bytes()
+    head = AuditLog(noted.folder).head_path.read_bytes()
     noted.note("trust", who="ana", to="seventh")
-    noted.audit.head_path.write_bytes(head)
+    AuditLog(noted.folder).head_path.write_bytes(head)
     assert noted.verify_log().lines == LINES + 1
     again = Registry(noted.folder, noted.blobs)
-    assert again.audit.head().seq == LINES + 1
+    assert AuditLog(again.folder).head().seq == LINES + 1
 
 
 def test_a_head_two_lines_behind_is_no_crash(noted: Registry) -> None:
     """Lines put at the end without the head are refused."""
-    head = noted.audit.head_path.read_bytes()
+    head = AuditLog(noted.folder).head_path.read_bytes()
     noted.note("trust", who="ana")
     noted.note("trust", who="ana")
-    noted.audit.head_path.write_bytes(head)
+    AuditLog(noted.folder).head_path.write_bytes(head)
     with pytest.raises(IntegrityError, match=f"line {LINES + 2}"):
         noted.verify_log()
 
@@ -151,7 +151,7 @@ def test_long_lines_are_read_from_the_end(registry: Registry) -> None:
     """A line longer than what is read at once is found whole."""
     registry.note("trust", who="ana", details={"words": "x" * 300_000})
     entry = registry.note("trust", who="ana", details={"words": "y" * 300_000})
-    last = registry.audit.last_entry()
+    last = AuditLog(registry.folder).last_entry()
     assert last == entry
     assert registry.verify_log().head == entry.hash
 

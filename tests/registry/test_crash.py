@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from afterfit.registry.audit import AuditLog
 from afterfit.registry.registry import Registry
 from afterfit.store.blobs import BlobStore
 
@@ -42,7 +43,7 @@ def finish(process: subprocess.Popen[str]) -> str:
 def agree(folder: Path) -> Registry:
     """The registry opened again, after checking that its log and its files say the same."""
     registry = Registry(folder, BlobStore(folder))
-    assert registry.audit.agrees()
+    assert AuditLog(registry.folder).agrees()
     check = registry.verify()
     assert check.log_lines == len(registry.log())
     moved = registry.moves("churn")

@@ -106,9 +106,10 @@ class Registry:
     def list(self, name: str | None = None) -> tuple[Version, ...]:
         """Return every version of a name, or of all names, by name and number."""
         chosen = self.names() if name is None else (name,)
-        if name is not None:
+        found = tuple(self.storage.catalog.versions(chosen))
+        if not found and name is not None:
             self._lookup.files(name)
-        return tuple(self.storage.catalog.versions(chosen))
+        return found
 
     def names(self) -> tuple[str, ...]:
         """Return the names that have a version, sorted."""
@@ -166,8 +167,9 @@ class Registry:
         IntegrityError, ConflictError.
         """
         check_alias(alias)
-        self._lookup.files(name)
         history = self.moves(name, alias)
+        if not history:
+            self._lookup.files(name)
         held = {move.to for move in history}
         target = rollback_target(history) if target is None else target
         if target is None or target not in held:
