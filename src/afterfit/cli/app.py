@@ -250,6 +250,13 @@ GROUPS: dict[str, tuple[str, dict[str, tuple[str, str]]]] = {
             "check": ("afterfit.cli.mlflow:check", "What is unsafe about the server."),
         },
     ),
+    "ci": (
+        "Write a pipeline, and judge a version in it.",
+        {
+            "init": ("afterfit.cli.ci:init", "Write it for GitHub, GitLab or Azure."),
+            "check": ("afterfit.cli.ci:check", "May a version go on? Reports for a CI server."),
+        },
+    ),
     "config": (
         "See the configuration.",
         {"show": ("afterfit.cli.config:show", "Every setting with its value and origin.")},
