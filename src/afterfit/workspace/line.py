@@ -44,6 +44,7 @@ from afterfit.workspace import effort, payload
 from afterfit.workspace.asked import asked_of, inspect_config, replace_seconds
 from afterfit.workspace.case_book import WorkspaceBook
 from afterfit.workspace.champion import champion_of, made_of, opened_champion
+from afterfit.workspace.dvc_data import from_dvc
 from afterfit.workspace.loading import Standing, load_bundle
 from afterfit.workspace.mlflow import bring, is_mlflow
 from afterfit.workspace.sources import Sources, name_of, read_sources
@@ -371,6 +372,7 @@ def opened_line(
     if is_mlflow(sources.model):
         brought = bring(space, str(sources.model))
         sources = replace(sources, model=brought.file, origin=brought.source)
+    sources = from_dvc(space, sources)
     data, train = read_sources(sources, space.config.data)
     with space.open_model(sources.model, code=code) as model:
         yield Line(space, sources, data, train, model, name, budget, fresh=fresh, required=required)

@@ -6,17 +6,19 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from afterfit.core.dataset import Dataset
 from afterfit.core.digest import short
 from afterfit.errors import AfterfitError, IntegrityError, NotFoundError
 from afterfit.records.codec import Stored
-from afterfit.records.lineage import DataSource
+from afterfit.records.lineage import Agreement, DataSource
 from afterfit.records.package import PackageRecord
 from afterfit.records.record import Environment
 from afterfit.records.ship import ShipRecord
 from afterfit.registry.lineage.chain import Chain, Edge, Node, told
 from afterfit.registry.lineage.diagram import CSS, drawing
-from afterfit.registry.lineage.dvc import agreement, remote_address, root_of, tracked
+from afterfit.registry.lineage.dvc import Tracked, agreement, remote_address, root_of, tracked
 from afterfit.registry.lineage.tag import GitTag, tag
 from afterfit.registry.version import Version
 from afterfit.runtime.endpoint import read_endpoint
@@ -40,7 +42,7 @@ def data_sources(line: Line) -> tuple[DataSource, ...]:
         ("train", line.sources.train, line.train),
     ]
     return tuple(
-        _data_source(line.space, role, given, table)
+        _data_source(line.space, role, given, table, line.sources.tracked.get(role))
         for role, given, table in tables
         if table is not None
     )
@@ -51,8 +53,14 @@ def dvc_inputs(sources: tuple[DataSource, ...]) -> dict[str, str]:
     return {f"{source.role}.dvc": source.hash for source in sources if source.hash}
 
 
-def _data_source(space: Workspace, role: str, given: Any, table: Dataset) -> DataSource:
+def _data_source(
+    space: Workspace, role: str, given: Any, table: Dataset, named: Tracked | None
+) -> DataSource:
     plain = DataSource(role=role, digest=table.digest)
+    if named is not None:
+        root = root_of(Path.cwd())
+        remote = "" if root is None else remote_address(root)
+        return _of_dvc(plain, named, "same", remote)
     if not isinstance(given, str | Path) or not Path(given).is_file():
         return plain
     path = Path(given).resolve()
@@ -69,16 +77,20 @@ def _data_source(space: Workspace, role: str, given: Any, table: Dataset) -> Dat
         changed = f"{path.name} is not what {found.file} says: it changed since `dvc add`"
         space.warnings.append(changed)
         space.progress.say(f"  ! {changed}")
-    return DataSource(
-        role=role,
-        digest=table.digest,
-        path=path.relative_to(root).as_posix(),
+    told = _of_dvc(plain, found, agrees, remote_address(root))
+    return msgspec.structs.replace(told, path=path.relative_to(root.resolve()).as_posix())
+
+
+def _of_dvc(plain: DataSource, found: Tracked, agrees: Agreement, remote: str) -> DataSource:
+    return msgspec.structs.replace(
+        plain,
+        path=found.path,
         file=found.file,
         hash=f"md5:{found.md5}",
         size=found.size,
         stage=found.stage,
         agrees=agrees,
-        remote=remote_address(root),
+        remote=remote,
     )
 
 
@@ -279,7 +291,7 @@ def write_diagram(space: Workspace, chain: Chain) -> Path:
         f'<style>{style()}{CSS}</style></head><body><div class="wrap">'
         f'<header class="top"><p class="eyebrow">Afterfit</p><h1>{title}</h1>'
         f'<p class="subtitle">sha256:{escape(chain.digest)}</p></header>'
-        f'<main><div class="scroll">{drawing(chain)}</div>'
+        f"<main>{drawing(chain)}"
         f"<h2>The same as text</h2><pre><code>{escape(told(chain))}</code></pre>"
         "</main></div></body></html>\n"
     )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -13,6 +14,7 @@ from afterfit.core.sections import DataSection
 from afterfit.core.signature import Label
 from afterfit.errors import UsageError
 from afterfit.records.lineage import ModelSource
+from afterfit.registry.lineage.dvc import Tracked
 from afterfit.registry.mlflow.source import PREFIX, source_of
 from afterfit.store.tables import read_dataset
 
@@ -22,7 +24,8 @@ class Sources:
     """The model and its tables as given.
 
     ``data`` and ``train`` are paths, data frames, arrays, or (rows, labels) pairs; ``target`` is
-    a column's name or the labels themselves. ``origin`` is where a model of MLflow came from.
+    a column's name or the labels themselves. ``origin`` is where a model of MLflow came from,
+    ``tracked`` what DVC says of ``data`` and ``train`` where they were named by it.
     """
 
     model: Any
@@ -35,6 +38,7 @@ class Sources:
     threshold: float | None = None
     task: Any = None
     origin: ModelSource | None = None
+    tracked: Mapping[str, Tracked] = field(default_factory=dict)
 
 
 class Told(TypedDict, total=False):
