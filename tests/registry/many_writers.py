@@ -1,6 +1,6 @@
 """A script: register a bundle of one's own and a shared one, then promote one's own.
 
-``python many_writers.py FOLDER OWN SHARED GATE`` waits for the file GATE, so that many start at
+``python many_writers.py WORKSPACE OWN SHARED GATE`` waits for the file GATE, so that many start at
 once, and prints the number of its own version.
 """
 
@@ -12,15 +12,14 @@ import time
 from pathlib import Path
 
 from afterfit.errors import ConflictError
-from afterfit.registry.registry import Registry
-from afterfit.store.blobs import BlobStore
+from afterfit.registry.shared.opening import open_stores
 
 
 def main(folder: Path, own: Path, shared: Path, gate: Path) -> int:
     """Return the number of its own version."""
     while not gate.exists():
         time.sleep(0.001)
-    registry = Registry(folder, BlobStore(folder))
+    registry = open_stores(folder).registry
     who = f"process-{os.getpid()}"
     number = registry.register("churn", own, who=who).number
     registry.register("churn", shared, who=who, evidence={who: "a" * 64})
