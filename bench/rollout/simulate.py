@@ -4,7 +4,8 @@ Each look brings a block of requests, divided as the step says; failures are bin
 lognormal with a median of 5 ms. The rate of failures rises and falls threefold over 120 looks for
 both versions alike, as a day does. ``held`` keeps every step for 150 looks more, so that there is
 much to look at. The judge is the one of ``afterfit rollout``. Run:
-``python bench/rollout/simulate.py``; it writes ``bench/results/rollout.json``.
+``python bench/rollout/simulate.py``; it writes ``bench/results/rollout.json``. With ``--steps
+50000,250000,500000,1000000 --out bench/results/rollout_alone.json`` the last step has no control.
 """
 
 from __future__ import annotations
@@ -134,13 +135,17 @@ def main() -> None:
     """Run every scenario and write the results."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--rollouts", type=int, default=400)
-    parser.add_argument("--steps", default="50000,250000,500000,1000000")
+    parser.add_argument("--steps", default="50000,250000,500000")
+    parser.add_argument("--only", default="", help="scenarios whose name begins so")
+    parser.add_argument("--out", type=Path, default=OUT)
     options = parser.parse_args()
     steps = tuple(int(each) for each in options.steps.split(","))
     config = RolloutConfig(steps=steps, min_requests=2000)
     results = []
     with ProcessPoolExecutor(2) as pool:
         for place, scenario in enumerate(SCENARIOS):
+            if not scenario.name.startswith(options.only):
+                continue
             seeds = range(10_000 * place, 10_000 * place + options.rollouts)
             ends = list(pool.map(partial(rollout, scenario, config), seeds, chunksize=10))
             results.append(summed(scenario, ends))
@@ -153,7 +158,7 @@ def main() -> None:
         "block": BLOCK,
         "results": results,
     }
-    OUT.write_text(json.dumps(told, indent=1) + "\n")
+    options.out.write_text(json.dumps(told, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -24,6 +24,8 @@ from afterfit.serve.config import ServeConfig
 from afterfit.serve.rollouts.config import RolloutConfig
 from afterfit.serve.rollouts.state import RolloutState, path_of, read_state
 from afterfit.serve.run import ServerHandle, start_server
+from afterfit.web.pages.rollouts import rollouts
+from afterfit.web.site import Site
 from afterfit.workspace import Workspace
 from afterfit.workspace.rolling import abort_rollout, resume_rollout, start_rollout
 
@@ -225,6 +227,12 @@ def test_somebody_else_who_changes_the_canary_ends_it(
     assert state is not None
     assert state.record == told["envelope"]["digest"]
     assert server.admin.get().models["churn"].canary is None
+    page = rollouts(Site(space.folder))
+    (driven,) = page.driven
+    assert (driven.model, driven.primary, driven.candidate) == ("churn", 1, 2)
+    assert (driven.state, driven.record) == ("overtaken", state.record)
+    assert page.changes[0].what == "version 1 to 2: overtaken at 5 %"
+    assert "driven" in [part.anchor for part in page.parts]
     generation = server.admin.get().generation
     for wrong, word in (
         (("--steps", "25%,5%"), "do not rise"),

@@ -14,6 +14,8 @@ from afterfit.config import Config
 from afterfit.core.sections import ServeSection
 from afterfit.errors import NotFoundError
 from afterfit.records.rollout import DrillRecord
+from afterfit.report.build import record_page
+from afterfit.report.text import render
 from afterfit.workspace import Workspace
 from afterfit.workspace.drilling import drill
 from afterfit.workspace.last_good import health_of, last_good
@@ -63,10 +65,12 @@ def test_healthy_is_enough_rows_and_few_failures(
 def test_a_drill_goes_back_and_forward_again_without_a_failure(space: Workspace) -> None:
     """The server follows the alias both ways; the log has both moves."""
     with space.serve("churn@champion"):
-        record = drill(space, "churn", seconds=0.3, clients=2).body
-        assert isinstance(record, DrillRecord)
-        assert (record.source, record.target, record.failed) == (3, 2, 0)
-        assert record.requests > 50
-        assert 0 < record.moved_s <= record.first_s
+        stored = drill(space, "churn", seconds=0.3, clients=2)
+    record = stored.body
+    assert isinstance(record, DrillRecord)
+    assert (record.source, record.target, record.failed) == (3, 2, 0)
+    assert record.requests > 50
+    assert 0 < record.moved_s <= record.first_s
+    assert f"0 of {record.requests} requests failed" in render(record_page(stored))
     assert space.registry.resolve("churn@champion").number == 3
     assert [move.to for move in space.registry.moves("churn")] == [1, 2, 3, 2, 3]

@@ -57,7 +57,7 @@ def start(
     name: str,
     *,
     to: Annotated[str, Parameter(help="The version that shall take over: a number or an alias.")],
-    steps: Annotated[str, Parameter(help="Shares of the requests that rise.")] = "5%,25%,100%",
+    steps: Annotated[str, Parameter(help="Shares of the requests that rise.")] = "5%,25%,50%",
     watch: Annotated[
         str, Parameter(help="Of p99, error_rate and disagreement.")
     ] = "p99,error_rate",

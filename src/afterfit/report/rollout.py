@@ -6,7 +6,7 @@ from afterfit.core.metric import Metric
 from afterfit.records.rollout import Comparison, DrillRecord, ReplayRecord, RolloutRecord
 from afterfit.report import number
 from afterfit.report.page import Block, Cell, Table, Tone, Verdict
-from afterfit.report.parts import key_values, metric_value, metrics_table, note, table
+from afterfit.report.parts import key_values, metrics_table, note, table
 
 __all__ = ["drilled", "replayed", "rolled_out", "rollout_verdict"]
 
@@ -117,7 +117,7 @@ def drilled(record: DrillRecord) -> tuple[Block, ...]:
 
 def replayed(record: ReplayRecord) -> tuple[Block, ...]:
     """Return what the other version would have said, beside what was said."""
-    versions = ", ".join(f"{n} of version {v}" for v, n in record.served.items())
+    versions = ", ".join(f"{n} by {v}" for v, n in record.served.items())
     skipped = "; ".join(f"{n}: {why}" for why, n in record.skipped.items())
     items: list[tuple[str, object]] = [
         ("Model", f"{record.name}, challenger: version {record.challenger}"),
@@ -131,5 +131,5 @@ def replayed(record: ReplayRecord) -> tuple[Block, ...]:
     flips = next((m for m in record.metrics if m.name == "disagreement"), None)
     blocks: list[Block] = [key_values(*items)]
     if flips is not None:
-        blocks.insert(0, note(f"Another class in {metric_value(flips).text} of the rows.", "info"))
+        blocks.insert(0, note(f"Another class: {_share(flips).text} rows.", "info"))
     return (*blocks, metrics_table(record.metrics))

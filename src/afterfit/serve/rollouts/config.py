@@ -7,7 +7,6 @@ from typing import Annotated, Literal, get_args
 import msgspec
 
 from afterfit.errors import UsageError
-from afterfit.runtime.endpoint import MILLION
 from afterfit.serve.rollout import parse_share
 
 __all__ = ["WATCHES", "RolloutConfig", "Watch", "steps_of", "watches_of"]
@@ -27,7 +26,7 @@ class RolloutConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     percentile. After ``give_up_s`` (0: never) an undecided rollout is taken back.
     """
 
-    steps: tuple[int, ...] = (50_000, 250_000, MILLION)
+    steps: tuple[int, ...] = (50_000, 250_000, 500_000)
     watch: tuple[Watch, ...] = ("p99", "error_rate")
     shadow_first_s: Annotated[float, msgspec.Meta(ge=0)] = 0.0
     min_requests: Annotated[int, msgspec.Meta(ge=1)] = 200
@@ -50,13 +49,13 @@ class RolloutConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 def steps_of(text: str) -> tuple[int, ...]:
-    """Return the parts per million of ``5%,25%,100%``; raises UsageError unless they rise."""
+    """Return the parts per million of ``5%,25%,50%``; raises UsageError unless they rise."""
     shares = tuple(parse_share(part) for part in text.split(","))
     if any(b <= a for a, b in zip((0, *shares), shares, strict=False)):
         raise UsageError(
             f"the steps {text!r} do not rise",
             why="each step sends more requests to the new version than the one before",
-            fix="--steps 5%,25%,100%",
+            fix="--steps 5%,25%,50%",
         )
     return shares
 
