@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from tests.package.oci.fakes import DEBIAN, Registry, as_json, base_layout, dige
 
 from afterfit.errors import AfterfitError, InputError, IntegrityError, NotFoundError
 from afterfit.package.oci.base import take_base
+from afterfit.package.oci.cache import LayerCache
 from afterfit.package.oci.interpreter import check_python
 from afterfit.package.oci.layout import (
     CONFIG,
@@ -22,6 +24,7 @@ from afterfit.package.oci.layout import (
     Platform,
 )
 
+NONE = LayerCache(None)
 AMD, ARM = Platform("amd64"), Platform("arm64")
 DOCKER = (DOCKER_MANIFEST, "application/vnd.docker.image.rootfs.diff.tar.gzip")
 
@@ -155,7 +158,7 @@ def test_a_base_without_the_python_that_is_meant(
     """Another version, none, one that is not on the path, another C library: told early."""
     base = take_base(base_layout(tmp_path / "base", files=files, **changed), AMD, target)
     with pytest.raises(InputError, match=told) as refused:
-        check_python(base, target, wanted)
+        check_python(base, target, wanted, NONE)
     assert wanted in refused.value.fix or "3.11" in refused.value.fix
 
 
@@ -173,9 +176,25 @@ def test_a_base_with_it(
 ) -> None:
     """A link, an absolute link, a file beside its versioned name, an official image."""
     base = take_base(base_layout(tmp_path / "base", files=files, **changed), AMD, target)
-    check_python(base, target, "3.11")
+    check_python(base, target, "3.11", NONE)
     with pytest.raises(AfterfitError):
-        check_python(base, target, "3.10")
+        check_python(base, target, "3.10", NONE)
+
+
+def test_a_layer_is_looked_at_once(tmp_path: Path, target: Layout) -> None:
+    """What was seen in it is known by its digest, and forgotten where the note was harmed."""
+    base = take_base(base_layout(tmp_path / "base"), AMD, target)
+    cache = LayerCache(tmp_path / "cache")
+    check_python(base, target, "3.11", cache)
+    target.path(base.layers[0].digest).write_bytes(b"")
+    check_python(base, target, "3.11", cache)
+    with pytest.raises(InputError, match=r"Python 3\.11 and not"):
+        check_python(base, target, "3.12", cache)
+    (note,) = (tmp_path / "cache").glob("*/fact.json")
+    note.write_bytes(b"[]")
+    with pytest.raises(InputError, match="no Python"):
+        check_python(dataclasses.replace(base, layers=()), target, "3.11", cache)
+    check_python(base, target, "3.12", cache)
 
 
 def test_a_layer_that_cannot_be_read_here_is_believed(tmp_path: Path, target: Layout) -> None:
@@ -193,5 +212,5 @@ def test_a_layer_that_cannot_be_read_here_is_believed(tmp_path: Path, target: La
     }
     layout.name(layout.put(json.dumps(body).encode(), MANIFEST), "1")
     base = take_base(f"oci:{folder}", AMD, target)
-    check_python(base, target, "3.11")
+    check_python(base, target, "3.11", NONE)
     assert layout.top().media_type != INDEX

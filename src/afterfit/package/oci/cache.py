@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
@@ -19,13 +20,21 @@ from afterfit.core.digest import digest_of
 from afterfit.errors import AfterfitError
 from afterfit.package.oci.layers import Layer
 from afterfit.package.oci.layout import Layout
-from afterfit.store.files import is_temporary, remove_tree, sweep_temporary, temporary_beside
+from afterfit.store.files import (
+    is_temporary,
+    remove_tree,
+    sweep_temporary,
+    temporary_beside,
+    write_bytes,
+)
 
 __all__ = ["MOST_BYTES", "LayerCache", "cache_folder"]
 
 MOST_BYTES = 2_000_000_000
 """Bytes: some ten layers of ONNX Runtime, or five with scikit-learn."""
 _VARIABLE = "AFTERFIT_CACHE"
+
+T = TypeVar("T")
 
 
 def cache_folder() -> Path | None:
@@ -93,6 +102,25 @@ class LayerCache:
             finally:
                 remove_tree(temporary)
             self._trim()
+
+    def recall(self, of: Sequence[str], kind: type[T]) -> T | None:
+        """Return what was found out about something before; None where nothing is known."""
+        if self.folder is None:
+            return None
+        try:
+            entry = self.folder / digest_of(list(of))
+            return msgspec.json.decode((entry / "fact.json").read_bytes(), type=kind)
+        except (OSError, msgspec.MsgspecError):
+            return None
+
+    def remember(self, of: Sequence[str], fact: msgspec.Struct) -> None:
+        """Keep what was found out about something, where anything can be kept."""
+        if self.folder is None:
+            return
+        entry = self.folder / digest_of(list(of))
+        with suppress(OSError, AfterfitError):
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            write_bytes(entry / "fact.json", msgspec.json.encode(fact))
 
     def _trim(self) -> None:
         """Remove the layers that were used longest ago, down to `MOST_BYTES`."""

@@ -82,9 +82,9 @@ def build(
     bases = {
         name: take_base(config.base, each, layout, progress) for name, each in platforms.items()
     }
-    for each in bases.values():
-        check_python(each, layout, config.python)
     cache = LayerCache(cache_folder())
+    for each in bases.values():
+        check_python(each, layout, config.python, cache)
     manifests, added = [], {}
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)

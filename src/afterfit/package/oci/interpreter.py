@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import re
 import tarfile
-from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
 
+import msgspec
+
 from afterfit.errors import InputError
 from afterfit.package.oci.base import Base
+from afterfit.package.oci.cache import LayerCache
 from afterfit.package.oci.layout import Layout
 
 __all__ = ["check_python"]
@@ -23,19 +25,31 @@ _MUSL = re.compile(r"(?:usr/)?lib/ld-musl-[^/]+\.so\.1")
 _VERSIONED = re.compile(r"python(3\.\d+)")
 
 
-@dataclass
-class _Seen:
-    """What the layers have: Python by folder, what ``python3`` leads to, and whether it is musl."""
+class _Seen(msgspec.Struct):
+    """What a layer has: Python by folder, what ``python3`` leads to, and whether it is musl.
 
-    versions: dict[str, set[str]] = field(default_factory=dict)
-    leads: dict[str, str] = field(default_factory=dict)
+    ``read`` says whether its names could be read.
+    """
+
+    versions: dict[str, set[str]] = msgspec.field(default_factory=dict)
+    leads: dict[str, str] = msgspec.field(default_factory=dict)
     musl: bool = False
+    read: bool = True
+
+    def over(self, below: _Seen) -> _Seen:
+        """Return what both have, this one on top."""
+        versions = {
+            folder: self.versions.get(folder, set()) | below.versions.get(folder, set())
+            for folder in {*self.versions, *below.versions}
+        }
+        leads, musl = below.leads | self.leads, below.musl or self.musl
+        return _Seen(versions, leads, musl, below.read and self.read)
 
 
-def check_python(base: Base, layout: Layout, wanted: str) -> None:
+def check_python(base: Base, layout: Layout, wanted: str, cache: LayerCache) -> None:
     """Do nothing for a base whose ``python3`` is ``wanted`` (``X.Y``); raises InputError.
 
-    The layers lie in ``layout``. A layer that is compressed in a way that cannot be read here is
+    The layers lie in ``layout``; one that was looked at before is not read again. A layer that is compressed in a way that cannot be read here is
     taken to have what is missing.
     """
     environ = dict(word.partition("=")[::2] for word in _settings(base).get("Env") or ())
@@ -44,9 +58,9 @@ def check_python(base: Base, layout: Layout, wanted: str) -> None:
         # What the official images of Python say of themselves.
         _require(".".join(told.split(".")[:2]), wanted, base)
         return
-    seen, all_read = _Seen(), True
+    seen = _Seen()
     for layer in base.layers:
-        all_read &= _look(layout, layer.digest, seen)
+        seen = _look(layout, layer.digest, cache).over(seen)
     if seen.musl:
         raise InputError(
             "the base image has the C library musl", where=base.named,
@@ -54,7 +68,7 @@ def check_python(base: Base, layout: Layout, wanted: str) -> None:
             fix="name a base with glibc, such as python:3.11-slim-bookworm",
         )  # fmt: skip
     found = _version(seen, environ.get("PATH") or _DEFAULT_PATH)
-    if found or all_read:
+    if found or seen.read:
         _require(found, wanted, base)
 
 
@@ -93,20 +107,29 @@ def _version(seen: _Seen, path: str) -> str:
     return ""
 
 
-def _look(layout: Layout, digest: str, seen: _Seen) -> bool:
-    """Return whether the names of a layer could be read, which are in ``seen`` then."""
+def _look(layout: Layout, digest: str, cache: LayerCache) -> _Seen:
+    key = ["python", digest]
+    known = cache.recall(key, _Seen)
+    if known is not None:
+        return known
+    seen = _Seen()
     try:
         with tarfile.open(layout.path(digest), mode="r|*") as tar:
             for entry in tar:
-                name = entry.name.removeprefix("./").lstrip("/")
-                seen.musl |= _MUSL.fullmatch(name) is not None
-                program = _PROGRAM.fullmatch(name)
-                if program is None:
-                    continue
-                if program["minor"]:
-                    seen.versions.setdefault(program["folder"], set()).add(f"3.{program['minor']}")
-                else:
-                    seen.leads[program["folder"]] = entry.linkname
+                _note(entry, seen)
     except (tarfile.TarError, EOFError, OSError):
-        return False
-    return True
+        return _Seen(read=False)
+    cache.remember(key, seen)
+    return seen
+
+
+def _note(entry: tarfile.TarInfo, seen: _Seen) -> None:
+    name = entry.name.removeprefix("./").lstrip("/")
+    seen.musl |= _MUSL.fullmatch(name) is not None
+    program = _PROGRAM.fullmatch(name)
+    if program is None:
+        return
+    if program["minor"]:
+        seen.versions.setdefault(program["folder"], set()).add(f"3.{program['minor']}")
+    else:
+        seen.leads[program["folder"]] = entry.linkname
