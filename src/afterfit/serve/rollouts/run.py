@@ -161,9 +161,8 @@ class Rollout:
         if not all(each.shown for each in found):
             return
         self._close_step()
-        why = f"not worse by {100 * state.config.margin:g} points: " + "; ".join(
-            told_of(each) for each in found
-        )
+        told = "; ".join(told_of(each) for each in found)
+        why = f"shown to be worse by at most {100 * state.config.margin:g} %: {told}"
         refusal = self.hands.promote(why)
         if refusal:
             self._back("refused", refusal)
