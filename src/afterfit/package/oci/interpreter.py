@@ -49,8 +49,8 @@ class _Seen(msgspec.Struct):
 def check_python(base: Base, layout: Layout, wanted: str, cache: LayerCache) -> None:
     """Do nothing for a base whose ``python3`` is ``wanted`` (``X.Y``); raises InputError.
 
-    The layers lie in ``layout``; one that was looked at before is not read again. A layer that is compressed in a way that cannot be read here is
-    taken to have what is missing.
+    The layers lie in ``layout``; one that was looked at before is not read again. A layer that is
+    compressed in a way that cannot be read here is taken to have what is missing.
     """
     environ = dict(word.partition("=")[::2] for word in _settings(base).get("Env") or ())
     told = environ.get("PYTHON_VERSION", "")
