@@ -19,8 +19,8 @@ __all__ = ["PackageChange", "PackageDiff", "SizeChange", "TextDiff", "Written", 
 State = Literal["added", "removed", "changed"]
 CONTEXT = 3
 _BUNDLE, _BLOBS, _MARK = "bundle", "blobs", ".afterfit-package"
-_NOT_TEXT = frozenset({".lock", ".whl", ".onnx", ".gz", ".bin"})
-"""What says more as packages or as a digest than line by line."""
+_NOT_TEXT = frozenset({".lock", ".whl", ".md"})
+"""What says more as packages, or only repeats what is in other files."""
 
 
 class PackageChange(msgspec.Struct, frozen=True, kw_only=True):
