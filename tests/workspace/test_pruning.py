@@ -96,11 +96,13 @@ def do(space: Workspace, folder: Path, operation: tuple[str, str, int]) -> None:
         registry.promote(name, number, alias, who="ana")
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(
+    max_examples=20, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
 @given(
-    operations=st.lists(OPERATIONS, min_size=4, max_size=24),
-    keep=st.integers(1, 4),
-    older=st.integers(0, 12),
+    operations=st.lists(OPERATIONS, min_size=4, max_size=12),
+    keep=st.integers(1, 3),
+    older=st.integers(0, 6),
 )
 def test_nothing_goes_that_anything_stands_on(
     tmp_path_factory: pytest.TempPathFactory,
@@ -111,7 +113,8 @@ def test_nothing_goes_that_anything_stands_on(
     """Aliases, their next two rollbacks, endpoints, the newest and the young find every byte."""
     folder = tmp_path_factory.mktemp("prune")
     space, clock = opened(folder)
-    for operation in operations:
+    begun = [("register", name, number) for name in "xy" for number in range(5)]
+    for operation in (*begun, *operations):
         do(space, folder, operation)
     registry = space.registry
     before = [version for name in registry.names() for version in registry.list(name)]
