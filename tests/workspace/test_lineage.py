@@ -80,6 +80,7 @@ def shipped(repo: Path) -> Workspace:
     return space
 
 
+@pytest.mark.slow
 def test_a_version_leads_back_to_data_and_commit(repo: Path, shipped: Workspace) -> None:
     """And forward to its alias; a tag puts the digest on the commit, once."""
     (stored,) = shipped.records.list(step="ship")

@@ -72,14 +72,13 @@ def table_of(space: WorkspaceFolder, given: str) -> tuple[Path, Tracked]:
             why="it is dvc:PATH or dvc:PATH@REVISION, the path relative to this folder",
             fix="--data dvc:data/test.csv@v1.2",
         )
-    path = Path.cwd() / name
-    root = root_of(path.parent if path.parent.is_dir() else Path.cwd())
-    if root is None:
+    path, root = (Path.cwd() / name).resolve(), root_of(Path.cwd())
+    if root is None or not path.is_relative_to(root.resolve()):
         raise NotFoundError(
-            "this folder is in no repository of DVC", where=str(Path.cwd()),
+            "the table is in no repository of DVC that holds this folder", where=str(path),
             fix="go to the checkout that holds .dvc",
         )  # fmt: skip
-    found = _found(root, path.resolve().relative_to(root.resolve()).as_posix(), revision)
+    found = _found(root, path.relative_to(root.resolve()).as_posix(), revision)
     target = space.folder / "dvc" / found.md5 / Path(name).name
     if not (target.is_file() and md5_of(target) == found.md5):
         space.progress.step("fetch from DVC")
