@@ -154,7 +154,7 @@ def test_an_air_gap_leaves_ones_own_machines_alone() -> None:
 
 def test_a_batch_that_bears_it_goes_to_machines_that_are_taken_away() -> None:
     """Spot above what must stand, at less than the same traffic costs on demand."""
-    asked = {"slo": "p95<2000ms", "survive": "none"}
+    asked: dict[str, Any] = {"slo": "p95<2000ms", "survive": "none"}
     found = chosen(answered(3000, **asked, requirements={"interruptible": True}))
     assert found.evaluated.term == "spot"
     assert usd(found) < usd(chosen(answered(3000, **asked)))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -12,6 +14,7 @@ from tests.platforms.market import MEASURED, OFFERS, SLO, question
 
 from afterfit.errors import UsageError
 from afterfit.platforms.config import CRITERIA
+from afterfit.platforms.shapes import Offer
 from afterfit.platforms.value import Valued, anchors_of, best_first, front, weights_of
 from afterfit.records.platforms import Range
 
@@ -33,7 +36,7 @@ def of_made_up(values: np.ndarray, names: list[str]) -> list[Valued]:
     ]
 
 
-def _named(found: Valued, name: str) -> object:
+def _named(found: Valued, name: str) -> Offer:
     offer = found.evaluated.offer
     return msgspec.structs.replace(offer, machine=msgspec.structs.replace(offer.machine, name=name))
 
@@ -58,7 +61,7 @@ def test_taking_a_loser_away_never_changes_the_winner() -> None:
     assert reversed_ > 0, "scores between the best and worst at hand should reverse some rank"
 
 
-def _by_hand(offers: object, ranked: tuple[Valued, ...]) -> str:
+def _by_hand(offers: Sequence[Offer], ranked: tuple[Valued, ...]) -> str:
     """The winner where values run from the worst to the best of the offers at hand."""
     there = [each for each in ranked if each.id in {offer.id for offer in offers}]
     ends = {n: (min(v.values[n] for v in there), max(v.values[n] for v in there)) for n in CRITERIA}
@@ -131,7 +134,7 @@ def test_equal_scores_are_ordered_by_cost_and_name() -> None:
     assert best_first(tuple(reversed(ranked))) == list(ranked)
 
 
-BAD = {
+BAD: dict[str, tuple[dict[str, Any], str]] = {
     "a name": ({"weights": {"price": 1.0}}, "no criterion is called 'price'"),
     "nothing": ({"weights": {"cost": 0.0}}, "decide nothing"),
     "anchors": ({"best_usd": 90.0, "worst_usd": 10.0}, "not below the worst"),

@@ -71,9 +71,9 @@ def test_a_probe_that_finds_as_much_makes_it_the_choice() -> None:
     """The rate that is told, put in as a measurement."""
     pair = [offer(SELF, "m7i.large", 0.10), offer(CHEAP, "cx33", 0.20, vcpu=4, tier="")]
     asked = question(pair, weights={"cost": 1.0})
-    rate = float(
-        re.search(r"([\d.]+) requests/s measured", of(asked.answered(), "hetzner-cloud"))[1]
-    )
+    told = re.search(r"([\d.]+) requests/s measured", of(asked.answered(), "hetzner-cloud"))
+    assert told is not None
+    rate = float(told[1])
     for factor, expected in ((1.02, "hetzner-cloud"), (0.9, "aws-ec2")):
         each = rate / 4 * factor
         probe = msgspec.structs.replace(

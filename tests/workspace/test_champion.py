@@ -12,6 +12,7 @@ from sklearn.linear_model import LogisticRegression
 from tests.e2e.helpers import quick_space
 
 from afterfit.cli.app import run
+from afterfit.records.assess import AssessRecord
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,9 +32,11 @@ def people(n: int, seed: int) -> pd.DataFrame:
 
 def verdicts(stored: Stored) -> dict[str, str]:
     """The verdict by the metric, of comparisons with the champion."""
+    body = stored.body
+    assert isinstance(body, AssessRecord)
     return {
         each.metric: each.verdict
-        for each in stored.body.comparisons  # type: ignore[union-attr]
+        for each in body.comparisons
         if each.against.startswith("the champion")
     }
 

@@ -61,8 +61,8 @@ class OfferOutcome(msgspec.Struct, frozen=True, kw_only=True):
     ``storage``, ``egress``, ``balancer``, ``cdn``, ``requests``, ``cluster``, ``redundancy``,
     ``idle``) and sum up to ``usd_per_month``, whose bounds follow from those of the capacity.
     ``values`` are the criteria from 0 to 1, ``score`` their weighted mean; ``wins`` the share of
-    draws of weights that its service won with any offer, told at the best of the service. ``why_not`` says why it is not the choice, ``change`` the smallest
-    change that would make it so.
+    draws of weights that its service won with any offer, told at the best of the service.
+    ``why_not`` says why it is not the choice, ``change`` the smallest change that would make it so.
     """
 
     id: str

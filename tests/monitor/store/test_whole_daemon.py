@@ -110,7 +110,7 @@ def test_a_restart_of_the_database_loses_nothing_and_doubles_nothing(
     told: list[str] = []
     monkeypatch.setattr(daemon, "_tell", lambda event, **_: told.append(event))
     # Its connections belong to the thread that opened them.
-    daemon.setup.labels.join = None  # type: ignore[union-attr, assignment]
+    daemon.setup.labels.join = None  # type: ignore[union-attr]
 
     def watch() -> None:
         assert daemon.setup.labels is not None
