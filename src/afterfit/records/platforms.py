@@ -136,14 +136,14 @@ class Redecide(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PlatformsRecord(Record, frozen=True, kw_only=True, tag="platforms"):
-    """``ref`` is the version as people write it, empty for numbers that were told. ``choice`` is the id of the offer that was chosen, empty where none could be.
-
-    ``decided`` is ``yes``; ``if`` (something has to be confirmed first), ``close`` (bounds overlap:
-    ``probe`` names the finalists to measure) or ``none`` (no offer passes). ``outcomes`` are those
-    of interest, best first: the choice, the front, the best of each service, and of each service
-    that failed the one nearest to passing. ``considered`` counts all offers, ``failed`` those that
-    failed first by each constraint. ``rates`` are (hours, requests/s) over the traffic,
-    ``machines`` the (hours, machines) of the choice that stand for it.
+    """``ref`` is the version as people write it, empty for numbers that were told. ``choice`` is
+    the id of the offer that was chosen, empty where none could be. ``decided`` is ``yes``; ``if``
+    (something has to be confirmed first), ``close`` (bounds overlap: ``probe`` names the finalists
+    to measure) or ``none`` (no offer passes). ``outcomes`` are those of interest, best first: the
+    choice, the front, the best of each service, and of each service that failed the one nearest to
+    passing. ``considered`` counts all offers, ``failed`` those that failed first by each
+    constraint. ``rates`` are (hours, requests/s) over the traffic, ``machines`` the (hours,
+    machines) of the choice that stand for it.
     """
 
     slo: str
