@@ -136,7 +136,9 @@ class Redecide(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PlatformsRecord(Record, frozen=True, kw_only=True, tag="platforms"):
-    """``ref`` is the version as people write it, empty for numbers that were told. ``choice`` is
+    """What was chosen, from which offers, and how sure that is.
+
+    ``ref`` is the version as people write it, empty for numbers that were told. ``choice`` is
     the id of the offer that was chosen, empty where none could be. ``decided`` is ``yes``; ``if``
     (something has to be confirmed first), ``close`` (bounds overlap: ``probe`` names the finalists
     to measure) or ``none`` (no offer passes). ``outcomes`` are those of interest, best first: the
