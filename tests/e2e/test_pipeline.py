@@ -47,7 +47,7 @@ def test_the_steps_take_a_model_to_its_promotion(
     shim.write_text(STAND_IN.format(python=sys.executable))
     shim.chmod(0o755)
     with serving(Registry()) as registry:
-        address = f"127.0.0.1:{registry.server_address[1]}/team/churn"
+        address = f"127.0.0.1:{registry.server_address[1]}/team/app"
         told = ["--model", "m.joblib", "--data", "rows.csv", "--target", "y", "--name", "churn",
                 "--image", address, "--effort", "quick"]  # fmt: skip
         assert run(["ci", "init", "github", *told]) == 0
@@ -70,7 +70,7 @@ def test_the_steps_take_a_model_to_its_promotion(
             ran.append(step["id"])
         pushed = set(registry.manifests)
     assert ran == ["verify", "register", "gate", "build", "push", "canary", "promote"]
-    assert any("churn" in place for place in pushed)
+    assert "1" in pushed  # the tag is the number of the version
     champion = Workspace(tmp_path / ".afterfit").registry.resolve("churn@champion")
     shipped = json.loads((tmp_path / "afterfit-ship.json").read_text())["result"]
     assert champion.digest == shipped["digest"]
