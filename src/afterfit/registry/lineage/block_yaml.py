@@ -37,7 +37,9 @@ def read_yaml(text: str, where: str) -> Any:
     Raises InputError naming the line of what is broken, or is none of the YAML that is read here.
     """
     if len(text) > _MOST_BYTES:
-        raise InputError("the file is too large to be a description", where=where)
+        raise InputError(
+            "the file is too large to be a description", where=where, fix="look at what it holds"
+        )
     reader = _Reader(text, where)
     value = reader.block(0, 0)
     reader.require_end()

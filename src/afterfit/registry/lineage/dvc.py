@@ -106,7 +106,12 @@ def outputs_of(text: str, file: str) -> Iterator[Tracked]:
     """Yield what a ``.dvc`` file or a ``dvc.lock`` tracks; raises InputError."""
     told = read_yaml(text, file)
     if not isinstance(told, dict):
-        raise InputError("it is no file of DVC", where=file, why="it holds no mapping")
+        raise InputError(
+            "it is no file of DVC",
+            where=file,
+            why="it holds no mapping",
+            fix="dvc add the file anew",
+        )
     folder = Path(file).parent
     if Path(file).name == "dvc.lock":
         stages = told.get("stages")

@@ -85,7 +85,9 @@ def _git(folder: Path, *arguments: str) -> None:
             stdin=subprocess.DEVNULL,
         )
     except (OSError, subprocess.SubprocessError) as error:
-        raise ResourceError("Git did not make the tag", why=type(error).__name__) from None
+        raise ResourceError(
+            "Git did not make the tag", why=type(error).__name__, fix="look at: git status"
+        ) from None
     if done.returncode != 0:
         raise ResourceError(
             "Git did not make the tag",

@@ -219,7 +219,9 @@ class _Local:
 
     def files(self) -> Iterator[File]:
         if self._root.is_file():
-            raise InputError("a model is a folder", where=str(self._root))
+            raise InputError(
+                "a model is a folder", where=str(self._root), fix="name the folder that holds it"
+            )
         for folder, _, names in os.walk(self._root):
             for name in sorted(names):
                 path = Path(folder) / name
@@ -267,7 +269,10 @@ def _failing(where: str) -> Iterator[None]:
         yield
     except (FileNotFoundError, PermissionError) as error:
         kind = ForbiddenError if isinstance(error, PermissionError) else NotFoundError
-        raise kind("the store does not give the file", where=where, why=first_line(error)) from None
+        raise kind(
+            "the store does not give the file", where=where, why=first_line(error),
+            fix="look at the path and at the credentials in the environment",
+        ) from None  # fmt: skip
     except Exception as error:
         # The libraries of stores raise errors of their own kinds.
         if type(error).__module__.startswith("afterfit."):

@@ -47,12 +47,15 @@ def read_mlmodel(folder: Path) -> dict[str, Any]:
     try:
         text = read_bytes(path).decode()
     except UnicodeDecodeError as error:
-        raise InputError("MLmodel is no text", where=str(path), why=str(error)) from None
+        raise InputError(
+            "MLmodel is no text", where=str(path), why=str(error), fix="log the model again"
+        ) from None
     told = read_yaml(text, str(path))
     if not isinstance(told, dict) or not isinstance(told.get("flavors"), dict):
         raise InputError(
-            "MLmodel names no flavors", where=str(path), why="it is no model of MLflow"
-        )
+            "MLmodel names no flavors", where=str(path), why="it is no model of MLflow",
+            fix="log it with log_model",
+        )  # fmt: skip
     return told
 
 

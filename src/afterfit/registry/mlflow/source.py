@@ -140,7 +140,10 @@ def quoted(text: str) -> str:
     if "'" not in text:
         return f"'{text}'"
     if '"' in text:
-        raise UsageError(f"MLflow cannot be asked for a name with both kinds of quotes: {text!r}")
+        raise UsageError(
+            f"MLflow cannot be asked for a name with both kinds of quotes: {text!r}",
+            fix="give the model another name there",
+        )
     return f'"{text}"'
 
 
