@@ -156,6 +156,6 @@ def _golden_rows(space: Workspace, digest: str) -> list[dict[str, Any]]:
     if not rows:
         raise UsageError(
             "the bundle has no golden rows to send",
-            fix="afterfit ship the model again, which makes some",
+            fix="ship the model again, which makes some",
         )
     return rows
