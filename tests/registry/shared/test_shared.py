@@ -235,7 +235,7 @@ def test_the_database_may_restart_and_may_go_away(
     registry.register("churn", make_bundle(b"one"), who="ana")
     kill = (
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-        " WHERE application_name = 'afterfit registry'"
+        " WHERE application_name = 'afterfit-registry'"
     )
     altered(postgres, kill)
     assert registry.resolve("churn@1").number == 1

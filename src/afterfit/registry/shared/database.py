@@ -23,7 +23,7 @@ __all__ = ["Away", "Database"]
 
 LOCK_SECONDS = 30
 _CONNECTION = {
-    "application_name": "afterfit registry",
+    "application_name": "afterfit-registry",
     "connect_timeout": 10,
     "keepalives_idle": 10,
     "keepalives_interval": 5,
