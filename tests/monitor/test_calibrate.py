@@ -209,3 +209,15 @@ def test_a_calibration_of_counts_says_so() -> None:
     calibration = Calibration(reference="", n_ref=1000, method="counts")
     found = [(each.code, each.outcome) for each in calibration_findings(calibration)]
     assert found == [("M020", "tip"), ("M021", "skipped")]
+
+
+def test_blocks_by_running_counts_are_those_of_their_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Differences of running counts give, for each sample and size, the counts of the same rows."""
+    signature = Signature(task="regression", columns=(Column(name="x", kind="number"),))
+    frame = {"x": np.random.default_rng(1).normal(size=900)}
+    reference = build(frame, signature)
+    fast = calibrate(reference, frame, in_time_order=True, replicates=40, seed=3)
+    monkeypatch.setattr("afterfit.monitor.calibrate._MOST_RUNNING", 0)
+    slow = calibrate(reference, frame, in_time_order=True, replicates=40, seed=3)
+    assert fast == slow
+    assert fast.block > 50

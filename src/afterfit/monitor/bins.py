@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import repeat
 
 import numpy as np
 import numpy.typing as npt
@@ -196,8 +197,9 @@ def _codes(
     found = np.full(len(values), column.stop + 1)
     if not column.ordered:
         place = {name: at for at, name in enumerate(counts.categories)}
-        present = [str(value) for value in values[~gone].tolist()]
-        found[~gone] = [column.start + place.get(value, column.bins - 1) for value in present]
+        present = map(str, values[~gone].tolist())
+        found[~gone] = list(map(place.get, present, repeat(column.bins - 1)))
+        found[~gone] += column.start
         return found
     numbers = values[~gone].astype(np.float64)
     inside = column.start + np.searchsorted(counts.edges, numbers, side="right")

@@ -41,6 +41,8 @@ COLUMN_WINDOWS, LEAST_WINDOWS = 4000, 100
 """How often columns are drawn that are drawn each by itself: all together, and one at least."""
 LEAST_CHANCE = 1e-300
 _CELLS = 1 << 17
+_MOST_RUNNING = 1 << 24
+"""Cells (8 bytes each) of the running counts that make blocks cheap to draw."""
 
 
 class Calibration(msgspec.Struct, frozen=True, kw_only=True):
@@ -231,6 +233,7 @@ class _Rows:
         self._generator = generator
         self.block = max(map(block_length, codes.T.astype(np.float64))) if in_time_order else 1
         self.line = self._count(np.arange(len(codes)))
+        self._before = _running(codes, self._length, self.block)
 
     @property
     def n_ref(self) -> int:
@@ -239,7 +242,7 @@ class _Rows:
 
     def windows(self, n: int, count: int) -> FloatArray:
         """Return the counts of ``count`` samples of ``n`` rows, float64 of (count, length)."""
-        return np.stack([self._count(self._draw(n)) for _ in range(count)])
+        return self._between(self._starts(n, count), 0, n)
 
     def nested(self, sizes: Sequence[int], count: int) -> Iterator[FloatArray]:
         """Yield samples of each size, of which the larger go on from the smaller.
@@ -248,10 +251,10 @@ class _Rows:
         draw, and each sum is a sample like any other.
         """
         drawn = [size for size in sizes if size <= SIZES[-1]]
-        rows = np.stack([self._draw(drawn[-1]) for _ in range(count)])
+        starts = self._starts(drawn[-1], count)
         total = np.zeros((count, self._length))
         for begin, size in zip((0, *drawn), drawn, strict=False):
-            total = total + np.stack([self._count(line) for line in rows[:, begin:size]])
+            total = total + self._between(starts, begin, size)
             yield total
         for size in sizes[len(drawn) :]:
             parts = size // drawn[-1]
@@ -266,16 +269,46 @@ class _Rows:
         """Return of how many independent parts the rows consist."""
         return self.n_ref / self.block
 
-    def _draw(self, n: int) -> npt.NDArray[np.int64]:
+    def _starts(self, n: int, count: int) -> npt.NDArray[np.int64]:
+        """Return where the blocks of ``count`` samples of ``n`` rows begin, (count, blocks)."""
+        return self._generator.integers(0, self.n_ref, (count, -(-n // self.block)))
+
+    def _between(self, starts: npt.NDArray[np.int64], begin: int, end: int) -> FloatArray:
+        """Return the counts of each sample's rows ``begin`` to ``end``, (count, length)."""
+        if self._before is None:
+            return np.stack([self._count(self._rows_of(each)[begin:end]) for each in starts])
+        found = np.zeros((len(starts), self._length))
+        for place in range(begin // self.block, -(-end // self.block)):
+            first = place * self.block
+            low, high = max(begin - first, 0), min(end - first, self.block)
+            found += self._before[starts[:, place] + high]
+            found -= self._before[starts[:, place] + low]
+        return found
+
+    def _rows_of(self, starts: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         if self.block == 1:
-            return self._generator.integers(0, self.n_ref, n)
-        starts = self._generator.integers(0, self.n_ref, -(-n // self.block))
-        rows = (starts[:, None] + np.arange(self.block)).ravel()[:n]
-        return np.asarray(rows % self.n_ref)
+            return starts
+        return np.asarray((starts[:, None] + np.arange(self.block)).ravel() % self.n_ref)
 
     def _count(self, rows: npt.NDArray[np.int64]) -> FloatArray:
         found = np.bincount(np.take(self._codes, rows, axis=0).ravel(), minlength=self._length)
         return found.astype(np.float64)
+
+
+def _running(codes: npt.NDArray[np.int32], length: int, block: int) -> FloatArray | None:
+    """Return the counts of all rows before each, (rows + block + 1, length), rows on a circle.
+
+    A block's counts are then the difference of two lines. None for single rows, or where this would
+    be larger than `_MOST_RUNNING`.
+    """
+    around = len(codes) + block
+    if block == 1 or (around + 1) * length > _MOST_RUNNING:
+        return None
+    found = np.zeros((around + 1, length))
+    rows = np.take(codes, np.arange(around), axis=0, mode="wrap")
+    for column in rows.T:
+        found[np.arange(1, around + 1), column] += 1
+    return np.asarray(np.cumsum(found, axis=0, out=found))
 
 
 _Drawn = _Counts | _Rows

@@ -13,6 +13,7 @@ from afterfit.core.frame import Frame, row_count, take
 from afterfit.core.ranking import binary_roc_auc
 from afterfit.core.signature import Column, Signature
 from afterfit.models.baseline import boosted
+from afterfit.monitor.threads import one_thread
 
 __all__ = ["MOST_ROWS", "MOST_WEIGHT", "Ratios", "Rows", "density_ratios", "shared_signature"]
 
@@ -95,6 +96,7 @@ def with_score(rows: Rows) -> dict[str, np.ndarray]:
     return {**rows.frame, OUTPUT: rows.scores}
 
 
+@one_thread()
 def density_ratios(signature: Signature, reference: Rows, window: Rows, *, seed: int) -> Ratios:
     """Return the ratio of densities at every row, from how a classifier tells the two apart.
 

@@ -6,7 +6,6 @@ Each is imported when the first window closes, and one that fails is told of and
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import replace
 
 import msgspec
@@ -20,6 +19,7 @@ from afterfit.monitor.rank import with_losses
 from afterfit.monitor.sample import decode_frame
 from afterfit.monitor.settings import Watch
 from afterfit.monitor.state import WindowState
+from afterfit.monitor.threads import one_thread
 from afterfit.monitor.watched import Watched
 from afterfit.records.signals import SignalPoint
 
@@ -107,7 +107,7 @@ def estimate(
     chance = budget.per_window(state.start, state.end) / max(1, len(known.usual))
     config = msgspec.structs.replace(known.config, chance=chance, min_rows=watch.min_rows)
     window = Window(state.scope, state.start, state.end)
-    with _one_thread():
+    with one_thread():
         rows = _sampled(state, watched)
         return estimate_points(replace(known, config=config), state.scores, window, rows)
 
@@ -131,7 +131,7 @@ def together(
     live = rows_of(state.sample, reference).columns(seen)
     limits = Limits(chance=budget.per_window(state.start, state.end), seed=watch.seed)
     span = (state.start, state.end)
-    with _one_thread():
+    with one_thread():
         return [
             signal(known.columns(seen), live, state.scope, span, limits)
             for signal in (domain_classifier, reconstruction)
@@ -158,14 +158,6 @@ def _sampled(state: WindowState, watched: Watched) -> Rows | None:
     places = [state.sample.names.index(name) for name in names]
     frame = decode_frame(matrix[known][:, places], names, reference)
     return Rows(frame, scores[known], np.zeros(len(known), np.int64))
-
-
-def _one_thread() -> AbstractContextManager[object]:
-    """Return a context in which small fits take one processor, and leave the rest to servers."""
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
-
-    limited: AbstractContextManager[object] = threadpool_limits(1)
-    return limited
 
 
 PRODUCERS: tuple[Producer, ...] = (service, drift, estimate, together, skew)

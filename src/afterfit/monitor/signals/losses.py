@@ -19,6 +19,7 @@ from afterfit.errors import ModelError
 from afterfit.models.baseline import boosted_values
 from afterfit.monitor.density import Ratios, Rows, with_score
 from afterfit.monitor.signals.quality import QualityConfig, least_effect
+from afterfit.monitor.threads import one_thread
 from afterfit.stats.interval import Interval, normal_quantile
 
 __all__ = ["ErrorModel", "fit_errors"]
@@ -69,6 +70,7 @@ class ErrorModel:
         return value, Interval(max(0.0, value - half), value + half, "error model"), error
 
 
+@one_thread()
 def fit_errors(
     signature: Signature, rows: Rows, names: tuple[str, ...], config: QualityConfig
 ) -> dict[str, ErrorModel]:

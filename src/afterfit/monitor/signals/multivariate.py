@@ -21,6 +21,7 @@ from afterfit.core.fingerprint import OUTPUT, Fingerprint
 from afterfit.core.ranking import midranks
 from afterfit.models.domain import fit_domain
 from afterfit.monitor.sample import Sample
+from afterfit.monitor.threads import one_thread
 from afterfit.records.signals import PointState, Scope, SignalPoint
 from afterfit.stats.delong import delong
 
@@ -93,8 +94,10 @@ def domain_classifier(
     fit, held = _halves(reference, live, limits.seed)
     names = tuple(name for name, keep in zip(reference.names, _vary(fit[0]), strict=True) if keep)
     fit, held = ((part[0][:, _vary(fit[0])], part[1]) for part in (fit, held))
-    likeness = fit_domain(*fit, seed=limits.seed)
-    point = _point("domain", likeness(held[0]), held[1], scope, span, limits, two_sided=False)
+    with one_thread():
+        likeness = fit_domain(*fit, seed=limits.seed)
+        scores = likeness(held[0])
+    point = _point("domain", scores, held[1], scope, span, limits, two_sided=False)
     if point.state != "alarm":
         return point
     told = _told_by(likeness, held, names, limits.seed)
@@ -120,8 +123,9 @@ def reconstruction(
     half = len(order) // 2
     fitted, own = reference.matrix[order[:half]], reference.matrix[order[half:]]
     other = live.matrix[random.permutation(len(live))[:MOST_ROWS]]
-    spread = _Spread(fitted, reference.categories)
-    errors = spread.errors(np.concatenate([own, other]))
+    with one_thread():
+        spread = _Spread(fitted, reference.categories)
+        errors = spread.errors(np.concatenate([own, other]))
     is_live = np.repeat([0, 1], [len(own), len(other)])
     return _point("structure", errors, is_live, scope, span, limits, two_sided=True)
 
@@ -210,6 +214,7 @@ def _vary(rows: np.ndarray) -> np.ndarray:
     return np.asarray((greatest > least) | (gone.any(axis=0) & ~gone.all(axis=0)))
 
 
+@one_thread()
 def _told_by(
     likeness: Callable[[np.ndarray], np.ndarray],
     held: tuple[np.ndarray, np.ndarray],
