@@ -13,7 +13,7 @@ from afterfit.core.frame import Frame, row_count, take
 from afterfit.core.ranking import binary_roc_auc
 from afterfit.core.signature import Column, Signature
 from afterfit.models.baseline import boosted
-from afterfit.monitor.threads import one_thread
+from afterfit.models.one_thread import one_thread
 
 __all__ = ["MOST_ROWS", "MOST_WEIGHT", "Ratios", "Rows", "density_ratios", "shared_signature"]
 

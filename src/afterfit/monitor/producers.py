@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 
 from afterfit.core.fingerprint import Fingerprint
+from afterfit.models.one_thread import one_thread
 from afterfit.monitor.budget import Budget
 from afterfit.monitor.calibrate import LEAST_ROWS
 from afterfit.monitor.density import Rows
@@ -19,7 +20,6 @@ from afterfit.monitor.rank import with_losses
 from afterfit.monitor.sample import decode_frame
 from afterfit.monitor.settings import Watch
 from afterfit.monitor.state import WindowState
-from afterfit.monitor.threads import one_thread
 from afterfit.monitor.watched import Watched
 from afterfit.records.signals import SignalPoint
 

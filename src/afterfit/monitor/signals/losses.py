@@ -17,9 +17,9 @@ from afterfit.core.frame import Frame
 from afterfit.core.signature import Column, Signature
 from afterfit.errors import ModelError
 from afterfit.models.baseline import boosted_values
+from afterfit.models.one_thread import one_thread
 from afterfit.monitor.density import Ratios, Rows, with_score
 from afterfit.monitor.signals.quality import QualityConfig, least_effect
-from afterfit.monitor.threads import one_thread
 from afterfit.stats.interval import Interval, normal_quantile
 
 __all__ = ["ErrorModel", "fit_errors"]

@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from afterfit.core.fingerprint import OUTPUT, Fingerprint
 from afterfit.core.ranking import midranks
 from afterfit.models.domain import fit_domain
+from afterfit.models.one_thread import one_thread
 from afterfit.monitor.sample import Sample
-from afterfit.monitor.threads import one_thread
 from afterfit.records.signals import PointState, Scope, SignalPoint
 from afterfit.stats.delong import delong
 
