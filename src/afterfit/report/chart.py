@@ -42,6 +42,7 @@ _QUANTILE_LABELS = {0.5: "50 %", 0.9: "90 %", 0.99: "99 %", 0.999: "99.9 %", 0.9
 def svg(drawing: Drawing, title: str, description: str) -> str:
     """Return a drawing as an SVG element with its title and description; safe to put in a page."""
     import vl_convert
+    from altair.utils.schemapi import debug_mode
 
     from afterfit.report.chart_money import stacked, tornado
 
@@ -56,9 +57,12 @@ def svg(drawing: Drawing, title: str, description: str) -> str:
         Stacked: stacked,
         Tornado: tornado,
     }
-    chart = builders[type(drawing)](drawing).configure(**theme())
+    # Altair checks each part against a schema: half a second a page, of drawings that tests check.
+    with debug_mode(False):
+        chart = builders[type(drawing)](drawing).configure(**theme())
+        declared = chart.to_dict(validate=False)
     # vl-convert ends the process when a label holds a control character.
-    source = vl_convert.vegalite_to_svg(clipped_values(chart.to_dict()))
+    source = vl_convert.vegalite_to_svg(clipped_values(declared))
     return clean(source, title, description)
 
 
