@@ -40,11 +40,17 @@ settings.load_profile("afterfit")
 # Longest first: whoever began one of these last would go on alone. From ``--durations=0``; a name
 # that is gone does no harm.
 LONGEST = [
+    "package/test_container",
     "e2e/test_real_tables",
+    "e2e/test_alarm_to_action",
+    "e2e/test_pipeline",
     "e2e/test_life_of_a_version",
     "workspace/test_cases_stay",
     "e2e/test_demo",
     "workspace/test_own_code",
+    "monitor/test_signals_of_daemon",
+    "workspace/test_replaying",
+    "workspace/test_lineage",
     "optimize/test_optimize",
     "models/test_torch",
     "runtime/hostile/test_openapi_fuzz",

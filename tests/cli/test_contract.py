@@ -26,7 +26,10 @@ NAMED = re.compile(r"""["'`$(]\s?afterfit ([a-z]+)(?: ([a-z]+)\b(?![=/.@-]))?"""
 # Where a command ends in a sentence.
 ENDS = re.compile(r"   #|; |, |`|\)| \(| or | and | shows | prints| makes |\. |$")
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z_-]+")
-FOREIGN = {"--editable", "--help", "--upgrade"}  # of pip, and of every command
+OF_GIT, OF_MLFLOW = {"--delete", "--tags"}, {
+    "--artifact-uri", "--backend-store-uri", "--serve-artifacts",
+}  # fmt: skip
+FOREIGN = {"--editable", "--help", "--upgrade", *OF_GIT, *OF_MLFLOW}  # pip's, and every command's
 ENVELOPE = {"schema", "ok", "command", "exit", "result", "error", "warnings"}
 
 

@@ -113,7 +113,7 @@ def test_the_image_starts_as_each_platform_starts_it(
     text = (tmp_path / "out" / "Dockerfile").read_text()
     last = text[text.rindex("\nFROM ") :]
     assert "\nEXPOSE 9000\n" in last
-    assert "com.amazonaws.sagemaker.capabilities.accept-bind-to-port=\"true\"" in last
+    assert 'com.amazonaws.sagemaker.capabilities.accept-bind-to-port="true"' in last
     image = dict(re.findall(r"^(?:ENV|   ) (\w+)=(\S+)", last, re.MULTILINE))
     entry = json.loads(last.partition("\nENTRYPOINT ")[2].partition("\n")[0])
     options = parser().parse_args(entry[3:] + words)

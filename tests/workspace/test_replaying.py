@@ -65,6 +65,7 @@ def test_served_rows_are_scored_again_and_judged_where_labels_came(
     found = {(m.name, m.scope): m for m in record.metrics}
     flips = found["disagreement", "rows"]
     assert flips.value == pytest.approx((_yes(-2.0) != _yes(-3.0)).mean())
+    assert flips.value is not None
     assert flips.low is not None
     assert flips.high is not None
     assert flips.low < flips.value < flips.high

@@ -15,8 +15,8 @@ from tests.runtime.bundles import people_bundle
 from afterfit.core.bundle import Bundle
 from afterfit.core.serving_settings import ServingSettings
 from afterfit.package.sizes import Sizes
+from afterfit.records.autoscale import AutoscaleRecord
 from afterfit.records.loadtest import Certificate, LoadStep, LoadtestRecord
-from afterfit.records.record import Record
 from afterfit.registry.version import Version
 from afterfit.store.environment import current_environment
 from afterfit.store.records import in_envelope
@@ -41,7 +41,7 @@ def sized(tmp_path: Path) -> Make:
     space = Workspace(tmp_path / "space")
     version = Version(name="churn", number=1, digest=digest, created="", who="")
 
-    def make(*records: Record, days: float = 0.0) -> Sizes:
+    def make(*records: LoadtestRecord | AutoscaleRecord, days: float = 0.0) -> Sizes:
         for record in records:
             of = msgspec.structs.replace(record, subject=version.digest)
             stored = in_envelope(of)

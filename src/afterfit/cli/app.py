@@ -70,10 +70,6 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "afterfit.cli.incident:incident",
         "What changed, whom it touched, the way back, and the proof.",
     ),
-    "incident": (
-        "afterfit.cli.incident:incident",
-        "What changed, whom it touched, the way back, and the proof.",
-    ),
     "ui": ("afterfit.cli.ui:ui", "Show everything in a browser: the dashboard."),
     "trust": (
         "afterfit.cli.trust:trust",
