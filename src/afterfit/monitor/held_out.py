@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 
 import msgspec
@@ -17,7 +18,7 @@ from afterfit.errors import InputError
 from afterfit.monitor.bins import codes_of, families, groups_of, line_of
 from afterfit.monitor.calibrate import LEAST_ROWS, REPLICATES, Calibration, calibrate
 from afterfit.monitor.findings import Calibrated, FalseAlarmsAsAsked
-from afterfit.stats.interval import wilson
+from afterfit.stats.interval import wilson, wilson_of_error
 
 __all__ = ["MeasuredRate", "calibration_findings", "measured_rate"]
 
@@ -30,8 +31,9 @@ NEAR = 1.25
 class MeasuredRate(msgspec.Struct, frozen=True, kw_only=True):
     """How many of ``windows`` windows of ``n`` rows were alarms where ``asked`` would be right.
 
-    ``low`` and ``high`` bound the share at 95 % as if windows were independent; those of one part
-    of the rows share it, so the truth is somewhat less sure.
+    ``low`` and ``high`` bound the share at 95 %. Windows of one fifth of the rows share them and
+    their thresholds, so the bounds follow from how the fifths differ; where none was an alarm, from
+    as many windows as share no row.
     """
 
     family: str
@@ -83,7 +85,7 @@ def measured_rate(
         )
     generator = np.random.default_rng(seed)
     order = np.arange(rows) if in_time_order else generator.permutation(rows)
-    alarms: dict[str, int] = {}
+    alarms: dict[str, list[int]] = {}
     each = WINDOWS // FOLDS
     for held in np.array_split(order, FOLDS):
         rest = np.setdiff1d(np.arange(rows), held)
@@ -95,8 +97,8 @@ def measured_rate(
             reference, part, kept, in_time_order=in_time_order, replicates=replicates, seed=seed
         )
         for family, count in _alarms(reference, calibration, frame, scores, cut, asked):
-            alarms[family] = alarms.get(family, 0) + count
-    return [_rate(family, n, asked, each * FOLDS, count) for family, count in alarms.items()]
+            alarms.setdefault(family, []).append(count)
+    return [_rate(family, n, asked, counts, rows) for family, counts in alarms.items()]
 
 
 def calibration_findings(
@@ -130,14 +132,24 @@ def calibration_findings(
         yield FalseAlarmsAsAsked.skipped("false alarms were not measured on held-out rows")
 
 
-def _rate(family: str, n: int, asked: float, windows: int, alarms: int) -> MeasuredRate:
-    bounds = wilson(alarms, windows)
+def _rate(family: str, n: int, asked: float, alarms: Sequence[int], rows: int) -> MeasuredRate:
+    """Return the rate over the fifths, of each of which the alarms were counted."""
+    each = WINDOWS // FOLDS
+    windows, total = each * FOLDS, sum(alarms)
+    rate = total / windows
+    bounds = wilson(0, rows // n)
+    if 0 < rate < 1:
+        apart = float(np.std(np.array(alarms) / each, ddof=1)) / math.sqrt(FOLDS)
+        alone = math.sqrt(rate * (1 - rate) / windows)
+        bounds = wilson_of_error(rate, max(apart, alone), FOLDS - 1)
+    elif rate == 1:
+        bounds = wilson(rows // n, rows // n)
     return MeasuredRate(
         family=family,
         n=n,
         asked=asked,
         windows=windows,
-        alarms=alarms,
+        alarms=total,
         low=bounds.low,
         high=bounds.high,
     )

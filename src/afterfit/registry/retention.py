@@ -39,7 +39,9 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         """Raise UsageError for a policy that would keep nothing."""
         if self.keep < 1:
-            raise UsageError("--keep is at least 1", why="the newest version is always kept")
+            raise UsageError(
+                "--keep is at least 1", why="the newest version is always kept", fix="--keep 1"
+            )
 
 
 class Fate(msgspec.Struct, frozen=True, kw_only=True):
