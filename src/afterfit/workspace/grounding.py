@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
+from afterfit.core.bundle import Bundle
 from afterfit.core.dataset import Dataset, encode_labels
 from afterfit.core.digest import sha256_bytes
 from afterfit.core.fingerprint import Fingerprint
@@ -25,6 +26,7 @@ from afterfit.monitor.held_out import MeasuredRate
 from afterfit.monitor.sources.columns import numbers_of
 from afterfit.monitor.sources.times import microseconds
 from afterfit.monitor.watched import Watched, measured_of
+from afterfit.runtime.predict import open_variant
 from afterfit.store.files import read_bytes, write_bytes
 from afterfit.store.tables import read_dataset
 
@@ -56,7 +58,7 @@ def keep_shipped(line: Line) -> None:
     bundle, signature = line.bundle, line.decided
     line.space.progress.step("keep rows for monitoring")
     try:
-        with HostedVariant(bundle.folder, bundle.variant, bundle.signature) as model:
+        with _answering(bundle) as model:
             made = _Made(model, signature, bundle.fingerprint, line.config.line.seed, most)
             known = line.data if line.train is None else line.train
             grounds = Grounds(
@@ -140,6 +142,16 @@ def known_truth(values: np.ndarray | None, signature: Signature) -> np.ndarray |
         numbers[known] = numbers_of(values[known])
         return numbers
     return encode_labels(values, signature.classes)
+
+
+@contextmanager
+def _answering(bundle: Bundle) -> Iterator[Model]:
+    """Give what answers as a version does: a graph is run here, as a server runs it."""
+    if bundle.variant.runtime == "onnx" and not bundle.variant.large:
+        yield open_variant(bundle.folder, bundle.variant, bundle.signature)
+        return
+    with HostedVariant(bundle.folder, bundle.variant, bundle.signature) as model:
+        yield model
 
 
 class _Made:
