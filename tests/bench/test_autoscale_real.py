@@ -26,10 +26,10 @@ def _bench(project_root: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]
 
 @pytest.mark.slow
 def test_a_scaled_fleet_does_what_was_foretold(bench: Any) -> None:
-    """Five times the traffic for 3 s: the tail is nearest to what was foretold for its queues.
+    """Five times the traffic for 3 s: the 99th percentile within 20 %, as with five runs.
 
-    One run has no interval and the machine has other work, so no number is asked for: the fleet is
-    nearer to what was foretold for it than to what was foretold of one queue for all replicas.
+    One run has no interval, so a steep rise is taken, which chance changes least. The fleet without
+    a queue of its own for each replica is foretold wrongly, which shows that the kind matters.
     """
     case = bench.Case(
         "crowd", ((0, 60), (1, 60), (1.2, 300), (4, 300), (4.2, 60), (5, 60)),
@@ -43,4 +43,5 @@ def test_a_scaled_fleet_does_what_was_foretold(bench: Any) -> None:
     assert np.isfinite(latency).all()
     percentile, _ = bench.seen(latency)
     told, other = (bench.foretold(of, case, 1, queues)[0] for queues in ("own", "shared"))
-    assert abs(np.log(percentile / told)) < abs(np.log(percentile / other))
+    assert percentile == pytest.approx(told, rel=0.2)
+    assert other < 0.8 * percentile

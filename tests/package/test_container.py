@@ -74,14 +74,15 @@ def containers() -> Iterator[Containers]:
 def test_the_image_is_safe_answers_and_ends(
     containers: Containers, draft: Callable[..., Bundle], tmp_path: Path
 ) -> None:
-    """Built with no network; runs read-only, without root; SIGTERM ends it."""
+    """Built twice alike with no network; runs read-only, without root; SIGTERM ends it."""
     bundle = draft(tmp_path / "bundle")
     python = f"{sys.version_info.major}.{sys.version_info.minor}"
     config = PackageConfig(
         name="churn", number=3, base="localhost/base:1", python=python, vendor=True
     )
     package_for("dockerfile", bundle, tmp_path / "context", config)
-    containers.build(tmp_path / "context", "churn:1")
+    layers = {containers.build(tmp_path / "context", tag) for tag in ("churn:1", "churn:2")}
+    assert len(layers) == 1
     closed = containers.run(
         "podman", "run", "--rm", *RUN, "--network", "none", "churn:1", check=False
     )

@@ -17,7 +17,7 @@ Machine = Callable[..., Stores]
 SCRIPT = "shared/crash_points.py"
 
 
-@pytest.mark.parametrize("step", [9])
+@pytest.mark.parametrize("step", [9, pytest.param(1, marks=pytest.mark.slow)])
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="NOT RUN: this system has no fork")
 def test_killed_before_any_step_the_log_and_the_tables_agree(
     step: int, machine: Machine, make_bundle: MakeBundle, tmp_path: Path
