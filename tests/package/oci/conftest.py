@@ -73,6 +73,7 @@ def small(monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
     monkeypatch.setattr(image, "write_wheel", tiny)
     monkeypatch.setenv("AFTERFIT_CACHE", str(cache))
     monkeypatch.setenv("DOCKER_CONFIG", str(cache / "nobody"))
+    monkeypatch.setenv("REGISTRY_AUTH_FILE", str(cache / "nobody.json"))
 
 
 @pytest.fixture

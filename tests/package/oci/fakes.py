@@ -20,6 +20,8 @@ from afterfit.package.oci.layout import CONFIG, INDEX, LAYER, MANIFEST, Descript
 from afterfit.package.oci.layout import Index as ImageIndex
 
 USER, SECRET, TOKEN = "ana", "p:w", "token-1"
+REFRESH = "token-of-ana"
+"""An identity token, for which the token service gives a token as for the password."""
 
 
 def digest(body: bytes) -> str:
@@ -82,7 +84,7 @@ class _Handler(BaseHTTPRequestHandler):
                 self._say(status, b'{"errors": [{"code": "TOLD"}]}')
                 return
         if path == "/token":
-            self._token()
+            self._token(body)
         elif self._welcome():
             self._registry(path, body)
 
@@ -98,8 +100,10 @@ class _Handler(BaseHTTPRequestHandler):
         self._say(401, b"{}", {"WWW-Authenticate": told})
         return False
 
-    def _token(self) -> None:
-        known = self.headers["Authorization"] == _basic()
+    def _token(self, body: bytes) -> None:
+        form = parse_qs(body.decode())
+        refreshed = (self.command, form.get("refresh_token")) == ("POST", [REFRESH])
+        known = self.headers["Authorization"] == _basic() or refreshed
         self._say(200 if known else 401, self.server.token_answer)
 
     def _registry(self, path: str, body: bytes) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import socket
 from pathlib import Path
 
@@ -214,24 +213,3 @@ def test_what_is_no_name(text: str) -> None:
     """Refused before anything is asked."""
     with pytest.raises(UsageError, match="not the name of an image"):
         image_name(text)
-
-
-def test_credentials_of_docker(tmp_path: Path) -> None:
-    """What ``docker login`` wrote is read, Docker Hub under its other name too, and never shown."""
-    path = tmp_path / "config.json"
-    auths = {"https://index.docker.io/v1/": {"auth": "YW5hOnA6dw=="}, "r.example.com": {}}
-    path.write_text(json.dumps({"auths": auths}))
-    found = Credentials.of_docker(path)
-    assert found.by_host["registry-1.docker.io"] == (USER, SECRET)
-    assert found.basic("r.example.com") == ""
-    assert SECRET not in repr(found)
-    assert Credentials.of_docker(tmp_path / "none.json").by_host == {}
-
-
-@pytest.mark.parametrize("text", ["", "[]", '{"auths": 1}', '{"auths": {"r": {"auth": "%"}}}'])
-def test_no_credentials(tmp_path: Path, text: str) -> None:
-    """A file that is none says so."""
-    path = tmp_path / "config.json"
-    path.write_text(text)
-    with pytest.raises(InputError, match="credentials"):
-        Credentials.of_docker(path)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,8 @@ import msgspec
 from afterfit.core.digest import sha256_bytes
 from afterfit.core.progress import SILENT, Progress
 from afterfit.errors import IntegrityError, NotFoundError
-from afterfit.package.oci.client import Client, Credentials, image_name
+from afterfit.package.oci.client import Client, image_name
+from afterfit.package.oci.credentials import docker_credentials
 from afterfit.package.oci.layout import (
     DOCKER_INDEX,
     INDEX,
@@ -25,7 +25,7 @@ from afterfit.package.oci.layout import (
     decode,
 )
 
-__all__ = ["Base", "docker_credentials", "take_base"]
+__all__ = ["Base", "take_base"]
 
 _DOCKER_LAYER = "application/vnd.docker.image.rootfs.diff.tar.gzip"
 _OCI_LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
@@ -44,12 +44,6 @@ class Base:
     def pinned(self) -> bool:
         """Whether it was asked for by its digest, or lies in a folder, which does not move."""
         return "@sha256:" in self.named or self.named.startswith("oci:")
-
-
-def docker_credentials() -> Credentials:
-    """Return what ``docker login`` has kept, in ``DOCKER_CONFIG`` or the home folder."""
-    folder = os.environ.get("DOCKER_CONFIG") or str(Path.home() / ".docker")
-    return Credentials.of_docker(Path(folder) / "config.json")
 
 
 def take_base(base: str, platform: Platform, target: Layout, progress: Progress = SILENT) -> Base:

@@ -7,21 +7,21 @@ token service that it names with TLS, never to where a blob is redirected.
 
 from __future__ import annotations
 
-import base64
 import http.client
 import io
 import json
 import re
 import ssl
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 from urllib.parse import SplitResult, urlencode, urljoin, urlsplit
 
 from afterfit.core.digest import sha256_bytes
 from afterfit.errors import (
+    AfterfitError,
     ForbiddenError,
     InputError,
     IntegrityError,
@@ -29,6 +29,7 @@ from afterfit.errors import (
     UnavailableError,
     UsageError,
 )
+from afterfit.package.oci.credentials import DOCKER_HUB, IDENTITY, Credentials, basic_header
 from afterfit.package.oci.layout import (
     DOCKER_INDEX,
     DOCKER_MANIFEST,
@@ -43,6 +44,7 @@ __all__ = ["Client", "Credentials", "ImageName", "image_name"]
 _TIMEOUT_S = 60.0
 _MOST_REDIRECTS = 5
 _ACCEPT = f"{MANIFEST}, {INDEX}, {DOCKER_MANIFEST}, {DOCKER_INDEX}"
+_FORM = "application/x-www-form-urlencoded"
 _LOCAL = {"localhost", "127.0.0.1", "::1"}
 _NAME = re.compile(
     r"(?:(?P<host>(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9a-f:]+\])(?::\d+)?)/)?"
@@ -50,7 +52,6 @@ _NAME = re.compile(
     r"(?::(?P<tag>[A-Za-z0-9_][A-Za-z0-9._-]{0,127}))?(?:@(?P<digest>sha256:[0-9a-f]{64}))?"
 )
 _CHALLENGE = re.compile(r'(\w+)="([^"]*)"')
-DOCKER_HUB = "registry-1.docker.io"
 
 
 @dataclass(frozen=True)
@@ -89,50 +90,6 @@ def image_name(text: str) -> ImageName:
     if host in {"", "docker.io", "index.docker.io"}:
         host, path = DOCKER_HUB, path if "/" in path else f"library/{path}"
     return ImageName(host, path, found["tag"] or "", found["digest"] or "")
-
-
-@dataclass(frozen=True)
-class Credentials:
-    """User and password (or token) by host; printing it shows hosts only."""
-
-    by_host: Mapping[str, tuple[str, str]] = field(default_factory=dict, repr=False)
-
-    @classmethod
-    def of_docker(cls, path: Path) -> Credentials:
-        """Return those of a ``config.json`` as ``docker login`` writes it; none where absent.
-
-        Helpers that keep them elsewhere are not asked. Raises InputError for a file that is none.
-        """
-        if not path.is_file():
-            return cls()
-        try:
-            entries = json.loads(path.read_bytes()).get("auths", {})
-            found = {}
-            for host, entry in entries.items():
-                if entry.get("auth"):
-                    user, _, secret = (
-                        base64.b64decode(entry["auth"], validate=True).decode().partition(":")
-                    )
-                    found[urlsplit(f"//{host.partition('://')[2] or host}").netloc] = (user, secret)
-        except (ValueError, AttributeError, TypeError):
-            raise InputError(
-                "cannot be read as credentials of registries",
-                where=str(path),
-                why="it is not what `docker login` writes",
-                fix="log in again, or name another folder in DOCKER_CONFIG",
-            ) from None
-        if hub := found.get("index.docker.io"):
-            found[DOCKER_HUB] = hub
-        return cls(found)
-
-    def basic(self, host: str) -> str:
-        """Return the header's value for a host, empty where nothing is known."""
-        known = self.by_host.get(host)
-        return "" if known is None else _basic(known)
-
-
-def _basic(pair: tuple[str, str]) -> str:
-    return "Basic " + base64.b64encode(":".join(pair).encode()).decode()
 
 
 @dataclass(frozen=True)
@@ -178,6 +135,7 @@ class Client:
         self.name = name
         self._credentials = credentials or Credentials()
         self._authorization = ""
+        self._helpless: AfterfitError | None = None
 
     def manifest(self, reference: str = "") -> tuple[bytes, Descriptor]:
         """Return a manifest or an index and its descriptor, checked where asked for by digest.
@@ -269,8 +227,9 @@ class Client:
         url = path if "://" in path else self._url(path)
         sent = dict(headers)
         own = urlsplit(url).netloc == self.name.host
-        if own and (self._authorization or self._credentials.basic(self.name.host)):
-            sent["Authorization"] = self._authorization or self._credentials.basic(self.name.host)
+        known = self._authorization or self._credentials.basic(self._account)
+        if own and known:
+            sent["Authorization"] = known
         asked_in = False
         for _ in range(_MOST_REDIRECTS):
             with _request(method, url, sent, body) as answer:
@@ -295,21 +254,31 @@ class Client:
             f"{self.name.host} sends from one address to the next", where=url, fix="try again later"
         )
 
+    @property
+    def _account(self) -> str:
+        return f"{self.name.host}/{self.name.path}"
+
+    def _known(self) -> tuple[str, str] | None:
+        """Return user and secret; a helper that fails is told where the registry refuses then."""
+        try:
+            return self._credentials.login(self._account)
+        except AfterfitError as error:
+            self._helpless = error
+            return None
+
     def _log_in(self, challenge: str, scope: str) -> str:
         """Return the header that a challenge asks for; raises ForbiddenError."""
-        known = self._credentials.by_host.get(self.name.host)
+        known = self._known()
         words = dict(_CHALLENGE.findall(challenge))
-        if challenge.lower().startswith("basic") and known is not None:
-            return _basic(known)
+        if challenge.lower().startswith("basic") and known is not None and known[0] != IDENTITY:
+            return basic_header(known)
         realm = words.get("realm", "")
         if not challenge.lower().startswith("bearer") or not realm:
             raise self._refused(challenge)
         asked = {"service": words.get("service", "")}
         asked["scope"] = words.get("scope", f"repository:{self.name.path}:{scope}")
-        url = realm + ("&" if urlsplit(realm).query else "?") + urlencode(asked)
         safe = urlsplit(realm).scheme == "https" or (urlsplit(realm).hostname or "") in _LOCAL
-        headers = {"Authorization": _basic(known)} if known is not None and safe else {}
-        with _request("GET", url, headers, None) as answer:
+        with _ask_for_token(realm, asked, known if safe else None) as answer:
             if answer.status != 200:
                 raise self._refused(challenge)
             token = _token(answer.read())
@@ -317,7 +286,9 @@ class Client:
             raise self._refused(challenge)
         return f"Bearer {token}"
 
-    def _refused(self, why: str = "") -> ForbiddenError:
+    def _refused(self, why: str = "") -> AfterfitError:
+        if self._helpless is not None:
+            return self._helpless
         return ForbiddenError(
             f"{self.name.host} refuses", where=str(self.name), why=why or "it answered 401 or 403",
             fix=f"docker login {self.name.host} (or podman login), then run the command again",
@@ -338,6 +309,22 @@ class Client:
             f"{self.name.host} answered {answer.status}", where=url.partition("?")[0], why=told,
             fix="try again later",
         )  # fmt: skip
+
+
+def _ask_for_token(
+    realm: str, asked: Mapping[str, str], known: tuple[str, str] | None
+) -> AbstractContextManager[_Answer]:
+    """Return what a token service answers: to a password by GET, to an identity token by POST.
+
+    Source: the token and the OAuth2 specification of Docker's registries.
+    """
+    if known is not None and known[0] == IDENTITY:
+        form = {"grant_type": "refresh_token", "refresh_token": known[1], "client_id": "afterfit"}
+        body = urlencode({**form, **asked}).encode()
+        return _request("POST", realm, {"Content-Type": _FORM}, body)
+    headers = {} if known is None else {"Authorization": basic_header(known)}
+    url = realm + ("&" if urlsplit(realm).query else "?") + urlencode(asked)
+    return _request("GET", url, headers, None)
 
 
 def _token(body: bytes) -> str:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from afterfit.core.progress import SILENT, Progress
 from afterfit.errors import IntegrityError, NotFoundError
-from afterfit.package.oci.base import docker_credentials
-from afterfit.package.oci.client import Client, Credentials, ImageName, image_name
+from afterfit.package.oci.client import Client, ImageName, image_name
+from afterfit.package.oci.credentials import Credentials, docker_credentials
 from afterfit.package.oci.layout import INDEX, Descriptor, Index, Layout, Manifest, decode
 from afterfit.package.oci.referrers import KINDS, attach
 
