@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -67,17 +69,12 @@ def package_for(
     writer = open_destination(destination)
     bundle.verify(bundle.digest)
     _check_free(out_folder)
-    temporary = temporary_beside(out_folder)
-    with os_errors(out_folder, "write"):
-        temporary.mkdir(parents=True)
-        try:
-            findings = write_for(writer, bundle, temporary, config, progress)
-            (temporary / _MARK).write_text(f"{bundle.digest}\n", encoding="utf-8")
-            written = _settle(temporary)
-            remove_tree(out_folder)
-            temporary.rename(out_folder)
-        finally:
-            remove_tree(temporary)
+    with os_errors(out_folder, "write"), _beside(out_folder) as temporary:
+        findings = write_for(writer, bundle, temporary, config, progress)
+        (temporary / _MARK).write_text(f"{bundle.digest}\n", encoding="utf-8")
+        written = _settle(temporary)
+        remove_tree(out_folder)
+        temporary.rename(out_folder)
     return PackageRecord(
         subject=bundle.digest,
         bundle=bundle.digest,
@@ -89,6 +86,21 @@ def package_for(
         resolved=_told(config),
         env=env or current_environment(),
     )
+
+
+@contextmanager
+def _beside(folder: Path) -> Iterator[Path]:
+    """Give an empty folder beside another; in the end what was made for it and not used is gone."""
+    temporary = temporary_beside(folder)
+    new = list(takewhile(lambda each: not each.exists(), folder.parents))
+    try:
+        temporary.mkdir(parents=True)
+        yield temporary
+    finally:
+        remove_tree(temporary)
+        with suppress(OSError):  # a folder that holds the package, or anything else, stays
+            for each in new:
+                each.rmdir()
 
 
 def _check_free(folder: Path) -> None:
