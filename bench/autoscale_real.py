@@ -41,7 +41,8 @@ from afterfit.stats.interval import t_interval
 RESULT = Path(__file__).parent / "results" / "autoscale_real.json"
 STEP_S = 0.1
 SERVICE_S = 0.04
-CONNECTIONS = 256
+CONNECTIONS = 2048
+"""More than ever wait: a client that waits for a free one would share out the replicas' queues."""
 SLO = Slo(0.99, 250.0)
 ANSWER = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"
 REQUEST = b"GET / HTTP/1.1\r\nhost: bench\r\n\r\n"

@@ -26,14 +26,16 @@ def _bench(project_root: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]
 
 @pytest.mark.slow
 def test_a_scaled_fleet_does_what_was_foretold(bench: Any) -> None:
-    """Five times the traffic for 3 s: the 99th percentile within 20 %, as with five runs.
+    """Five times the traffic for 3 s: the 99th percentile within 20 %, late requests within 5 pp.
 
-    One run has no interval, so a steep rise is taken, which chance changes least. The fleet without
-    a queue of its own for each replica is foretold wrongly, which shows that the kind matters.
+    One run has no interval, so a steep rise is taken, and a target at which chance changes the
+    decisions least (over 100 simulations the share of late requests has a standard deviation of
+    0.9 pp, the percentile of 6 %). The fleet without a queue of its own for each replica is
+    foretold wrongly, which shows that the kind matters.
     """
     case = bench.Case(
         "crowd", ((0, 60), (1, 60), (1.2, 300), (4, 300), (4.2, 60), (5, 60)),
-        bench.hpa("answered", 33.0), 3,
+        bench.hpa("answered", 35.0), 3,
     )  # fmt: skip
     real = Replica(bench.SERVICE_S, 0.0, 2, 100_000, bench.COLD_START_S)
     of = bench.quiet(real)
@@ -41,7 +43,9 @@ def test_a_scaled_fleet_does_what_was_foretold(bench: Any) -> None:
     if lag > BUSY_S:
         pytest.skip(f"the machine is too busy: the client itself came {lag * 1e3:.0f} ms late")
     assert np.isfinite(latency).all()
-    percentile, _ = bench.seen(latency)
-    told, other = (bench.foretold(of, case, 1, queues)[0] for queues in ("own", "shared"))
+    percentile, late = bench.seen(latency)
+    told, share = bench.foretold(of, case, 1, "own")
+    other, _ = bench.foretold(of, case, 1, "shared")
     assert percentile == pytest.approx(told, rel=0.2)
+    assert late == pytest.approx(share, abs=0.05)
     assert other < 0.8 * percentile

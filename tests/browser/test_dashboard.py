@@ -121,9 +121,9 @@ def test_an_open_page_shows_what_is_new_and_keeps_what_is_open(
     old = store.list("assess")[0]
     store.put(msgspec.structs.replace(old.body, subject="ab" * 32))
     opened.clock.fast_forward(11_000)
-    opened.wait_for_function(
-        f"document.querySelectorAll('#records tbody tr').length === {before + 1}"
-    )
+    rows = opened.locator("#records tbody tr")
+    rows.nth(before).wait_for()
+    assert rows.count() == before + 1
     assert opened.evaluate(HERE)["text"] == "Quality"
     assert opened.inner_text("#live") == "Live"
 
