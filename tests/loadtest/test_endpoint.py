@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from afterfit.core.metric import find
+from afterfit.core.progress import Silent
 from afterfit.core.serving_settings import ServingSettings
 from afterfit.errors import UsageError
 from afterfit.loadtest.arrivals import Closed
@@ -124,6 +125,25 @@ def test_a_rate_that_is_asked_is_certified_without_a_search() -> None:
     assert held.sustained_rps is None
     assert {step.kind for step in held.steps} == {"certify"}
     assert not_held.certificate is None
+
+
+def test_a_rate_that_passed_once_is_certified_where_none_was_verified() -> None:
+    """Four seconds are too short to verify anything, which is told before; a smaller rate holds."""
+    said: list[str] = []
+
+    class Told(Silent):
+        def say(self, text: str) -> None:
+            said.append(text)
+
+    config = LoadConfig(slo=SLO, budget_s=4.0, certify_s=30.0)
+    record = load_endpoint(endpoint(), config, Told())
+    assert "the search takes 4 s at most" in said[0]
+    assert "a search of 4 s may verify no rate: give it 46 s" in said[1]
+    assert record.sustained_rps is None
+    assert record.certificate is not None
+    assert 50.0 < record.certificate.rate < 500.0
+    assert {f.code: f.outcome for f in record.findings}["L007"] == "issue"
+    assert record.status == "complete"
 
 
 def test_settings_are_tried_chosen_and_admit_what_holds() -> None:

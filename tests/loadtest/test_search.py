@@ -11,7 +11,7 @@ import pytest
 
 from afterfit.errors import UnavailableError, UsageError
 from afterfit.loadtest.arrivals import Poisson
-from afterfit.loadtest.search import Search, SearchConfig, find_rate
+from afterfit.loadtest.search import Search, SearchConfig, find_rate, fitted, least_budget
 from afterfit.loadtest.slo import Slo
 from afterfit.loadtest.steps import Runs, seed_of
 from afterfit.loadtest.verdicts import search_findings
@@ -204,6 +204,41 @@ def test_the_budget_ends_the_search_and_leaves_time_to_verify() -> None:
     assert (none.ended, none.rate) == ("budget", None)
     assert codes(none) == {"L007": "issue", "L004": "skipped"}
     assert searched(SERVER, most_requests=5000).ended == "budget"
+
+
+@pytest.mark.parametrize("budget_s", [20.0, 30.0, 45.0, 60.0, 95.0])
+def test_a_short_search_has_short_runs_and_verifies_some_rate(budget_s: float) -> None:
+    """Of eight seeds seven at least: the last rate that time is left for is well below the limit.
+
+    Each search begins at a quarter of what it will find, as it does with a real server.
+    """
+    step_s, warmup_s = fitted(budget_s, 5.0, 1.0)
+    rates = [
+        searched(
+            SERVER, seed=seed, budget_s=budget_s, step_s=step_s, warmup_s=warmup_s, start_rps=250.0
+        ).rate
+        for seed in range(8)
+    ]
+    assert sum(rate is not None for rate in rates) >= 7
+    assert all(0.6 * LIMIT < rate < 1.2 * LIMIT for rate in rates if rate is not None)
+
+
+def test_the_least_budget_is_that_at_which_its_own_runs_fit() -> None:
+    """Fourteen runs with what is around them; one of three minutes has runs of 5 s."""
+    needed = least_budget(5.0, 1.0, 1.0)
+    assert needed == pytest.approx(14 * (sum(fitted(needed, 5.0, 1.0)) + 1.0))
+    assert 30.0 < needed < 60.0
+    assert fitted(180.0, 5.0, 1.0) == (5.0, 1.0)
+
+
+def test_what_a_run_takes_beside_its_time_is_learnt() -> None:
+    """By the clock, of the runs that this search made; nothing is taken for less than nothing."""
+    times = iter(np.arange(0.0, 1e6, 7.0))
+    runs = Runs(SERVER, Poisson, SLO, clock=lambda: float(next(times)))
+    assert runs.beside_s == 7.0
+    runs.run("double", 100.0, 5.0)
+    assert runs.beside_s > 7.0
+    assert Runs(SERVER, Poisson, SLO).beside_s < 1.0
 
 
 def test_time_on_the_clock_counts_too() -> None:

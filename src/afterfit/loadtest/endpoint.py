@@ -29,7 +29,14 @@ from afterfit.loadtest.grid import GridConfig, best, combinations, try_grid
 from afterfit.loadtest.histogram import Histogram
 from afterfit.loadtest.judge import judged, settled, windows
 from afterfit.loadtest.schedule import arrivals_of
-from afterfit.loadtest.search import BELOW_USUAL, LEAST_RPS, SearchConfig, find_rate
+from afterfit.loadtest.search import (
+    BELOW_USUAL,
+    LEAST_RPS,
+    SearchConfig,
+    find_rate,
+    fitted,
+    least_budget,
+)
 from afterfit.loadtest.shot import Arrivals, Shooter, Shot
 from afterfit.loadtest.slo import Slo
 from afterfit.loadtest.soak import Fault, FaultName, fault_moments, soak
@@ -208,18 +215,7 @@ def _fire(server: Server, config: LoadConfig, found: Found, progress: Progress) 
 
 def _capacity(runs: Runs, config: LoadConfig, found: Found, usual_rps: float) -> None:
     """Search the greatest rate, unless one is given, and certify it or a lower one."""
-    rates = [config.at_rps]
-    if not config.at_rps:
-        search = SearchConfig(step_s=config.seconds)
-        if usual_rps:
-            start = max(LEAST_RPS, usual_rps / BELOW_USUAL)
-            search = msgspec.structs.replace(search, start_rps=min(start, search.most_rps))
-        found.search = find_rate(runs, search)
-        nothing = found.search.ended == "budget" and found.search.rate is None
-        if nothing or found.search.ended in ("cut", "gone"):
-            found.stopped = found.search.why
-            return
-        rates = [] if found.search.rate is None else [r * found.search.rate for r in RUNGS]
+    rates = [config.at_rps] if config.at_rps else _searched(runs, config, found, usual_rps)
     # Each rung has its part of the error, as any of them might pass by chance.
     confidence = 1.0 - (1.0 - config.confidence) / max(1, len(rates))
     looks = CertifyConfig().looks * (WARMUP_S + END_S)
@@ -238,6 +234,42 @@ def _capacity(runs: Runs, config: LoadConfig, found: Found, usual_rps: float) ->
             found.stopped = found.certified.why
         if found.certified.state in ("certified", "cut", "gone", "invalid"):
             return
+
+
+def _searched(runs: Runs, config: LoadConfig, found: Found, usual_rps: float) -> list[float]:
+    """Search the greatest rate and return those to certify, none where nobody may go on.
+
+    Where no rate could be verified in time they are shares of one that passed a run: a certificate
+    is made of fresh requests, whichever way its rate was come by.
+    """
+    step_s, runs.warmup_s = fitted(config.budget_s, config.seconds, runs.warmup_s)
+    search = SearchConfig(step_s=step_s)
+    if usual_rps:
+        start = max(LEAST_RPS, usual_rps / BELOW_USUAL)
+        search = msgspec.structs.replace(search, start_rps=min(start, search.most_rps))
+    _tell_times(runs, config)
+    found.search = find_rate(runs, search)
+    runs.warmup_s = WARMUP_S
+    ended, rate = found.search.ended, found.search.rate
+    if ended in ("budget", "unmeasurable"):
+        rate = rate or found.search.passed
+    if ended in ("cut", "gone") or (ended == "budget" and not rate):
+        found.stopped = found.search.why
+        return []
+    return [share * rate for share in RUNGS if rate]
+
+
+def _tell_times(runs: Runs, config: LoadConfig) -> None:
+    """Tell how long the search and the certificate take, and where that is likely too short."""
+    runs.progress.say(
+        f"  the search takes {config.budget_s:g} s at most; a certificate {config.certify_s:g} s "
+        f"or somewhat more, at up to {len(RUNGS)} rates"
+    )
+    needed = least_budget(config.seconds, WARMUP_S, END_S)
+    if config.budget_s < needed:
+        runs.progress.say(
+            f"  ! a search of {config.budget_s:g} s may verify no rate: give it {needed:.0f} s"
+        )
 
 
 def _follow(server: Server, config: LoadConfig, found: Found, progress: Progress) -> None:

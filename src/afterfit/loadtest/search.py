@@ -26,7 +26,15 @@ from afterfit.loadtest.slo import Slo
 from afterfit.loadtest.steps import EndedError, Runs
 from afterfit.records.loadtest import LoadStep
 
-__all__ = ["BELOW_USUAL", "LEAST_RPS", "Search", "SearchConfig", "find_rate"]
+__all__ = [
+    "BELOW_USUAL",
+    "LEAST_RPS",
+    "Search",
+    "SearchConfig",
+    "find_rate",
+    "fitted",
+    "least_budget",
+]
 
 Ended = Literal["found", "at least", "unreachable", "unmeasurable", "budget", "gone", "cut"]
 LEAST_RPS = 1.0
@@ -39,6 +47,11 @@ CLEAR = 0.95
 ROUNDING = 1e-9
 LAST_STEP = 0.5
 """Where the time is enough for one more verification only, it is of a rate that is likely held."""
+RUNS = 36
+"""Doubling, halving, two verifications and what is made again are about so many runs' time."""
+ROUNDS = 40
+LEAST_RUNS = 14
+"""Doubling four times and two verifications of five: with fewer runs a rate is seldom verified."""
 NEAR = 1.5
 """How misses grow with the rate is read from runs within this factor of it."""
 
@@ -77,6 +90,27 @@ class SearchConfig(msgspec.Struct, frozen=True, kw_only=True):
                 fix="start_rps = 50, most_rps = 100000, step_s = 5, verify = 5",
             )
         return self
+
+
+def fitted(budget_s: float, most_s: float, warmup_s: float) -> tuple[float, float]:
+    """Return the seconds of a run and of its warm-up, so that a search fits in ``budget_s``.
+
+    They are ``most_s`` and ``warmup_s`` at most: runs of 5 s find nothing within a minute.
+    """
+    each = budget_s / RUNS
+    return min(most_s, each), min(warmup_s, each)
+
+
+def least_budget(most_s: float, warmup_s: float, beside_s: float) -> float:
+    """Return the seconds that a search needs to verify some rate on a calm machine.
+
+    ``beside_s`` is what a run takes beside its time. Longer searches have longer runs, so the
+    seconds are those at which the runs that are needed just fit.
+    """
+    needed = 0.0
+    for _ in range(ROUNDS):
+        needed = LEAST_RUNS * (sum(fitted(needed, most_s, warmup_s)) + beside_s)
+    return needed
 
 
 @dataclass
@@ -183,6 +217,10 @@ class _Hunt:
         shortest = self.config.step_s
         return max(shortest, min(LEAST_REQUESTS / rate, MOST_STRETCH * shortest))
 
+    def takes_s(self, rate: float) -> float:
+        """Return how long a run of a rate takes with all that is around it."""
+        return self.runs.warmup_s + self.seconds(rate) + self.runs.beside_s
+
     def once(self, kind: str, rate: float) -> tuple[LoadStep, Floats]:
         """Return the verdict of a run at a rate and its latencies in ms."""
         step, shot = self.runs.run(kind, rate, self.seconds(rate))
@@ -222,9 +260,8 @@ class _Hunt:
         passed = self.found.passed or LEAST_RPS
         while passed * (1 + self.config.resolution) < self.top < math.inf:
             rate = math.sqrt(passed * self.top)
-            run_s = self.runs.warmup_s + self.seconds(rate)
             # A verified rate is worth more than a narrower interval, and the first may fail.
-            if self.runs.left_s < (2 * self.config.verify + 1) * run_s:
+            if self.runs.left_s < (2 * self.config.verify + 1) * self.takes_s(rate):
                 return
             if self.holds("bisect", rate):
                 passed = rate
@@ -237,10 +274,16 @@ class _Hunt:
         """
         rate = self.found.passed or LEAST_RPS
         self.runs.progress.step("search: verifying")
+        if self.last_chance(rate):
+            rate = max(LEAST_RPS, rate / (1 + LAST_STEP))
         if self.verified(rate):
             self.climb(rate)
         else:
             self.descend(rate)
+
+    def last_chance(self, rate: float) -> bool:
+        """Return whether there is no time for two verifications of a rate."""
+        return self.runs.left_s < 2 * self.config.verify * self.takes_s(rate)
 
     def climb(self, rate: float) -> None:
         """Raise a rate that was verified while it is, as far as rates can be measured."""
@@ -257,8 +300,7 @@ class _Hunt:
         """Lower a rate until it is verified."""
         step = self.config.step_down
         while rate > LEAST_RPS:
-            once_s = self.config.verify * (self.runs.warmup_s + self.seconds(rate))
-            if self.runs.left_s < 2 * once_s:
+            if self.last_chance(rate):
                 step = max(step, LAST_STEP)
             lower = max(LEAST_RPS, rate / (1 + step))
             if self.verified(lower):

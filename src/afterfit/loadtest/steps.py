@@ -24,6 +24,10 @@ Schedule = Callable[[float], Arrivals]
 Why = Literal["budget", "gone", "cut"]
 
 
+ROUNDING_S = 1e-6
+"""Runs that fill a budget exactly fit in it."""
+
+
 class EndedError(Exception):
     """No further run can be made: ``kind`` and a sentence; caught by whoever makes the runs."""
 
@@ -61,6 +65,7 @@ class Runs:
     clock: Callable[[], float] = time.monotonic
     steps: list[LoadStep] = field(default_factory=list)
     asked_s: float = 0.0
+    made: int = 0
     requests: int = 0
 
     def __post_init__(self) -> None:
@@ -71,6 +76,12 @@ class Runs:
     def left_s(self) -> float:
         """Return how many seconds of the budget are left."""
         return self.budget_s - max(self.asked_s, self.clock() - self.begun)
+
+    @property
+    def beside_s(self) -> float:
+        """Return how long a run has taken beside what was asked of it (s), on average so far."""
+        more = self.clock() - self.begun - self.asked_s
+        return max(0.0, more) / max(1, self.made)
 
     def run(self, kind: str, rate: float, seconds: float) -> tuple[LoadStep, Shot]:
         """Return the verdict of one run and the run without its warm-up.
@@ -94,6 +105,7 @@ class Runs:
                 "gone", f"at {in_figures(rate)} requests/s: {error.message}"
             ) from error
         self.asked_s += whole
+        self.made += 1
         self.requests += len(shot)
         kept = settled(shot, self.warmup_s)
         step = judged(kept, self.slo, kind, self.settings)
@@ -112,7 +124,7 @@ class Runs:
         return len(self.steps)
 
     def _check(self, rate: float, seconds: float) -> None:
-        if seconds > self.left_s:
+        if seconds > self.left_s + ROUNDING_S:
             spent = self.budget_s - self.left_s
             told = f"{spent:.3g} s of {self.budget_s:g} s are spent, a run takes {seconds:.3g} s"
             raise EndedError("budget", told)
