@@ -30,6 +30,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     catalog = replace(whole, machines=small, services=services)
     monkeypatch.setattr(prices, "builtin", lambda: catalog)
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "some.toml").write_text('shape = "diurnal"\npeak_rps = 4\n', "utf-8")
     return tmp_path
 
 
@@ -75,9 +76,34 @@ def test_it_exits_with_1_where_a_budget_fails(
     assert "the budget is 0" in body["said"]
 
 
+def test_what_scales_to_zero_may_hold_a_short_objective(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Steady traffic seldom meets a cold start, so the objective allows for it."""
+    steady = ["--traffic", "diurnal", "--peak", "40", "--require", "scale_to_zero,provider=gcp"]
+    code, found = answer(capsys, *TOLD, *steady)
+    body = found["result"]["body"]
+    assert code == 0
+    assert body["choice"].startswith("gcp-run/")
+    passed = {each["name"]: each["outcome"] for each in body["outcomes"][0]["checks"]}
+    assert (passed["scale_to_zero"], passed["cold_start"]) == ("pass", "pass")
+
+
+def test_more_machines_than_anybody_rents_are_the_reason_that_is_told(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Not that a price is missing."""
+    code, found = answer(capsys, *TOLD, *SMALL[:3], "1e9", *SMALL[4:])
+    body = found["result"]["body"]
+    assert code == 1
+    assert body["failed"]["replicas"] > 0
+    assert any("More than 20,000 are needed" in each["why_not"] for each in body["outcomes"])
+
+
 BAD = {
     "no peak": (["--traffic", "diurnal"], "a shape needs its peak"),
     "negative traffic": (["--traffic", "diurnal", "--peak", "-4"], "--peak is -4"),
+    "a negative peak of a file": (["--traffic", "some.toml", "--peak", "-4"], "--peak is -4"),
     "no such file": (["--traffic", "gone.toml"], "no such file"),
     "an unknown region": ([*SMALL[:4], "--require", "region=mars"], "no region is called 'mars'"),
     "an unknown provider": ([*SMALL[:4], "--require", "provider=aw"], "no provider is called"),
@@ -92,6 +118,12 @@ BAD = {
     "a tier": ([*SMALL, "--tier", "sse"], "no tier is called 'sse'"),
     "a rate": ([*SMALL, "--replica-rps", "0"], "--replica-rps is 0"),
     "bounds": ([*SMALL, "--replica-low", "400"], "not between its bounds"),
+    "a rate beyond all": ([*SMALL, "--replica-rps", "1e300"], "--replica-rps is 1e+300"),
+    "cores beyond all": ([*SMALL, "--cores", "1e9"], "--cores is 1e+09"),
+    "seconds for milliseconds": ([*SMALL, "--service-ms", "9000"], "are not one replica"),
+    "one zone to lose": ([*SMALL, "--survive", "zone", "--zones", "1"], "cannot be met together"),
+    "what to leave out": ([*SMALL, "--exclude", "heroku,gpc"], "can be left out is called 'gpc'"),
+    "what is confirmed": ([*SMALL, "--confirm", "gcp-run.hippa"], "called 'gcp-run.hippa'"),
     "a machine": ([*SMALL, "--machine", "aws/us-east-1/m99.large"], "m99.large"),
 }
 

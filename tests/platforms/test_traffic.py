@@ -9,7 +9,7 @@ import pytest
 
 from afterfit.core.trace import Trace
 from afterfit.errors import ConfigError, NotFoundError, UsageError
-from afterfit.platforms.config import PlatformsConfig
+from afterfit.platforms.config import PlatformsConfig, Requirements
 from afterfit.platforms.traffic import TrafficFile, read_traffic
 
 REGIONS = ("us-east-1", "westeurope")
@@ -63,6 +63,25 @@ def test_everything_that_it_says_holds(tmp_path: Path) -> None:
     assert (asked.response_bytes, asked.request_bytes, asked.storage_gb) == (900, 2000, 9)
     assert asked.requirements.residency == "eu"
     assert asked.weights == {"cost": 3.0, "security": 2.0}
+
+
+def test_what_the_file_leaves_out_is_that_of_the_settings(tmp_path: Path) -> None:
+    """Programmes and what is left out add up, a region takes the place of the usual one."""
+    usual = PlatformsConfig(
+        survive="zone", zones=3, request_bytes=9000.0,
+        requirements=Requirements(
+            compliance=("hipaa",), regions=("us",), exclude=("heroku",), commitment="3y"
+        ),
+    )  # fmt: skip
+    text = 'shape = "diurnal"\npeak_rps = 4\nresponse_bytes = 7\n[slo]\nobjective = "p99<9ms"\n'
+    asked = read(tmp_path, text).asked(usual)
+    assert (asked.survive, asked.zones, asked.slo) == ("zone", 3, "p99<9ms")
+    assert (asked.request_bytes, asked.response_bytes) == (9000.0, 7.0)
+    assert asked.requirements == usual.requirements
+    more = '[requirements]\ncompliance = ["soc2"]\nregions = ["westeurope"]\nown_keys = true\n'
+    both = read(tmp_path, text + more).asked(usual).requirements
+    assert (both.compliance, both.regions) == (("hipaa", "soc2"), ("westeurope",))
+    assert (both.exclude, both.commitment, both.own_keys) == (("heroku",), "3y", True)
 
 
 def test_a_mean_scales_rates_that_were_read(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from afterfit.report import html, markdown, text
 from afterfit.report.build import record_page
 from afterfit.store.files import write_bytes
 from afterfit.workspace.placing import ToldReplica, Traffic, place_version
+from afterfit.workspace.placing_names import known_regions
 from afterfit.workspace.required import asked_of, settings_of, weights_of_text
 
 __all__ = ["platforms"]
@@ -120,7 +121,8 @@ class Wishes:
 
     def config(self, usual: PlatformsConfig) -> PlatformsConfig:
         """Return the settings, those of the command line winning; raises UsageError."""
-        excluded = [f"exclude={name}" for name in self.exclude or ()]
+        names = (name.strip() for each in self.exclude or () for name in each.split(","))
+        excluded = [f"exclude={name}" for name in names if name]
         own = {
             "slo": self.slo or None, "survive": self.survive, "zones": self.zones,
             "weights": weights_of_text(self.weights) or None, "seed": self.seed,
@@ -168,7 +170,9 @@ def platforms(
     """
     with opened(common, create=not ref) as space:
         traffic = demand.told()
-        config = wishes.config(settings_of(space.config.platforms, traffic.file()))
+        config = wishes.config(
+            settings_of(space.config.platforms, traffic.file(known_regions(space)))
+        )
         stored, record = place_version(space, ref, traffic, replica.told(), config, probes or ())
         page = record_page(stored)
         path = output or space.reports / f"platforms-{stored.digest[:12]}.html"

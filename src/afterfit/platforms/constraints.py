@@ -15,10 +15,20 @@ from afterfit.platforms.facts import COMPLIANCE, PATHS
 from afterfit.platforms.regions import PLACES, place_of_region
 from afterfit.platforms.shapes import Check, Fact, Offer
 
-__all__ = ["AIRLESS", "Needs", "checks", "confirmed_by", "conflicts", "failed", "passed", "unknown"]
+__all__ = [
+    "AIRLESS", "CONFIRMABLE", "Needs", "checks", "confirmed_by", "conflicts", "failed", "passed",
+    "unknown",
+]  # fmt: skip
 
 AIRLESS = ("own", "local")
 """The providers whose places may stand without any outside."""
+CONFIRMABLE = (
+    *COMPLIANCE, *PATHS, "region", "residency", "air_gapped", "private_network", "own_keys",
+    "scale_to_zero", "encryption_at_rest", "encryption_in_transit", "identity", "gpu", "memory",
+    "payload", "timeout", "concurrency", "availability", "interruptible", "price", "capacity",
+    "latency", "cold_start", "replicas", "budget",
+)  # fmt: skip
+"""What may be unknown of an offer, by the names of checks and of facts that count as security."""
 _UNSAID = ("", "unspecified", "own", "global")
 
 
@@ -78,7 +88,9 @@ def _lifecycle(offer: Offer, _asked: Requirements, _needs: Needs) -> Iterator[Ch
 def _provider(offer: Offer, asked: Requirements, _needs: Needs) -> Iterator[Check]:
     service = offer.service
     if asked.providers and service.provider not in asked.providers:
-        yield failed("provider", f"{service.provider} is not one of {', '.join(asked.providers)}")
+        yield failed(
+            "provider", f"it is sold by {service.provider}, not by {' or '.join(asked.providers)}"
+        )
     left_out = {service.id, service.provider, service.kind, offer.id, offer.machine.name}
     for name in asked.exclude:
         if name in left_out:
@@ -145,7 +157,7 @@ def _compliance(offer: Offer, asked: Requirements, _needs: Needs) -> Iterator[Ch
     for name in asked.compliance:
         yield _of_fact(
             offer, name, offer.service.compliance.get(name),
-            no=f"{offer.service.provider} has no evidence of {name}",
+            no=f"there is no evidence of {name} for {offer.service.provider}",
             confirm=f"that {offer.service.title} is covered by {name}, with the evidence for it",
         )  # fmt: skip
 
@@ -238,11 +250,8 @@ _RULES: tuple[Rule, ...] = (
 )  # fmt: skip
 
 
-def conflicts(requirements: Requirements, limit_ms: float | None = None) -> list[str]:
-    """Return what cannot be had together, whatever the offers: one sentence for each.
-
-    ``limit_ms`` is the time of the objective.
-    """
+def conflicts(requirements: Requirements) -> list[str]:
+    """Return what cannot be had together, whatever the offers: one sentence for each."""
     asked = requirements
     places = [region for region in asked.regions if region in PLACES or place_of_region(region)]
     lying = {region if region in PLACES else place_of_region(region) for region in places}
@@ -258,8 +267,6 @@ def conflicts(requirements: Requirements, limit_ms: float | None = None) -> list
          f"providers and exclude both name {', '.join(both)}: nothing is left"),
         (asked.air_gapped and asked.scale_to_zero,
          "scale_to_zero asks that nothing stands, and an air_gapped place always does"),
-        (asked.scale_to_zero and limit_ms is not None and limit_ms < _STARTS_MS,
-         f"scale_to_zero means cold starts, and none ends within {limit_ms or 0:g} ms"),
         (asked.gpu_memory_gib is not None and not asked.scale_to_zero
          and (asked.budget_usd_per_month or math.inf) < _GPU_USD,
          f"a GPU is not to be had for {asked.budget_usd_per_month or 0:g} USD a month"),
@@ -270,7 +277,5 @@ def conflicts(requirements: Requirements, limit_ms: float | None = None) -> list
     return found + [f"{name} is no programme and no path that is known here" for name in strange]
 
 
-_STARTS_MS = 100.0
-"""No container starts and loads a model in less (ms)."""
 _GPU_USD = 50.0
 """No GPU stands for a month at less (USD); the cheapest hour in the catalog is 0.2 USD or more."""

@@ -17,15 +17,12 @@ from afterfit.platforms.config import PlatformsConfig
 from afterfit.platforms.constraints import Needs, checks, confirmed_by
 from afterfit.platforms.cost import Bill, Charged, bill_of, busy_bill, charged_of, commit_of
 from afterfit.platforms.evaluated import Evaluated
-from afterfit.platforms.outcome import Outcome, outcome_checks
+from afterfit.platforms.outcome import MOST_MACHINES, Outcome, outcome_checks
 from afterfit.platforms.shapes import Capacity, Measured, Offer
 from afterfit.platforms.sizing import Demand, Fleet, busy_share, fleet_of, lag_of, least_of
 from afterfit.records.platforms import Range
 
 __all__ = ["Evaluation", "cheapest", "evaluate"]
-
-MOST_MACHINES = 20_000
-"""A machine of which more would be needed is not priced: nobody rents so many."""
 
 Probes = Mapping[str, Measured] | Sequence[Measured]
 

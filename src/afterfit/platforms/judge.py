@@ -64,7 +64,7 @@ def said(judged: Judged, shares: Mapping[str, float]) -> str:
     name = f"{judged.basis.name}@{judged.basis.number}" if judged.basis.name else "the model"
     offer = choice.evaluated.offer
     where = f"{offer.title}{_paid(choice)}"
-    cost = f"{_usd(choice)} a month{_latency(choice)}"
+    cost = f"{_usd(choice)} a month{_latency(judged, choice)}"
     if judged.decided == "if":
         confirm = _to_confirm(choice)
         return f"Run {name} on {where}, once it is confirmed {confirm}. It costs {cost}."
@@ -101,9 +101,9 @@ def _round(amount: float) -> str:
     return f"{amount:,.0f}" if amount >= 10 else f"{amount:.2g}"
 
 
-def _latency(each: Valued) -> str:
-    p99 = each.evaluated.p99_ms
-    return "" if p99 is None else f" at a p99 of {p99.value:.3g} ms"
+def _latency(judged: Judged, each: Valued) -> str:
+    late, quantile = each.evaluated.p99_ms, judged.answer.question.slo.quantile
+    return "" if late is None else f" at a p{quantile * 100:g} of {late.value:.3g} ms"
 
 
 def _lead(judged: Judged, share: float) -> str:
@@ -171,7 +171,7 @@ def findings_of(judged: Judged) -> Iterator[Finding]:
 
 def _conflicts(judged: Judged) -> Iterator[Finding]:
     question = judged.answer.question
-    found = conflicts(question.config.requirements, question.slo.limit_ms)
+    found = conflicts(question.config.requirements)
     for text in found:
         yield findings.Conflict.issue(text, fix="drop or change one of the two")
     if not found:
@@ -227,9 +227,15 @@ def _traffic(judged: Judged) -> Iterator[Finding]:
 
 def _told(judged: Judged) -> Iterator[Finding]:
     measured = judged.answer.question.measured
-    if measured.low == measured.high or "told" in measured.source:
+    exact = measured.low == measured.high
+    if exact or "told" in measured.source:
+        words = (
+            f"the rate of one replica was told, not measured{', and has no interval' * exact}"
+            if "told" in measured.source
+            else "of one replica only a certified rate is known: how much more it holds is not"
+        )
         yield findings.ReplicaTold.issue(
-            "the rate of one replica was told, and has no interval",
+            words,
             fix=f'afterfit loadtest {judged.ref} --slo "{judged.answer.question.slo}"',
         )
     else:

@@ -16,7 +16,10 @@ from afterfit.platforms.shapes import Capacity, Check, Measured, Offer
 from afterfit.platforms.sizing import Demand, cold_share, fact
 from afterfit.records.platforms import Range
 
-__all__ = ["Outcome", "outcome_checks"]
+__all__ = ["MOST_MACHINES", "Outcome", "outcome_checks"]
+
+MOST_MACHINES = 20_000
+"""An offer of which more machines would be needed is not priced: nobody rents so many."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,6 +126,10 @@ def _cold(found: Outcome) -> Iterator[Check]:
 
 def _replicas(found: Outcome) -> Iterator[Check]:
     if found.machines is None:
+        least = found.capacity.low or found.capacity.rate
+        if least > 0 and found.demand.peak > least * MOST_MACHINES:
+            why = f"more than {MOST_MACHINES:,} are needed for {found.demand.peak:,.3g} requests/s"
+            yield failed("replicas", why)
         return
     most, told = found.machines[2], fact(found.offer, "most_replicas")
     title = found.offer.service.title

@@ -11,8 +11,9 @@ from typing import Literal
 import msgspec
 
 __all__ = [
-    "HOURS_PER_MONTH", "Basis", "Capacity", "Check", "Fact", "Kind", "Machine", "Measured", "Offer",
-    "Outcome", "Price", "Rate", "Service", "Source", "Status", "Term", "Tier",
+    "HOURS_PER_MONTH", "LIMITS", "MOST_AT_ONCE", "Basis", "Capacity", "Check", "Fact", "Kind",
+    "Machine", "Measured", "Offer", "Outcome", "Price", "Rate", "Service", "Source", "Status",
+    "Term", "Tier",
 ]  # fmt: skip
 
 HOURS_PER_MONTH = 730.0
@@ -209,6 +210,16 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
     gpu: str = ""
     machine: str = ""
     source: str = ""
+
+
+LIMITS: dict[str, tuple[float, float]] = {
+    "rate": (1e-4, 1e7), "low": (1e-4, 1e7), "high": (1e-4, 1e7), "cores": (0.01, 1024.0),
+    "memory_gib": (1e-3, 1e5), "service_ms": (1e-3, 1e6), "cv": (0.0, 100.0),
+    "p99_ms": (0.0, 1e7), "cold_start_s": (0.0, 86_400.0), "coremark_per_core": (1.0, 1e7),
+}  # fmt: skip
+"""Between what each number of a `Measured` lies: nothing real is beyond, and slips of units are."""
+MOST_AT_ONCE = 1000
+"""A replica that has more requests in work at once is none: rate times service time is wrong."""
 
 
 class Capacity(msgspec.Struct, frozen=True, kw_only=True):

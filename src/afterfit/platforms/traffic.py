@@ -47,23 +47,26 @@ __all__ = ["LEAST_MS", "SloSection", "TrafficFile", "read_traffic"]
 LEAST_MS = 0.01
 """No answer comes within less (ms): light takes 0.01 ms for three kilometres."""
 
+ADD_UP = ("compliance", "integrations", "exclude")
+"""Requirements of which each narrows the choice; of regions and providers one is enough."""
+
 Positive = Annotated[float, msgspec.Meta(gt=0)]
 Bytes = Annotated[float, msgspec.Meta(ge=0)]
 
 
 class SloSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """``[slo]``: the objective, and the loss that must do no harm."""
+    """``[slo]``: the objective, and the loss that must do no harm; None is left to the settings."""
 
     objective: str = ""
-    survive: Literal["none", "replica", "zone"] = "replica"
-    zones: Annotated[int, msgspec.Meta(ge=1, le=6)] = 2
+    survive: Literal["none", "replica", "zone"] | None = None
+    zones: Annotated[int, msgspec.Meta(ge=1, le=6)] | None = None
 
 
 class TrafficFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What the file says. ``shape`` is a name of `afterfit.core.trace`, ``file`` a path of rates.
 
     ``peak_rps`` or ``mean_rps`` scale it (requests/s), ``growth`` multiplies all of it. Bytes are
-    those of one request and of one answer.
+    those of one request and of one answer, None where the settings say them.
     """
 
     shape: str = ""
@@ -72,8 +75,8 @@ class TrafficFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     mean_rps: Positive | None = None
     growth: Positive = 1.0
     events: tuple[str, ...] = ()
-    request_bytes: Bytes = 2_000.0
-    response_bytes: Bytes = 500.0
+    request_bytes: Bytes | None = None
+    response_bytes: Bytes | None = None
     slo: SloSection = SloSection()
     requirements: Requirements = Requirements()
     weights: dict[str, Annotated[float, msgspec.Meta(ge=0)]] = {}
@@ -98,17 +101,28 @@ class TrafficFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         return trace.times(self.growth)
 
     def asked(self, config: PlatformsConfig) -> PlatformsConfig:
-        """Return settings in which what the file says of them holds."""
-        return msgspec.structs.replace(
-            config,
-            requirements=self.requirements,
-            weights=self.weights or config.weights,
-            slo=self.slo.objective or config.slo,
-            survive=self.slo.survive,
-            zones=self.slo.zones,
-            request_bytes=self.request_bytes,
-            response_bytes=self.response_bytes,
-        )
+        """Return settings in which what the file says of them holds, and the others stay."""
+        own: dict[str, Any] = {
+            "weights": self.weights or None, "slo": self.slo.objective or None,
+            "survive": self.slo.survive, "zones": self.slo.zones,
+            "request_bytes": self.request_bytes, "response_bytes": self.response_bytes,
+        }  # fmt: skip
+        said = {name: value for name, value in own.items() if value is not None}
+        both = _both(config.requirements, self.requirements)
+        return msgspec.structs.replace(config, requirements=both, **said)
+
+
+def _both(usual: Requirements, said: Requirements) -> Requirements:
+    """Return the usual requirements and those of a file, which win; what adds up is added."""
+    free = Requirements()
+    found = {
+        name: getattr(said, name)
+        for name in Requirements.__struct_fields__
+        if getattr(said, name) != getattr(free, name)
+    }
+    for name in ADD_UP:
+        found[name] = tuple(dict.fromkeys((*getattr(usual, name), *getattr(said, name))))
+    return msgspec.structs.replace(usual, **found)
 
 
 def read_traffic(path: Path, *, regions: Collection[str] | None = None) -> TrafficFile:
@@ -221,8 +235,7 @@ def _together(found: TrafficFile) -> list[Problem]:
     ]
     if found.weights and not any(found.weights.values()):
         problems.append(("$.weights", "all of them are 0: then nothing counts"))
-    if found.slo.survive == "zone" and found.slo.zones < 2:
+    if found.slo.survive == "zone" and found.slo.zones == 1:
         problems.append(("$.slo.zones", "a zone can be lost only of two or more"))
-    limit = slo_of(found.slo.objective).limit_ms if found.slo.objective else None
-    problems += [("$.requirements", text) for text in conflicts(found.requirements, limit)]
+    problems += [("$.requirements", text) for text in conflicts(found.requirements)]
     return problems

@@ -249,9 +249,11 @@ def _failures(evaluated: Evaluated) -> int:
 
 def _distance(evaluated: Evaluated) -> float:
     """Return failures in number, money counting for less than what no money mends."""
-    money = any(check.name == "budget" for check in evaluated.checks if check.outcome == "fail")
-    failures = _failures(evaluated) - (0.6 if money else 0.0)
-    return failures + (_ignorance(evaluated) if evaluated.usd is None else 0.0)
+    failed = {check.name for check in evaluated.checks if check.outcome == "fail"}
+    failures = _failures(evaluated) - (0.6 if "budget" in failed else 0.0)
+    # What needs too many machines has no cost for that reason, and not for want of knowledge.
+    unknown = evaluated.usd is None and "replicas" not in failed
+    return failures + (_ignorance(evaluated) if unknown else 0.0)
 
 
 def _ignorance(evaluated: Evaluated) -> float:

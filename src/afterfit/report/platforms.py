@@ -64,7 +64,7 @@ def decision_figures(record: PlatformsRecord) -> tuple[Figure, ...]:
     found = [Figure("Cost a month", usd(best.usd_per_month), spread(best.usd_per_month, " USD"))]
     if best.p99_ms is not None:
         value = number.number(best.p99_ms.value, "ms")
-        found.append(Figure("p99 latency", value, spread(best.p99_ms, " ms")))
+        found.append(Figure(f"{_quantile(record)} latency", value, spread(best.p99_ms, " ms")))
     if best.machines is not None:
         least, mean, most = map(_whole, best.machines)
         found.append(Figure("Machines", mean, f"on average, {least} to {most}"))
@@ -117,6 +117,11 @@ def bounded(amount: Range | None) -> str | None:
     return value if low == high == value else f"{value} [{low}, {high}]"
 
 
+def _quantile(record: PlatformsRecord) -> str:
+    """Return the percentile of the objective: ``p99``."""
+    return record.slo.partition(" ")[0] or "p99"
+
+
 def _choice(record: PlatformsRecord) -> OfferOutcome | None:
     return next((each for each in record.outcomes if each.id == record.choice), None)
 
@@ -144,8 +149,8 @@ def _finalists(record: PlatformsRecord) -> tuple[Block, ...]:
                 wins,
             ]
         )
-    columns = ("Offer", "Standing", "USD a month", "p99, ms", "Requests/s a machine", "Known by",
-               "Machines", "Score", "Wins")  # fmt: skip
+    columns = ("Offer", "Standing", "USD a month", f"{_quantile(record)}, ms",
+               "Requests/s a machine", "Known by", "Machines", "Score", "Wins")  # fmt: skip
     remark = (
         "Brackets hold the least and the most that it may be. Decisions are made by the least that "
         "a machine carries. A score runs from 0 to 1 between fixed anchors; wins are shares of "

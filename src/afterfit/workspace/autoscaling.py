@@ -74,14 +74,18 @@ class Traffic(msgspec.Struct, frozen=True, kw_only=True):
     scale: float = 1.0
     events: tuple[str, ...] = ()
 
-    def read(self) -> tuple[Trace, dict[str, str]]:
-        """Return the trace and the digest of its file; raises UsageError or InputError."""
-        path = Path(self.trace)
-        digests = {}
+    def check(self) -> None:
+        """Do nothing for a peak and a scale that can be; raises UsageError naming the option."""
         for option, value in (("--peak", self.peak), ("--scale", self.scale)):
             if value is not None and not (math.isfinite(value) and value > 0):
                 raise UsageError(f"{option} is {value:g}", where=option, why="it is above 0",
                                  fix=f"{option} 400")  # fmt: skip
+
+    def read(self) -> tuple[Trace, dict[str, str]]:
+        """Return the trace and the digest of its file; raises UsageError or InputError."""
+        path = Path(self.trace)
+        digests = {}
+        self.check()
         if path.is_file():
             trace, digests = recorded(read_recording(path)), {"trace": sha256_file(path)}
         elif path.suffix or "/" in self.trace:
@@ -115,7 +119,7 @@ def autoscale_version(
     started = time.monotonic()
     told.check()
     version = space.registry.resolve(ref) if ref else None
-    test = load_test_of(space, version) if version else None
+    test = load_test_of(space, version, slo_of(slo) if slo else None) if version else None
     objective = _objective(slo, test)
     trace, digests = traffic.read()
     measured = _measured(told, test, objective)
@@ -137,15 +141,21 @@ def autoscale_version(
     return space.keep(record, started=started), record
 
 
-def load_test_of(space: Workspace, version: Version) -> LoadtestRecord | None:
-    """Return the newest load test of the version, one with a sustained rate first."""
+def load_test_of(
+    space: Workspace, version: Version, slo: Slo | None = None
+) -> LoadtestRecord | None:
+    """Return the newest load test of the version: of ``slo`` first, then one with a rate."""
     found = [
         stored.body
         for stored in space.records.list(step="loadtest", subject=version.digest)
         if isinstance(stored.body, LoadtestRecord)
     ]
-    searched = [test for test in found if test.sustained_rps is not None]
-    return next(iter([*searched, *found]), None)
+
+    def lacks(test: LoadtestRecord) -> tuple[bool, bool, bool]:
+        other = slo is not None and not (test.slo and slo_of(test.slo) == slo)
+        return other, test.sustained_rps is None, test.certificate is None
+
+    return min(found, key=lacks, default=None)
 
 
 def _objective(slo: str, test: LoadtestRecord | None) -> Slo:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
@@ -19,13 +18,12 @@ from afterfit.errors import UsageError
 from afterfit.loadtest.autoscale.recorded import recorded
 from afterfit.loadtest.recording import read_recording
 from afterfit.platforms.catalog import Catalog
-from afterfit.platforms.config import PlatformsConfig, Requirements
+from afterfit.platforms.config import PlatformsConfig
 from afterfit.platforms.constraints import conflicts
 from afterfit.platforms.evaluate import evaluate
 from afterfit.platforms.question import Question
-from afterfit.platforms.regions import PLACES
 from afterfit.platforms.run import Basis, platforms
-from afterfit.platforms.shapes import Measured, Tier
+from afterfit.platforms.shapes import LIMITS, MOST_AT_ONCE, Measured, Tier
 from afterfit.platforms.traffic import LEAST_MS, TrafficFile, read_traffic
 from afterfit.records.codec import Stored
 from afterfit.records.loadtest import LoadtestRecord
@@ -33,6 +31,7 @@ from afterfit.records.optimize import OptimizeRecord
 from afterfit.records.platforms import PlatformsRecord
 from afterfit.workspace import autoscaling
 from afterfit.workspace.autoscaling import cold_start_of, load_test_of, service_of
+from afterfit.workspace.placing_names import check_names, near, regions_of
 from afterfit.workspace.prices import imported
 from afterfit.workspace.probes import probes_of
 
@@ -45,6 +44,8 @@ __all__ = ["ToldReplica", "Traffic", "measured_of", "place_version", "tier_of_fe
 GIB = 2**30
 USUAL_MEMORY_GIB = 0.5
 """What a replica takes where nobody measured it: about that of a server with a small model."""
+COUNTED = ("trace", "rates")
+"""What files of rates are called among the inputs; without one the traffic is a shape."""
 SEEN_MEMORY = "server_memory_bytes"
 
 
@@ -74,16 +75,25 @@ class ToldReplica(msgspec.Struct, frozen=True, kw_only=True):
                    "cold_start_s": "--cold-start"}  # fmt: skip
         for name, option in options.items():
             value = getattr(self, name)
-            if value is not None and not (math.isfinite(value) and value > 0):
+            least, most = LIMITS[name]
+            if value is not None and not (value > 0 and least <= value <= most):
                 raise UsageError(
-                    f"{option} is {value:g}", where=option, why="it has to be above 0",
+                    f"{option} is {value:g}", where=option,
+                    why=f"it is above 0, and between {least:g} and {most:g}",
                     fix=f"{option} 1, or what was measured",
                 )  # fmt: skip
+        if (self.rate or 0) * (self.service_ms or 0) / 1e3 > MOST_AT_ONCE:
+            raise UsageError(
+                f"{self.rate:g} requests/s of {self.service_ms:g} ms each are not one replica",
+                where="--replica-rps, --service-ms",
+                why=f"it would have more than {MOST_AT_ONCE:,} of them in work at once",
+                fix="--service-ms 4, the mean of a quiet server in milliseconds",
+            )
         tiers = [each for each in get_args(Tier) if each]
         if self.tier and self.tier not in tiers:
             raise UsageError(
                 f"no tier is called {self.tier!r}", where="--tier",
-                why=f"there are {', '.join(tiers)}", fix=_near(self.tier, tiers, "--tier vnni"),
+                why=f"there are {', '.join(tiers)}", fix=near(self.tier, tiers, "--tier vnni"),
             )  # fmt: skip
         if not (self.low or 0) <= (self.rate or math.inf) <= (self.high or math.inf):
             raise UsageError(
@@ -97,17 +107,15 @@ class ToldReplica(msgspec.Struct, frozen=True, kw_only=True):
 class Traffic(autoscaling.Traffic, frozen=True, kw_only=True):
     """The traffic that was asked about: a file, or a shape with its peak."""
 
-    @property
-    def counted(self) -> bool:
-        """Whether its rates are in a file of the user's, not a shape."""
-        told = self.file()
-        return Path(self.trace).is_file() if told is None else bool(told.file)
+    def traced(self, regions: Collection[str]) -> tuple[Trace, dict[str, str]]:
+        """Return the trace and the digests of its files; raises UsageError or InputError.
 
-    def traced(self) -> tuple[Trace, dict[str, str]]:
-        """Return the trace and the digest of its file; raises UsageError or InputError."""
-        told = self.file()
+        ``regions`` are those that a ``traffic.toml`` may name.
+        """
+        told = self.file(regions)
         if told is None:
             return self.read()
+        self.check()
         path = Path(self.trace)
         digests, rates = {"traffic": sha256_file(path)}, None
         if told.file:
@@ -119,10 +127,10 @@ class Traffic(autoscaling.Traffic, frozen=True, kw_only=True):
             trace = with_event(trace, event_of(text))
         return trace.times(self.scale), digests
 
-    def file(self) -> TrafficFile | None:
-        """Return what a ``traffic.toml`` says; None where the traffic is none."""
+    def file(self, regions: Collection[str]) -> TrafficFile | None:
+        """Return what a ``traffic.toml`` says, checked by ``regions``; None without one."""
         path = Path(self.trace)
-        return read_traffic(path) if path.suffix == ".toml" else None
+        return read_traffic(path, regions=regions) if path.suffix == ".toml" else None
 
 
 def place_version(
@@ -143,14 +151,15 @@ def place_version(
     started = time.monotonic()
     told.check()
     version = space.registry.resolve(ref) if ref else None
-    test = load_test_of(space, version) if version else None
+    asked = slo_of(config.slo) if config.slo else None
+    test = load_test_of(space, version, asked) if version else None
     slo = _objective(config, test)
-    _check_together(config.requirements, slo)
-    trace, digests = traffic.traced()
+    _check_together(config, slo)
     merged = imported(space)
     space.warnings.extend(merged.warnings)
     catalog = merged.catalog
-    _check_names(config.requirements, catalog)
+    trace, digests = traffic.traced(regions_of(catalog))
+    check_names(config, catalog)
     measured = measured_of(told, test, catalog, slo)
     config = msgspec.structs.replace(config, slo=config.slo or _as_asked(slo))
     probed = _probes(space, version, probes, slo)
@@ -162,7 +171,7 @@ def place_version(
         digests["probes"] = digest_of(probed)
     if test is not None:
         digests["loadtest"] = test.digest
-    basis = _basis(space, version, test, catalog, traffic, digests)
+    basis = _basis(space, version, test, catalog, digests)
     record = platforms(question, basis, progress=space.progress)
     args = {"traffic": msgspec.to_builtins(traffic), "told": msgspec.to_builtins(told)}
     record = msgspec.structs.replace(record, args=args)
@@ -174,7 +183,6 @@ def _basis(
     version: Version | None,
     test: LoadtestRecord | None,
     catalog: Catalog,
-    traffic: Traffic,
     digests: dict[str, str],
 ) -> Basis:
     return Basis(
@@ -187,7 +195,7 @@ def _basis(
         today=datetime.now(UTC).date(),
         cpu=test.env.cpu if test else "",
         quantized=_quantized(space, version),
-        counted=traffic.counted,
+        counted=not digests.keys().isdisjoint(COUNTED),
     )
 
 
@@ -203,15 +211,18 @@ def _objective(config: PlatformsConfig, test: LoadtestRecord | None) -> Slo:
     )
 
 
-def _check_together(asked: Requirements, slo: Slo) -> None:
+def _check_together(config: PlatformsConfig, slo: Slo) -> None:
     """Do nothing for what can be had together; raises UsageError, of the finding P001."""
-    found = conflicts(asked, slo.limit_ms)
+    found = conflicts(config.requirements)
     if slo.limit_ms < LEAST_MS:
         found.append(f"{slo.limit_ms:g} ms cannot be held by anything")
+    if config.survive == "zone" and config.zones < 2:
+        found.append("a zone can be lost only of two or more")
     if found:
         raise UsageError(
-            "the requirements cannot be met together", where="--require, --slo", code="P001",
-            why="; ".join(found), fix="drop or change one of them: afterfit explain P001",
+            "the requirements cannot be met together", where="--require, --slo, --survive",
+            code="P001", why="; ".join(found),
+            fix="drop or change one of them: afterfit explain P001",
         )  # fmt: skip
 
 
@@ -263,15 +274,18 @@ def _rate(
         low, high = told.low or told.rate, told.high or told.rate
         return told.rate, low, high, "told, not measured"
     found = None if test is None else test.sustained_rps
+    proof = None if test is None else test.certificate
     alike = test is not None and bool(test.slo) and slo_of(test.slo) == slo
-    if test is None or found is None or found.value is None or not alike:
+    if alike and proof is not None and (found is None or found.value is None):
+        # It holds that much at the least; nobody looked how much more.
+        return proof.rate, proof.rate, proof.rate, "the certificate of its load test"
+    if found is None or found.value is None or not alike:
         raise UsageError(
             "it is not known how much one replica holds", where=str(slo),
             why="no load test of this version searched for the greatest rate with this objective",
             fix=f'afterfit loadtest NAME@champion --slo "{_as_asked(slo)}"   '
             "# or --replica-rps 120 --cores 1 --tier vnni",
         )  # fmt: skip
-    proof = test.certificate
     low = proof.rate if proof is not None else found.low or found.value
     return found.value, min(low, found.value), found.high or found.value, "its load test"
 
@@ -345,25 +359,3 @@ def _probes(
             fix="afterfit platforms NAME@champion --probes FOLDER",
         )  # fmt: skip
     return () if version is None else probes_of(space, version, paths, str(slo))
-
-
-def _check_names(asked: Requirements, catalog: Catalog) -> None:
-    """Do nothing for places and providers that there are; raises UsageError with near names."""
-    regions = {machine.region for machine in catalog.machines} | set(PLACES)
-    regions |= {region for service in catalog.services for region in service.regions}
-    providers = {service.provider for service in catalog.services}
-    wanted = [("region", name, regions) for name in asked.regions]
-    wanted += [("residency", asked.residency, regions)] if asked.residency else []
-    wanted += [("provider", name, providers) for name in asked.providers]
-    for what, name, known in wanted:
-        if name not in known:
-            raise UsageError(
-                f"no {what} is called {name!r}", where="--require",
-                why=f"there are {', '.join(sorted(known))}",
-                fix=_near(name, known, f"--require {what}=eu"),
-            )  # fmt: skip
-
-
-def _near(name: str, known: Iterable[str], otherwise: str) -> str:
-    near = difflib.get_close_matches(name, sorted(known), n=1)
-    return f"did you mean {near[0]}?" if near else otherwise

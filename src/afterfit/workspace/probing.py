@@ -95,7 +95,7 @@ def emit_probe(space: Workspace, ref: str, folder: Path, wanted: Wanted) -> Emit
 
 
 def _asked(space: Workspace, version: Version, wanted: Wanted) -> Asked:
-    test = load_test_of(space, version)
+    test = load_test_of(space, version, slo_of(wanted.slo) if wanted.slo else None)
     slo = wanted.slo or (test.slo if test else "")
     if not slo:
         raise UsageError(

@@ -9,9 +9,9 @@ import msgspec
 
 from afterfit.core.sections import PlatformsSection
 from afterfit.errors import UsageError
-from afterfit.platforms.config import PlatformsConfig, Requirements
+from afterfit.platforms.config import PlatformsConfig
 from afterfit.platforms.facts import COMPLIANCE, PATHS
-from afterfit.platforms.traffic import SloSection, TrafficFile
+from afterfit.platforms.traffic import TrafficFile
 
 __all__ = ["asked_of", "required_of", "settings_of", "weights_of_text"]
 
@@ -28,19 +28,15 @@ TEXTS = ("residency", "commitment")
 def settings_of(section: PlatformsSection, file: TrafficFile | None = None) -> PlatformsConfig:
     """Return the settings of ``[platforms]``, and of a ``traffic.toml``, which wins where it says.
 
+    Programmes, systems and what is left out add up; a region or a provider of the file takes the
+    place of the usual ones.
+
     Raises UsageError for a requirement that is none and for a value that cannot be.
     """
     told: dict[str, Any] = msgspec.to_builtins(section)
     words, known = told.pop("require"), told.pop("confirmed")
     config = asked_of(PlatformsConfig(), require=words, confirmed=known, **told)
-    if file is None:
-        return config
-    asked = file.asked(config)
-    if file.requirements == Requirements():
-        asked = msgspec.structs.replace(asked, requirements=config.requirements)
-    if file.slo == SloSection():
-        asked = msgspec.structs.replace(asked, survive=config.survive, zones=config.zones)
-    return asked
+    return config if file is None else file.asked(config)
 
 
 def asked_of(

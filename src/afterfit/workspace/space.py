@@ -278,10 +278,11 @@ class Workspace(WorkspaceFolder):
         ``weights={"cost": 3}``.
         """
         from afterfit.workspace.placing import ToldReplica, Traffic, place_version
+        from afterfit.workspace.placing_names import known_regions
         from afterfit.workspace.required import asked_of, settings_of
 
         of = traffic if isinstance(traffic, Traffic) else Traffic(trace=str(traffic), peak=peak)
-        config = asked_of(settings_of(self.config.platforms, of.file()), **asked)
+        config = asked_of(settings_of(self.config.platforms, of.file(known_regions(self))), **asked)
         return place_version(self, ref, of, told or ToldReplica(), config, probes)[0]
 
     def serve(self, *refs: str, **options: Any) -> AbstractContextManager[Served]:

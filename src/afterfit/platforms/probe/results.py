@@ -11,7 +11,7 @@ from afterfit.core.digest import short
 from afterfit.core.shell import shell_word
 from afterfit.core.slo import slo_of
 from afterfit.errors import InputError, NotFoundError, UsageError
-from afterfit.platforms.shapes import Measured
+from afterfit.platforms.shapes import LIMITS, MOST_AT_ONCE, Measured
 from afterfit.store.files import read_bytes
 
 __all__ = ["RESULT", "ProbeResult", "found_in", "read_result", "read_results"]
@@ -91,6 +91,12 @@ def read_result(path: Path) -> ProbeResult:
         raise _no_result(path, "its rate is not between its bounds, or not above 0")
     if measured.cores <= 0 or measured.memory_gib <= 0:
         raise _no_result(path, "cores and memory have to be above 0")
+    for name, (least, most) in LIMITS.items():
+        value = getattr(measured, name)
+        if value is not None and not least <= value <= most:
+            raise _no_result(path, f"measured.{name} is {value:g}, not {least:g} to {most:g}")
+    if measured.rate * (measured.service_ms or 0.0) / 1e3 > MOST_AT_ONCE:
+        raise _no_result(path, "rate times service_ms is more than one replica has in work")
     return found
 
 
