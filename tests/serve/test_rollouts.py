@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,16 +20,32 @@ from tests.runtime.waiting import until
 from afterfit.cli.app import run
 from afterfit.config import Config
 from afterfit.core.bundle import write_manifest
+from afterfit.core.sections import ServeSection
 from afterfit.errors import AfterfitError
 from afterfit.records.rollout import RolloutRecord
 from afterfit.serve.config import ServeConfig
+from afterfit.serve.rollout import Plan, divided
+from afterfit.serve.rollouts import state as state_module
 from afterfit.serve.rollouts.config import RolloutConfig
-from afterfit.serve.rollouts.state import RolloutState, path_of, read_state
+from afterfit.serve.rollouts.state import (
+    RolloutState,
+    lock_of,
+    path_of,
+    read_state,
+    unwatched,
+    write_state,
+)
 from afterfit.serve.run import ServerHandle, start_server
+from afterfit.store.files import file_lock
 from afterfit.web.pages.rollouts import rollouts
 from afterfit.web.site import Site
-from afterfit.workspace import Workspace
-from afterfit.workspace.rolling import abort_rollout, resume_rollout, start_rollout
+from afterfit.workspace import Workspace, rolling
+from afterfit.workspace.rolling import (
+    abort_rollout,
+    known_rollout,
+    resume_rollout,
+    start_rollout,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -182,10 +200,22 @@ def stop_after(space: Workspace, pairs: float) -> threading.Event:
     return stop
 
 
+def _as_if_killed(space: Workspace, server: ServerHandle, paused: RolloutState) -> None:
+    """Leave a rollout as a kill -9 of process 7 a minute ago would have."""
+    state = msgspec.structs.replace(paused, status="running", pid=7, seen=time.time() - 60)
+    write_state(path_of(space.folder, "churn"), state)
+    canary = (state.candidate, state.share_ppm, "")
+    numbers = {state.candidate: state.candidate_number}
+    divided(server.admin, "churn", Plan(canary=canary, numbers=numbers))
+
+
 def test_a_pause_leaves_the_primary_alone_and_a_resume_goes_on(
-    space: Workspace, server: ServerHandle
+    space: Workspace, server: ServerHandle, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """What was counted stays; aborting ends it, and nothing is left to go on with."""
+    """What was counted stays; aborting ends it, and nothing is left to go on with.
+
+    One that nobody watches any more is told of by status, and start steps back from it.
+    """
     slow = msgspec.structs.replace(QUICK, min_requests=10**9, watch=("disagreement",))
     with asked(server, rows(50)):
         paused = start_rollout(space, "churn", "2", slow, stop=stop_after(space, 1))
@@ -196,6 +226,18 @@ def test_a_pause_leaves_the_primary_alone_and_a_resume_goes_on(
         assert (route.canary.share_ppm, route.shadow) == (0, ())
         with pytest.raises(AfterfitError, match="is not finished"):
             start_rollout(space, "churn", "2", slow)
+        _as_if_killed(space, server, paused)
+        assert run(["rollout", "status", "churn", "--json"]) == 0
+        told = json.loads(capsys.readouterr().out)
+        assert told["result"]["status"] == "running"
+        assert "process 7 last looked" in told["result"]["unwatched"]
+        assert "still gets 30 % of the requests" in told["warnings"][0]
+        with pytest.raises(AfterfitError, match="is not finished") as caught:
+            start_rollout(space, "churn", "2", slow)
+        assert "paused: process 7 watched it and has ended" in caught.value.why
+        route = server.admin.get().models["churn"]
+        assert route.canary is not None
+        assert (route.canary.share_ppm, route.shadow) == (0, ())
         before = paused.judge.watches["disagreement"].canary[1]
         resumed = resume_rollout(space, "churn", stop=stop_after(space, before + 1))
         assert isinstance(resumed, RolloutState)
@@ -206,6 +248,55 @@ def test_a_pause_leaves_the_primary_alone_and_a_resume_goes_on(
     assert server.admin.get().models["churn"].canary is None
     with pytest.raises(AfterfitError, match="no rollout of churn is under way"):
         abort_rollout(space, "churn")
+
+
+def test_a_server_steps_back_from_a_rollout_whose_process_was_killed(
+    space: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Kill -9 of the command that watches: seconds later the canary gets nothing more."""
+    monkeypatch.setattr(state_module, "SILENT_S", 0.5)
+    monkeypatch.setattr(rolling, "WATCH_S", 0.1)
+    space.config = Config(gates=(), serve=ServeSection(port=0, workers=1))
+    options = ["--to", "2", "--poll", "100ms", "--min-requests", "1000000", "-q"]
+    command = [sys.executable, "-m", "afterfit", "rollout", "start", "churn", *options]
+
+    def share() -> int | None:
+        canary = served.server.admin.get().models["churn"].canary
+        return canary.share_ppm if canary else None
+
+    with space.serve("churn@1", follow=False) as served:
+        driver = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        try:
+            until(lambda: share() == 50_000)
+        finally:
+            driver.kill()
+            driver.wait()
+        until(lambda: share() == 0)
+        until(lambda: known_rollout(space, "churn")[0].status == "paused")
+        assert f"nobody watches it: process {driver.pid}" in known_rollout(space, "churn")[0].why
+        last = space.registry.log("churn")[-1]
+        assert (last.details["event"], last.why) == ("pause", known_rollout(space, "churn")[0].why)
+        abort_rollout(space, "churn")
+        assert share() is None
+
+
+@pytest.mark.parametrize(
+    ("silent", "held", "alone"),
+    [(1.0, False, False), (10.0, False, True), (10.0, True, False), (400.0, True, True)],
+)
+def test_nobody_watches_where_the_lock_is_free_or_looks_have_long_ended(
+    silent: float, held: bool, alone: bool, tmp_path: Path
+) -> None:
+    """A process that hangs holds its lock for ever; one between two looks is there."""
+    path = path_of(tmp_path, "churn")
+    state = RolloutState(name="churn", candidate="2", candidate_number=2, primary="1",
+                         primary_number=1, config=QUICK, pid=7, seen=1000.0)  # fmt: skip
+    with ExitStack() as stack:
+        if held:
+            stack.enter_context(file_lock(lock_of(path)))
+        found = unwatched(path, state, 1000.0 + silent)
+        assert bool(found) is alone
+        assert unwatched(path, msgspec.structs.replace(state, status="paused"), 9e9) == ""
 
 
 def test_somebody_else_who_changes_the_canary_ends_it(
@@ -239,6 +330,7 @@ def test_somebody_else_who_changes_the_canary_ends_it(
         (("--watch", "p98"), "nothing to watch"),
         (("--to", "1"), "has already"),
         (("--false-alarms", "0%"), "not above 0"),
+        (("--steps", "100%"), "nobody to compare with"),
     ):
         arguments = ["rollout", "start", "churn", *wrong]
         assert run(arguments if "--to" in wrong else [*arguments, "--to", "2"]) == 2

@@ -14,7 +14,7 @@ from afterfit.cli.durations import seconds_of
 from afterfit.cli.output import EXIT_GATE_FAILED, EXIT_INTERRUPTED, Answer, table
 from afterfit.cli.stopping import stopping
 from afterfit.core.shell import shell_word
-from afterfit.errors import NotFoundError, UsageError
+from afterfit.errors import UsageError
 from afterfit.records.codec import Stored
 from afterfit.records.rollout import RolloutRecord
 from afterfit.registry.version import GateRefusal
@@ -25,9 +25,14 @@ from afterfit.serve.rollout import parse_share
 from afterfit.serve.rollouts.config import RolloutConfig, steps_of, watches_of
 from afterfit.serve.rollouts.judge import compare
 from afterfit.serve.rollouts.run import told_of
-from afterfit.serve.rollouts.state import RolloutState, path_of, read_state
+from afterfit.serve.rollouts.state import RolloutState
 from afterfit.workspace.drilling import drill as time_rollback
-from afterfit.workspace.rolling import abort_rollout, resume_rollout, start_rollout
+from afterfit.workspace.rolling import (
+    abort_rollout,
+    known_rollout,
+    resume_rollout,
+    start_rollout,
+)
 
 NONE = Common()
 Admin = Annotated[str, Parameter(help="The admin API, such as unix:PATH; found without it.")]
@@ -129,13 +134,9 @@ def status(name: str, *, common: Common = NONE) -> Answer:
 
     """
     with opened(common) as space:
-        state = read_state(path_of(space.folder, name))
-    if state is None:
-        raise NotFoundError(
-            f"there was no rollout of {name}",
-            fix=f"afterfit rollout start {shell_word(name)} --to NUMBER",
-        )
-    return Answer(_plain(state), _told(state))
+        state, alone = known_rollout(space, name)
+    warnings = [f"{alone}; {_still(state)}"] if alone else []
+    return Answer({**_plain(state), "unwatched": alone}, _told(state, alone), warnings=warnings)
 
 
 def abort(
@@ -154,9 +155,7 @@ def abort(
     """
     with opened(common) as space:
         abort_rollout(space, name, why=why)
-        state = read_state(path_of(space.folder, name))
-    if state is None:
-        raise NotFoundError(f"there was no rollout of {name}", fix="afterfit version log")
+        state, _ = known_rollout(space, name)
     return Answer(_plain(state), _told(state), warnings=space.warnings)
 
 
@@ -214,9 +213,19 @@ def _compared(state: RolloutState) -> Any:
     return msgspec.to_builtins(compare(state.judge, state.config))
 
 
-def _told(state: RolloutState) -> str:
+def _still(state: RolloutState) -> str:
+    """Return what the server still does for a rollout that nobody watches."""
+    name, version = shell_word(state.name), f"version {state.candidate_number}"
+    share = f"{state.share_ppm / 10_000:g} % of the requests" if state.share_ppm else "copies"
+    return (
+        f"if its server still runs, {version} still gets {share}: "
+        f"afterfit rollout resume {name}, or afterfit rollout abort {name}"
+    )
+
+
+def _told(state: RolloutState, alone: str = "") -> str:
     name = shell_word(state.name)
-    what = state.verdict or state.status
+    what = state.verdict or (f"{state.status}, and nobody watches" if alone else state.status)
     lines = [f"{state.name}: version {state.primary_number} to {state.candidate_number}: {what}"]
     lines += [f"  {state.why}"] if state.why else []
     if state.status != "ended":

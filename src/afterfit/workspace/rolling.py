@@ -5,25 +5,39 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from afterfit.core.shell import shell_word
-from afterfit.errors import ConflictError, NotFoundError, UnavailableError, UsageError
+from afterfit.errors import (
+    AfterfitError,
+    ConflictError,
+    NotFoundError,
+    UnavailableError,
+    UsageError,
+)
 from afterfit.records.codec import Stored
 from afterfit.records.rollout import RolloutRecord
 from afterfit.registry.version import GateRefusal, Version
 from afterfit.runtime.client import AdminClient
+from afterfit.runtime.endpoint import MILLION
 from afterfit.runtime.ledger import ModelStatus
 from afterfit.serve.rollout import find_server, primary_changed
 from afterfit.serve.rollouts.config import RolloutConfig
 from afterfit.serve.rollouts.judge import compare, require_classes
 from afterfit.serve.rollouts.run import Rollout
-from afterfit.serve.rollouts.state import RolloutState, path_of, read_state, write_state
+from afterfit.serve.rollouts.state import (
+    RolloutState,
+    lock_of,
+    path_of,
+    read_state,
+    unwatched,
+    write_state,
+)
 from afterfit.serve.run import link_bundle
 from afterfit.store.environment import current_environment
 from afterfit.store.files import file_lock, write_bytes
@@ -32,13 +46,23 @@ from afterfit.workspace.approving import with_approvals
 if TYPE_CHECKING:
     from afterfit.workspace.space import Workspace
 
-__all__ = ["ROLLOUT", "abort_rollout", "resume_rollout", "start_rollout"]
+__all__ = [
+    "ROLLOUT",
+    "abort_rollout",
+    "known_rollout",
+    "resume_rollout",
+    "start_rollout",
+    "step_back",
+    "stepping_back",
+]
 
 ROLLOUT = "rollout"
 """What a step of a rollout is called in the audit log."""
 FOLLOW_S = 3.0
 """So long a server that follows the alias may take before it is changed from here."""
 ABORT_S = 30.0
+WATCH_S = 1.0
+"""So often a server looks whether somebody watches the rollouts of its models."""
 
 
 class WorkspaceHands:
@@ -110,9 +134,13 @@ def start_rollout(
     A gate that does not pass, which would stop the promotion, stops it here already. Raises
     ConflictError where a rollout of the model is under way.
     """
+    _require_control(config)
     version = space.registry.resolve(f"{name}@{to}")
     with _alone(space, name) as path:
         known = read_state(path)
+        if known is not None and known.status == "running":
+            # Whoever watched it would hold the lock that is ours now.
+            known = _lapsed(space, known, f"process {known.pid} watched it and has ended")
         if known is not None and known.status != "ended":
             raise _under_way(known)
         refusal = _refusal(space, version, config.alias)
@@ -183,6 +211,68 @@ def abort_rollout(space: Workspace, name: str, *, why: str = "") -> Stored | Non
     return None
 
 
+def known_rollout(space: Workspace, name: str) -> tuple[RolloutState, str]:
+    """Return the last rollout of a model, and why nobody watches it where it is under way.
+
+    Raises NotFoundError where there was none.
+    """
+    path = path_of(space.folder, name)
+    state = read_state(path)
+    if state is None:
+        raise NotFoundError(
+            f"there was no rollout of {name}",
+            where=str(path),
+            fix=f"afterfit rollout start {shell_word(name)} --to NUMBER",
+        )
+    return state, unwatched(path, state)
+
+
+def step_back(space: Workspace, name: str) -> str:
+    """Return why a rollout was paused that nobody watched; empty where there is no such thing.
+
+    The canary gets no more requests, and all that was counted is kept. Raises UnavailableError or
+    NotFoundError where its server cannot be reached.
+    """
+    path = path_of(space.folder, name)
+    found = read_state(path)
+    why = "" if found is None else unwatched(path, found)
+    if found is None or not why:
+        return ""
+    with ExitStack() as held:
+        # Whoever holds the lock and no longer looks finds the canary changed when it goes on.
+        with suppress(ConflictError):
+            held.enter_context(_alone(space, name, timeout_s=0))
+        state = read_state(path)
+        if state is None or (state.status, state.seen) != (found.status, found.seen):
+            return ""  # somebody was quicker
+        return _lapsed(space, state, why).why
+
+
+def stepping_back(space: Workspace, names: Iterable[str], stop: threading.Event) -> None:
+    """Until ``stop`` is set, step back from each rollout of a model that nobody watches."""
+    told: dict[str, str] = {}
+    while not stop.wait(WATCH_S):
+        for name in names:
+            try:
+                why = step_back(space, name)
+            except AfterfitError as error:
+                why = f"cannot step back from a rollout that nobody watches: {error}"
+                if told.get(name) == why:
+                    continue
+            told[name] = why
+            if why:
+                space.progress.say(f"{name}: {why}")
+
+
+def _lapsed(space: Workspace, state: RolloutState, why: str) -> RolloutState:
+    """Return the state after the canary of a rollout that nobody watches got no more requests."""
+    rollout = _rollout(space, state)
+    rollout.lapse(why)
+    if state.status == "ended":
+        _record(space, rollout)
+    return state
+
+
 def _driven(
     space: Workspace, rollout: Rollout, stop: threading.Event | None
 ) -> Stored | RolloutState:
@@ -243,6 +333,15 @@ def _refusal(space: Workspace, version: Version, alias: str) -> GateRefusal | No
     return refusal if refusal.blocking else None
 
 
+def _require_control(config: RolloutConfig) -> None:
+    if config.steps[0] == MILLION and not config.shadow_first_s:
+        raise UsageError(
+            "a rollout that begins with 100% has nobody to compare with",
+            where="--steps",
+            fix="--steps 5%,25%,100%   # or: --shadow-first 1h",
+        )
+
+
 def _require_other(status: ModelStatus, version: Version) -> None:
     if status.route.primary == version.digest:
         raise UsageError(
@@ -256,10 +355,10 @@ def _alone(space: Workspace, name: str, *, timeout_s: float = 1.0) -> Iterator[P
     """Hold the rollout of a model against other processes; raises ConflictError."""
     path = path_of(space.folder, name)
     try:
-        with file_lock(path.with_suffix(".lock"), timeout_s=timeout_s):
+        with file_lock(lock_of(path), timeout_s=timeout_s):
             yield path
     except UnavailableError as error:
-        if error.where != str(path.with_suffix(".lock")):
+        if error.where != str(lock_of(path)):
             raise
         raise ConflictError(
             f"another process watches a rollout of {name}",
@@ -283,7 +382,7 @@ def _under_way(state: RolloutState) -> ConflictError:
     name = shell_word(state.name)
     return ConflictError(
         f"a rollout of {state.name} to version {state.candidate_number} is not finished",
-        why=f"it is {state.status}, and no process watches it",
+        why=f"it is {state.verdict or state.status}: {state.why}",
         fix=f"afterfit rollout resume {name}   # or: afterfit rollout abort {name}",
     )
 

@@ -22,7 +22,8 @@ from afterfit.serve.rollouts.config import RolloutConfig, Watch
 from afterfit.stats.interval import Interval
 from afterfit.stats.sequential import RATIOS, e_value, log_ratios, rate_sequence
 
-__all__ = ["Counts", "Judge", "Reading", "Side", "compare", "look", "reading_of"]
+__all__ = ["Counts", "Judge", "Reading", "Side", "compare", "has_control", "look",
+           "reading_of"]  # fmt: skip
 
 FEW = 200
 """Requests of the primary from which its 99th percentile is taken."""
@@ -151,6 +152,15 @@ def look(judge: Judge, reading: Reading, config: RolloutConfig) -> None:
 def compare(judge: Judge, config: RolloutConfig) -> tuple[Comparison, ...]:
     """Return what each watch says now."""
     return tuple(_compared(name, judge, config) for name in config.watch)
+
+
+def has_control(judge: Judge, config: RolloutConfig) -> bool:
+    """Return whether enough is known of the primary in this step to do without it in the next."""
+    return all(
+        name == "disagreement"
+        or judge.watches.get(name, Counts()).primary[1] >= config.min_requests
+        for name in config.watch
+    )
 
 
 def _compared(name: Watch, judge: Judge, config: RolloutConfig) -> Comparison:

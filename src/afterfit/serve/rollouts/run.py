@@ -1,7 +1,8 @@
 """Drives a canary through its steps: looks, judges, goes on, goes back, or asks for the promotion.
 
-Whatever ends a rollout but the promotion leaves the primary alone. Only a kill that nothing can
-catch leaves the canary with its share, until the rollout is resumed or aborted.
+Whatever ends a rollout but the promotion leaves the primary alone. A kill that nothing can catch
+leaves the canary with its share, until somebody sees that nobody watches (`lapse`): the server's
+own `afterfit serve` within seconds, else the next `rollout start`.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from afterfit.records.rollout import Comparison, RolloutStep, RolloutVerdict
 from afterfit.runtime.client import AdminClient
 from afterfit.runtime.endpoint import MILLION, ModelRoute
 from afterfit.serve.rollout import Plan, divided
-from afterfit.serve.rollouts.judge import Reading, compare, look, reading_of
+from afterfit.serve.rollouts.judge import Reading, compare, has_control, look, reading_of
 from afterfit.serve.rollouts.state import RolloutState
 
 __all__ = ["Hands", "Rollout"]
@@ -73,7 +74,7 @@ class Rollout:
         state.judge.watches.clear()
         state.judge.step_canary = state.judge.step_primary = 0.0
         # Kept before the server changes: a crash in between is taken back by resume or abort.
-        self.hands.save(state)
+        self._save()
         self._divide()
         self._note("start", "", {"steps": list(state.config.steps)})
 
@@ -83,11 +84,11 @@ class Rollout:
         if self._route().primary == state.candidate:
             self._end("promoted", "it was promoted when the rollout was cut short")
             return
-        state.status = "running"
+        state.status, state.why = "running", ""
         state.judge.last = self._reading()
+        self._save()
         self._divide()
         self._note("resume", "", {})
-        self.hands.save(state)
 
     def run(self, stop: threading.Event) -> None:
         """Look until it has ended, or until ``stop`` is set, which pauses it."""
@@ -104,6 +105,7 @@ class Rollout:
                 if self._clock() - silent_since > PATIENCE_S:
                     raise
                 self._say(f"the server does not answer: {error.why or error.message}")
+                self._save()
 
     def tick(self) -> None:
         """Look once, and do what that leads to."""
@@ -124,24 +126,43 @@ class Rollout:
             self._go_on(found)
         elif state.config.give_up_s and self._clock() - state.began > state.config.give_up_s:
             self._back("gave_up", f"undecided after {state.config.give_up_s:g} s")
-        self.hands.save(state)
+        self._save()
 
-    def pause(self) -> None:
+    def pause(self, why: str = "interrupted") -> None:
         """Give the canary no more requests, and keep all that is known."""
         state = self.state
         self._divide(share=0)
-        state.status = "paused"
-        self._note("pause", "interrupted", {})
+        state.status, state.why = "paused", why
+        self._note("pause", why, {})
         self.hands.save(state)
+
+    def lapse(self, why: str) -> None:
+        """Step back for whoever watched and is gone: it is paused, unless it is over already."""
+        route, state = self._route(), self.state
+        others = route.canary is not None and route.canary.digest != state.candidate
+        if route.primary == state.candidate:
+            self._end("promoted", "it was promoted when the rollout was cut short")
+        elif route.primary != state.primary or others:
+            self._back("overtaken", "somebody changed who answers meanwhile")
+        else:
+            self.pause(why)
 
     def abort(self, why: str) -> None:
         """End it: the primary alone."""
         self._back("aborted", why)
         self.hands.save(self.state)
 
+    def _save(self) -> None:
+        """Keep the state, and that somebody watches."""
+        self.state.seen = self._clock()
+        self.hands.save(self.state)
+
     def _is_due(self) -> bool:
         """Whether this step has lasted long enough and has seen enough."""
         state, spent = self.state, self._clock() - self.state.step_began
+        alone = not state.is_last and state.config.steps[state.step + 1] == MILLION
+        if alone and not has_control(state.judge, state.config):
+            return False
         if state.step < 0:
             return spent >= state.config.shadow_first_s
         enough = state.judge.step_canary >= state.config.min_requests
@@ -154,7 +175,7 @@ class Rollout:
             state.step += 1
             state.step_began = self._clock()
             state.judge.next_step()
-            self.hands.save(state)
+            self._save()
             self._divide()
             self._note("step", "", {})
             return

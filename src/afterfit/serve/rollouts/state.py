@@ -2,29 +2,48 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 
 from afterfit.core.digest import canonical_json
-from afterfit.errors import IntegrityError
+from afterfit.errors import ForbiddenError, IntegrityError, UnavailableError
 from afterfit.records.rollout import RolloutStep, RolloutVerdict
 from afterfit.serve.rollouts.config import RolloutConfig
 from afterfit.serve.rollouts.judge import Judge
-from afterfit.store.files import write_bytes
+from afterfit.store.files import file_lock, write_bytes
 
-__all__ = ["SHADOW", "RolloutState", "path_of", "read_state", "write_state"]
+__all__ = [
+    "LAPSED_S",
+    "SHADOW",
+    "SILENT_S",
+    "RolloutState",
+    "lock_of",
+    "path_of",
+    "read_state",
+    "unwatched",
+    "write_state",
+]
 
 SHADOW = -1
 """The step before the first: the candidate gets copies, and answers nobody."""
+SILENT_S = 3.0
+"""After so long without a look it is asked whether the process that watches is there."""
+LAPSED_S = 300.0
+"""After so long without a look nobody watches, even if the process is there; a step may have to
+wait for a model to load, and looks may be rare."""
+RARE = 5
+"""So many looks may be left out."""
 
 
 class RolloutState(msgspec.Struct, kw_only=True):
     """Who takes over from whom, how far it is, and what was counted.
 
     ``server`` is the state folder or admin address of the endpoint. ``step`` is the place in the
-    configuration's steps. Times are seconds since 1970; ``pid`` is the process that watches.
+    configuration's steps. Times are seconds since 1970; ``pid`` is the process that watches, and
+    ``seen`` when it last looked.
     """
 
     name: str
@@ -44,6 +63,7 @@ class RolloutState(msgspec.Struct, kw_only=True):
     steps: list[RolloutStep] = []
     back_s: float | None = None
     pid: int = 0
+    seen: float = 0.0
     record: str = ""
 
     @property
@@ -60,6 +80,30 @@ class RolloutState(msgspec.Struct, kw_only=True):
 def path_of(workspace: Path, name: str) -> Path:
     """Return where the rollout of a model is kept."""
     return workspace / "rollouts" / f"{name}.json"
+
+
+def lock_of(path: Path) -> Path:
+    """Return the lock that whoever watches a rollout holds."""
+    return path.with_suffix(".lock")
+
+
+def unwatched(path: Path, state: RolloutState, now: float | None = None) -> str:
+    """Return why nobody watches a rollout that is under way; empty where somebody does.
+
+    The process that watches holds a lock, which the system drops when it dies, and writes down
+    when it looked. One that holds the lock and no longer looks has five minutes, or five looks.
+    """
+    silent = (time.time() if now is None else now) - state.seen
+    if state.status != "running" or silent <= SILENT_S:
+        return ""
+    ago = f"process {state.pid} last looked {silent:.0f} s ago"
+    if silent > max(LAPSED_S, RARE * state.config.poll_s):
+        return f"nobody watches it: {ago}"
+    try:
+        with file_lock(lock_of(path), timeout_s=0):
+            return f"nobody watches it: {ago}, and has ended"
+    except (UnavailableError, ForbiddenError):
+        return ""
 
 
 def read_state(path: Path) -> RolloutState | None:

@@ -17,7 +17,7 @@ from afterfit.serve.observe import ModelReport
 from afterfit.serve.rollout import DIVIDE
 from afterfit.serve.rollouts.judge import compare
 from afterfit.serve.rollouts.run import told_of
-from afterfit.serve.rollouts.state import RolloutState, read_state
+from afterfit.serve.rollouts.state import RolloutState, read_state, unwatched
 from afterfit.web.pages.common import nothing
 from afterfit.web.parts import Link, Pages, Part, View, ago, counted, link, pages_of, turns_of
 from afterfit.web.site import Server, Site
@@ -32,7 +32,13 @@ ACTIONS: dict[str, tuple[str, Tone]] = {
     ROLLOUT: ("rollout", "info"),
     ACTED: ("monitor acted", "warn"),
 }
-STATES: dict[str, Tone] = {"promoted": "good", "rolled_back": "bad", "running": "info"}
+STATES: dict[str, Tone] = {
+    "promoted": "good",
+    "rolled_back": "bad",
+    "running": "info",
+    "unwatched": "bad",
+}
+STOPPED = {"unwatched", "paused"}
 SIZE = 50
 
 
@@ -152,7 +158,7 @@ class Rollouts(View):
                 Cell(each.state.replace("_", " "), STATES.get(each.state, "warn")),
                 f"{in_percent(each.share, 1)}, {each.step} of {each.steps}",
                 each.canary_requests,
-                "; ".join(each.compared) or each.why or None,
+                each.why if each.state in STOPPED else "; ".join(each.compared) or each.why or None,
                 link(each.record[:12], "records", each.record) if each.record else None,
             ]
             for each in self.driven
@@ -183,24 +189,25 @@ def rollouts(site: Site, page: int = 1) -> Rollouts:
     pages = pages_of(len(log), SIZE, page)
     shown = log[(pages.page - 1) * SIZE : pages.page * SIZE]
     divisions = tuple(each for server in site.servers() for each in _divided(server))
-    states = (read_state(path) for path in sorted((site.folder / "rollouts").glob("*.json")))
-    driven = tuple(_drive(state) for state in states if state is not None)
+    paths = sorted((site.folder / "rollouts").glob("*.json"))
+    states = [(path, read_state(path)) for path in paths]
+    driven = tuple(_drive(s, unwatched(path, s)) for path, s in states if s is not None)
     return Rollouts(site.clock(), divisions, driven, pages, tuple(map(_change, shown)))
 
 
-def _drive(state: RolloutState) -> Driven:
+def _drive(state: RolloutState, alone: str) -> Driven:
     compared = compare(state.judge, state.config)
     return Driven(
         model=state.name,
         primary=state.primary_number,
         candidate=state.candidate_number,
-        state=state.verdict or state.status,
+        state=state.verdict or ("unwatched" if alone else state.status),
         share=state.share_ppm / MILLION,
         step=state.step + 1,
         steps=len(state.config.steps),
         canary_requests=round(state.judge.step_canary),
         compared=tuple(told_of(each) for each in compared if each.canary.n),
-        why=state.why,
+        why=alone or state.why,
         record=state.record,
     )
 
