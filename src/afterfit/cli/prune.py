@@ -24,6 +24,9 @@ def prune(
     *,
     keep: Annotated[int, Parameter(help="So many of the newest of each model stay.")] = 10,
     older: Annotated[str, Parameter(help="Only versions older than this go.")] = "90d",
+    grace: Annotated[
+        str, Parameter(help="In a shared store, bytes put more recently than this stay.")
+    ] = "7d",
     yes: Annotated[bool, Parameter(name="--yes", negative="", help="Do it.")] = False,
     dry_run: Annotated[
         bool, Parameter(name="--dry-run", negative="", help="Only say what would go (the default).")
@@ -34,12 +37,16 @@ def prune(
 
     Whatever an alias, the next two rollbacks of one, or an endpoint (running or recorded) stands
     on stays, with the newest and the young ones. Numbers, digests, records and the audit log stay
-    for all. Nothing is touched without --yes.
+    for all. In a shared workspace what servers of other machines stand on stays, and bytes go that
+    no version and no record needs, such as those of a push that died. Nothing is touched without
+    --yes.
     """
     with opened(common) as space:
-        policy = Policy(keep=keep, older=seconds_of(older, "--older"))
+        policy = Policy(
+            keep=keep, older=seconds_of(older, "--older"), grace=seconds_of(grace, "--grace")
+        )
         found = prune_versions(space, policy, really=yes and not dry_run)
-    return Answer(_plain(found), _text(found))
+    return Answer(_plain(found), _text(found), warnings=space.warnings)
 
 
 def _plain(found: Pruned) -> dict[str, object]:

@@ -15,6 +15,7 @@ from pathlib import Path
 from afterfit.errors import ForbiddenError, IntegrityError
 from afterfit.registry.audit import AuditLog, utc_now
 from afterfit.registry.shelf import FileShelf
+from afterfit.registry.storage import Pruning
 from afterfit.registry.summary import FileCatalog
 from afterfit.store.files import file_lock
 
@@ -29,6 +30,15 @@ class FileStorage:
         self.shelf = FileShelf(folder / "registry")
         self.catalog = FileCatalog(self.audit, folder / "registry" / ".index")
         self._lock = folder / "registry" / "lock"
+
+    def pruning(self) -> Pruning:
+        """Return that bytes may go at any moment: here nobody announces it."""
+        return Pruning(owner="any process of this machine")
+
+    def used(self, now: float) -> dict[str, str]:
+        """Return nothing: all servers of a local workspace keep their state in it."""
+        del now
+        return {}
 
     def settle(self) -> None:
         """Mend what a crash left, where somebody may."""

@@ -10,6 +10,9 @@ from afterfit.registry.audit import Entry
 
 PROMOTE = "promote"
 ROLLBACK = "rollback"
+PRUNE = "prune"
+RESTORE = "restore"
+"""A version whose bytes went was registered again, and has them."""
 
 
 class Move(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,6 +57,14 @@ def moves(entries: Iterable[Entry], name: str, alias: str) -> list[Move]:
     """Return every move of one alias, in order."""
     found = (move_of(entry) for entry in entries if entry.name == name)
     return [move for move in found if move is not None and move.alias == alias]
+
+
+def note_pruned(known: set[tuple[str, int]], entry: Entry) -> None:
+    """Take in a line that says that the bytes of a version went, or are there again."""
+    if entry.action == PRUNE:
+        known.add((entry.name, int(entry.to)))
+    elif entry.action == RESTORE:
+        known.discard((entry.name, int(entry.to)))
 
 
 def rollback_target(moved: Iterable[Move]) -> int | None:

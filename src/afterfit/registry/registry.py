@@ -22,11 +22,18 @@ from afterfit.registry import verification
 from afterfit.registry.audit import Entry, LogCheck, utc_now
 from afterfit.registry.diff import RecordReader, VersionDiff, compare
 from afterfit.registry.files import FileStorage
-from afterfit.registry.history import PROMOTE, ROLLBACK, Move, move_of, rollback_target
+from afterfit.registry.history import (
+    PROMOTE,
+    PRUNE,
+    RESTORE,
+    ROLLBACK,
+    Move,
+    move_of,
+    rollback_target,
+)
 from afterfit.registry.lookup import Lookup
 from afterfit.registry.names import CHAMPION, check_alias, check_name
-from afterfit.registry.retention import PRUNE, pruned
-from afterfit.registry.shelf import EVIDENCE, REGISTER
+from afterfit.registry.shelf import EVIDENCE, REGISTER, VersionFile
 from afterfit.registry.storage import Storage
 from afterfit.registry.version import GateRefusal, Promotion, Verification, Version
 from afterfit.store.blobs import BlobStore
@@ -67,11 +74,15 @@ class Registry:
         Raises UsageError for a name, IntegrityError for a bundle that is not what it says.
         """
         check_name(name)
+        before = self.storage.pruning()
         digest = self.blobs.put_bundle(bundle_folder)
         with self.storage.changing():
-            self._put_again(bundle_folder, digest)
+            if self.storage.pruning().since(before):
+                # What was there already, and so was not put, may have gone since.
+                self.blobs.mend_bundle(bundle_folder)
             known = [f for f in self.storage.catalog.files(name) if f.digest == digest]
             if known:
+                self._restore(known[0], who)
                 return self._add_evidence(self._lookup.version(known[0]), who, evidence or {})
             number = self._shelf.next_number(name)
             details: dict[str, Any] = {"digest": digest, "evidence": dict(evidence or {})}
@@ -193,7 +204,7 @@ class Registry:
 
         ``words`` are the fields of a line: ``name``, ``source``, ``to``, ``why``, ``details``.
         """
-        if action in {REGISTER, EVIDENCE, PROMOTE, ROLLBACK, PRUNE}:
+        if action in {REGISTER, EVIDENCE, PROMOTE, ROLLBACK, PRUNE, RESTORE}:
             raise UsageError(f"{action!r} is the registry's own word", fix="use another action")
         with self.storage.changing():
             return self._do(action, who=who, **words)
@@ -232,7 +243,7 @@ class Registry:
             now = self._lookup.number_of(name, alias)
             if now != before:
                 raise _moved(name, alias, before, now)
-            if not self.blobs.has(version.digest):
+            if self._has_gone(version):
                 raise _pruned(version)
             if now != version.number:
                 source = "" if now is None else str(now)
@@ -243,17 +254,19 @@ class Registry:
 
     def _check(self, version: Version) -> None:
         """Hash every byte of a version; raises IntegrityError, or NotFoundError if pruned."""
-        gone = pruned(self.log(version.name)) if not self.blobs.has(version.digest) else ()
-        if (version.name, version.number) in gone:
+        if self._has_gone(version):
             raise _pruned(version)
         verification.check_version(self.blobs, version)
 
-    def _put_again(self, bundle_folder: Path, digest: str) -> None:
-        """Put what somebody pruned while we waited; a shared workspace is not pruned."""
-        if isinstance(self.storage, FileStorage):
-            files = self.blobs.manifest(digest).files.values() if self.blobs.has(digest) else ()
-            if not files or not all(self.blobs.has(file.sha256) for file in files):
-                self.blobs.put_bundle(bundle_folder)
+    def _has_gone(self, version: Version) -> bool:
+        """Return whether the log says that its bytes went, or are about to."""
+        return (version.name, version.number) in self.storage.catalog.pruned()
+
+    def _restore(self, file: VersionFile, who: str) -> None:
+        """Write down that a version whose bytes went has them again."""
+        if (file.name, file.number) in self.storage.catalog.pruned():
+            details = {"digest": file.digest}
+            self._do(RESTORE, who=who, name=file.name, to=str(file.number), details=details)
 
     def _do(self, action: str, **words: Any) -> Entry:
         entry = self.audit.append(action, **words)

@@ -16,25 +16,32 @@ from pathlib import Path
 import msgspec
 
 from afterfit.errors import AfterfitError, UsageError
-from afterfit.registry.audit import Entry
 from afterfit.registry.history import ROLLBACK, Move, rollback_target
 from afterfit.registry.version import Version
 from afterfit.store.blobs import BlobStore
 from afterfit.store.files import remove_tree
 
-__all__ = ["PRUNE", "ROLLBACKS", "Fate", "Policy", "fates", "needed_blobs", "own_blobs", "pruned",
-           "removed"]  # fmt: skip
+__all__ = ["ROLLBACKS", "Fate", "Policy", "fates", "needed_blobs", "own_blobs", "removed"]
 
-PRUNE = "prune"
 ROLLBACKS = 2
 """So many rollbacks of each alias in a row find their bytes."""
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
-    """The newest ``keep`` versions of a model stay, and those younger than ``older`` (s)."""
+    """The newest ``keep`` versions of a model stay, and those younger than ``older`` (s).
+
+    In a shared store bytes stay that were put less than ``grace`` (s) ago, whoever needs them.
+    """
 
     keep: int = 10
     older: float = 90 * 86_400.0
+    grace: float = 7 * 86_400.0
+
+    @property
+    def why(self) -> str:
+        """What the audit log says of a version that goes."""
+        days = f"{self.older / 86_400:g} days"
+        return f"not among the newest {self.keep}, older than {days}, and nothing stands on it"
 
     def __post_init__(self) -> None:
         """Raise UsageError for a policy that would keep nothing."""
@@ -60,11 +67,6 @@ class Fate(msgspec.Struct, frozen=True, kw_only=True):
     def goes(self) -> bool:
         """Whether its bytes are to be removed."""
         return not self.why and not self.gone
-
-
-def pruned(entries: Iterable[Entry]) -> set[tuple[str, int]]:
-    """Return name and number of each version whose bytes the log says went."""
-    return {(entry.name, int(entry.to)) for entry in entries if entry.action == PRUNE}
 
 
 def fates(

@@ -10,14 +10,25 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from afterfit.registry.audit import Entry, LogCheck
 from afterfit.registry.history import Move
 from afterfit.registry.shelf import AliasFile, EvidenceFile, VersionFile
 from afterfit.registry.version import Version
 
-__all__ = ["Catalog", "Journal", "Shelf", "Storage"]
+__all__ = ["Catalog", "Journal", "Pruning", "Shelf", "Storage"]
+
+
+class Pruning(NamedTuple):
+    """How often taking bytes away began or ended, and who does it now; empty for nobody."""
+
+    turn: int = 0
+    owner: str = ""
+
+    def since(self, before: Pruning) -> bool:
+        """Return whether bytes may have gone since an earlier moment."""
+        return bool(self.owner) or self.turn != before.turn
 
 
 class Journal(Protocol):
@@ -101,6 +112,10 @@ class Catalog(Protocol):
         """Return every move of an alias, in order."""
         ...
 
+    def pruned(self) -> set[tuple[str, int]]:
+        """Return name and number of each version whose bytes went, and did not come back."""
+        ...
+
 
 class Storage(Protocol):
     """All that a registry stands on."""
@@ -118,6 +133,14 @@ class Storage(Protocol):
     @property
     def catalog(self) -> Catalog:
         """Answers about many versions."""
+        ...
+
+    def pruning(self) -> Pruning:
+        """Return what tells, asked before a push and in its change, whether bytes went."""
+        ...
+
+    def used(self, now: float) -> dict[str, str]:
+        """Return who stands on each digest, as far as servers elsewhere have said it (s)."""
         ...
 
     def settle(self) -> None:

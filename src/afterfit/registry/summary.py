@@ -16,7 +16,7 @@ import msgspec
 from afterfit.core.digest import sha256_bytes
 from afterfit.errors import AfterfitError, IntegrityError
 from afterfit.registry.audit import AuditLog, Entry, Head
-from afterfit.registry.history import Move, move_of
+from afterfit.registry.history import Move, move_of, note_pruned
 from afterfit.registry.shelf import EVIDENCE, REGISTER, VersionFile, version_of
 from afterfit.registry.version import Version
 from afterfit.store.files import write_bytes
@@ -25,7 +25,7 @@ __all__ = ["FileCatalog"]
 
 _KEEP_AFTER = 256
 """Lines that are read again by each process before one of them writes the file anew."""
-_FORMAT = b"afterfit-index-1\n"
+_FORMAT = b"afterfit-index-2\n"
 
 
 class Summary(msgspec.Struct, kw_only=True):
@@ -36,6 +36,7 @@ class Summary(msgspec.Struct, kw_only=True):
     files: dict[str, list[VersionFile]] = {}
     evidence: dict[str, dict[int, dict[str, str]]] = {}
     moved: dict[str, list[Move]] = {}
+    pruned: set[tuple[str, int]] = set()
 
     def add(self, entry: Entry, offset: int) -> None:
         """Take in the next line."""
@@ -48,6 +49,7 @@ class Summary(msgspec.Struct, kw_only=True):
         move = move_of(entry)
         if move is not None:
             self.moved.setdefault(entry.name, []).append(move)
+        note_pruned(self.pruned, entry)
         self.head, self.offset = Head(seq=entry.seq, hash=entry.hash), offset
 
     def versions(self, name: str) -> list[Version]:
@@ -91,6 +93,10 @@ class FileCatalog:
     def moves(self, name: str, alias: str) -> list[Move]:
         """Return every move of an alias, in order."""
         return [move for move in self._now().moved.get(name, ()) if move.alias == alias]
+
+    def pruned(self) -> set[tuple[str, int]]:
+        """Return name and number of each version whose bytes went, and did not come back."""
+        return set(self._now().pruned)
 
     def _now(self) -> Summary:
         """Return what the log says now; raises IntegrityError for a line that was changed."""

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from afterfit.core.bundle import Manifest
 from afterfit.errors import AfterfitError, IntegrityError
 from afterfit.registry.audit import Entry
+from afterfit.registry.files import FileStorage
 from afterfit.registry.history import Move, move_of
-from afterfit.registry.retention import pruned
 from afterfit.registry.shelf import EVIDENCE, REGISTER, VersionFile, version_of
 from afterfit.registry.storage import Shelf, Storage
 from afterfit.registry.version import Verification, Version
@@ -31,12 +31,14 @@ def verify(blobs: BlobStore, storage: Storage, versions: Iterable[Version]) -> V
     sizes: dict[str, int] = {}
     numbers: dict[str, list[int]] = {}
     count = 0
-    gone = pruned(entry for entries in logged.values() for entry in entries)
+    gone = storage.catalog.pruned()
     for version in versions:
         count += 1
         numbers.setdefault(version.name, []).append(version.number)
-        if (version.name, version.number) in gone and not blobs.has(version.digest):
-            continue  # the log says that its bytes went
+        # The log says whose bytes went; files that a crash left of them here are told.
+        cut_short = isinstance(storage, FileStorage) and blobs.has(version.digest)
+        if (version.name, version.number) in gone and not cut_short:
+            continue
         try:
             manifest = _manifest(blobs, version)
             problems += damage(blobs, version, manifest, sizes, kept=True)

@@ -74,9 +74,20 @@ class BlobStore:
             self.put_file(folder / name, entry.sha256)
         return self.put_bytes(manifest.encode())
 
-    def has(self, digest: str) -> bool:
-        """Return whether a blob of that digest is kept."""
+    def has(self, digest: str, *, kept: bool = False) -> bool:
+        """Return whether a blob of that digest is there.
+
+        ``kept`` asks where everybody's are kept, which here is the same.
+        """
+        del kept
         return self._place(digest).is_file()
+
+    def mend_bundle(self, folder: Path) -> None:
+        """Put what is gone of a bundle that was put before."""
+        bundle = Bundle(folder)
+        digests = [file.sha256 for file in bundle.manifest.files.values()]
+        if not all(self.has(digest, kept=True) for digest in [*digests, bundle.manifest.digest]):
+            self.put_bundle(folder)
 
     def path(self, digest: str) -> Path:
         """Return the file of a blob; raises NotFoundError."""

@@ -20,8 +20,7 @@ from afterfit.monitor.log import iso
 from afterfit.records.incident import Affected, Changed, IncidentReport, Proof
 from afterfit.records.signals import Alarm
 from afterfit.registry.audit import Entry
-from afterfit.registry.history import move_of, rollback_target
-from afterfit.registry.retention import PRUNE
+from afterfit.registry.history import PRUNE, RESTORE, move_of, rollback_target
 from afterfit.registry.shelf import EVIDENCE, REGISTER
 from afterfit.registry.version import Version
 from afterfit.runtime.endpoint import read_endpoint
@@ -136,7 +135,7 @@ def _logged(space: Workspace, window: _Window, models: Sequence[str]) -> Iterato
         if not window.changes <= ts <= window.end or (entry.name and entry.name not in models):
             continue
         kind = {DIVIDE: "traffic", "trust": "trust"}.get(entry.action, "other")
-        if move_of(entry) or entry.action in {REGISTER, EVIDENCE, PRUNE}:
+        if move_of(entry) or entry.action in {REGISTER, EVIDENCE, PRUNE, RESTORE}:
             kind = "version"
         yield Changed(
             at=entry.time[:19] + "+00:00",

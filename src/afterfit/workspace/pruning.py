@@ -12,17 +12,15 @@ import msgspec
 from afterfit.core.bundle import Bundle
 from afterfit.core.digest import sha256_file
 from afterfit.core.shell import shell_word
-from afterfit.errors import AfterfitError, IntegrityError, NotFoundError, UsageError
+from afterfit.errors import AfterfitError, IntegrityError, NotFoundError
 from afterfit.registry.files import FileStorage
-from afterfit.registry.history import Move
+from afterfit.registry.history import PRUNE, Move
 from afterfit.registry.retention import (
-    PRUNE,
     Fate,
     Policy,
     fates,
     needed_blobs,
     own_blobs,
-    pruned,
     removed,
 )
 from afterfit.store.files import os_errors
@@ -31,7 +29,7 @@ if TYPE_CHECKING:
     from afterfit.registry.version import Version
     from afterfit.workspace.space import Workspace
 
-__all__ = ["Broken", "Pruned", "broken", "prune"]
+__all__ = ["Broken", "Pruned", "broken", "fates_of", "planned", "prune"]
 
 CHUNK = 1 << 20
 OWN = frozenset({"blobs", "bundles", "events", "models", "monitor", "records", "registry",
@@ -66,22 +64,22 @@ def prune(
     """Return what goes by a policy; nothing is touched unless ``really``.
 
     Each version that goes is a line of the audit log, written before its bytes go. Raises
-    UsageError for a shared workspace, IntegrityError where it cannot be known what is needed.
+    IntegrityError where it cannot be known what is needed, ConflictError where somebody else
+    prunes the same shared workspace.
     """
     registry = space.registry
-    if not isinstance(registry.storage, FileStorage):
-        raise UsageError(
-            "versions of a shared workspace are not pruned",
-            why="endpoints of other machines, which may stand on them, are not known here",
-            fix="prune the local workspaces, or let the store's own lifecycle rules work",
-        )
     when = now or datetime.now(UTC)
     with registry.storage.reading():
         registry.audit.verify()
+    if not isinstance(registry.storage, FileStorage):
+        from afterfit.workspace.pruning_shared import prune_shared
+
+        plan, _ = planned(space, policy, when)
+        return prune_shared(space, policy, when, plan) if really else plan
     if not really:
-        return _planned(space, policy, when)[0]
+        return planned(space, policy, when)[0]
     with registry.storage.changing():
-        plan, own = _planned(space, policy, when)
+        plan, own = planned(space, policy, when)
         freed = 0
         for fate in plan.going:
             version, mine = fate.version, own[fate.version.digest]
@@ -90,8 +88,7 @@ def prune(
                 who=space.who,
                 name=version.name,
                 to=str(version.number),
-                why=f"not among the newest {policy.keep}, older than "
-                f"{policy.older / 86_400:g} days, and nothing stands on it",
+                why=policy.why,
                 details={"digest": version.digest, "bytes": fate.size_bytes, "files": len(mine)},
             )
             with os_errors(space.folder, "remove old versions of"):
@@ -99,19 +96,23 @@ def prune(
     return Pruned(fates=plan.fates, done=True, freed=freed)
 
 
-def _planned(
+def fates_of(space: Workspace, policy: Policy, now: datetime) -> list[Fate]:
+    """Return what becomes of each version, without what that would free."""
+    registry = space.registry
+    names = registry.names()
+    versions = list(registry.list())
+    known = registry.storage.catalog.pruned()
+    moves = {name: _moves(space, name) for name in names}
+    used = {**registry.storage.used(now.timestamp()), **_used(space.folder, versions)}
+    found = fates(versions, moves, used, policy, now)
+    return [msgspec.structs.replace(fate, gone=_gone(space, fate.version, known)) for fate in found]
+
+
+def planned(
     space: Workspace, policy: Policy, now: datetime
 ) -> tuple[Pruned, dict[str, dict[str, int]]]:
     """Return the plan, and by digest the blobs that go, each told once."""
-    registry = space.registry
-    names = registry.names()
-    versions = [version for name in names for version in registry.list(name)]
-    known = pruned(registry.audit.entries())
-    moves = {name: _moves(space, name) for name in names}
-    found = fates(versions, moves, _used(space.folder, versions), policy, now)
-    found = [
-        msgspec.structs.replace(fate, gone=_gone(space, fate.version, known)) for fate in found
-    ]
+    found = fates_of(space, policy, now)
     staying = [fate.version for fate in found if fate.why and not fate.gone]
     needed = needed_blobs(space.blobs, staying, _of_records(space))
     own: dict[str, dict[str, int]] = {}
@@ -134,8 +135,11 @@ def _moves(space: Workspace, name: str) -> dict[str, list[Move]]:
 
 
 def _gone(space: Workspace, version: Version, known: set[tuple[str, int]]) -> bool:
-    """Return whether the bytes went already; a version that has its manifest was brought back."""
-    return (version.name, version.number) in known and not space.blobs.has(version.digest)
+    """Return whether the bytes went already; a crash may have left the last of them here."""
+    if (version.name, version.number) not in known:
+        return False
+    local = isinstance(space.registry.storage, FileStorage)
+    return not (local and space.blobs.has(version.digest))
 
 
 def _of_records(space: Workspace) -> Iterator[str]:

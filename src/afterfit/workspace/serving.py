@@ -7,7 +7,7 @@ import os
 import shlex
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -26,6 +26,8 @@ from afterfit.serve.division import division_of
 from afterfit.serve.follow import Follower
 from afterfit.serve.run import ServedBundle, ServerHandle, start_server
 from afterfit.workspace.certified import certified
+from afterfit.workspace.presence import announcing
+from afterfit.workspace.rolling import stepping_back
 from afterfit.workspace.tuned import tuned_settings
 
 if TYPE_CHECKING:
@@ -65,6 +67,8 @@ def serving(
     ):
         try:
             _follow(space, server, bundles, followed if follow else {}, stop)
+            _in_thread("rollouts", stepping_back, space, tuple(bundles), stop)
+            _in_thread("presence", announcing, space, server.admin, state.name, stop)
             yield Served(server, bundles)
         finally:
             stop.set()
@@ -192,6 +196,8 @@ def _follow(
             serving=bundles[name].digest,
             say=space.progress.say,
         )
-        threading.Thread(
-            target=follower.run, args=(stop,), name=f"follow {ref}", daemon=True
-        ).start()
+        _in_thread(f"follow {ref}", follower.run, stop)
+
+
+def _in_thread(name: str, target: Callable[..., None], *args: object) -> None:
+    threading.Thread(target=target, args=args, name=name, daemon=True).start()

@@ -1,8 +1,9 @@
 """A script: change a shared registry in children that are killed before their k-th step outward.
 
 ``python crash_points.py WORKSPACE.toml BUNDLES STEP`` kills the first child before its first
-statement or upload, the second STEP of them later …, until one runs to its end. Each pushes a
-bundle of its own, promotes it, attaches evidence and rolls back. Prints the number of children.
+statement, upload or removal, the second STEP of them later …, until one runs to its end. Each
+pushes a bundle of its own, promotes it, attaches evidence, rolls back, and prunes what nothing
+stands on. Prints the number of children.
 """
 
 from __future__ import annotations
@@ -14,13 +15,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from afterfit.config import Config
+from afterfit.registry.retention import Policy
 from afterfit.registry.shared import database
-from afterfit.registry.shared.opening import open_stores
 from afterfit.store.remote import objects
+from afterfit.workspace import Workspace
+from afterfit.workspace.pruning import prune
 
 
 def kill_at(point: int) -> None:
-    """Let this process die before its ``point``-th statement or upload."""
+    """Let this process die before its ``point``-th statement, upload or removal."""
     seen = 0
 
     def deadly(real: Callable[..., Any]) -> Callable[..., Any]:
@@ -37,6 +41,7 @@ def kill_at(point: int) -> None:
         (database.Database, "_asked"),
         (database.Database, "run"),
         (objects.Objects, "put"),
+        (objects.Objects, "remove"),
         (objects, "replacing"),
     ):
         setattr(owner, name, deadly(getattr(owner, name)))
@@ -44,11 +49,13 @@ def kill_at(point: int) -> None:
 
 def act(told: str, bundle: Path) -> None:
     """Change all that can be changed."""
-    registry = open_stores(told).registry
+    space = Workspace(told, config=Config())
+    registry = space.registry
     version = registry.register("churn", bundle, who="child", evidence={"assess": "a" * 64})
     registry.promote("churn", version.number, who="child")
     registry.attach(version, who="child", evidence={"assess": "b" * 64})
     registry.rollback("churn", who="child", why="test")
+    prune(space, Policy(keep=1, older=0, grace=0), really=True)
 
 
 def main(told: str, bundles: Path, step: int) -> int:

@@ -1,4 +1,4 @@
-"""Killed before any statement or upload: what is there is whole, and the next one goes on."""
+"""Killed before any statement, upload or removal: what is there is whole, and goes on."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Machine = Callable[..., Stores]
 SCRIPT = "shared/crash_points.py"
 
 
-@pytest.mark.parametrize("step", [9, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("step", [19, pytest.param(5, marks=pytest.mark.slow)])
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="NOT RUN: this system has no fork")
 def test_killed_before_any_step_the_log_and_the_tables_agree(
     step: int, machine: Machine, make_bundle: MakeBundle, tmp_path: Path
@@ -28,7 +28,7 @@ def test_killed_before_any_step_the_log_and_the_tables_agree(
     base.promote("churn", 1, who="ana")
     bundles = tmp_path / "many"
     bundles.mkdir()
-    for index in range(90 // step):
+    for index in range(600 // step):
         shutil.move(make_bundle(f"model {index}".encode()), bundles / f"{index:03d}")
     children = int(
         test_crash.finish(test_crash.start(SCRIPT, tmp_path / "ana.toml", bundles, step))
@@ -44,6 +44,11 @@ def test_killed_before_any_step_the_log_and_the_tables_agree(
     assert actions.count("register") == len(versions) < children
     assert actions.count("promote") < actions.count("register")
     assert actions.count("rollback") >= 1
+    gone = {number for _, number in registry.storage.catalog.pruned()}
+    assert 0 < len(gone) < len(versions)
+    for version in versions:
+        if version.number not in gone:
+            machine("cy").registry.checkout(version)
     moved = registry.moves("churn")
     assert [move.source for move in moved] == [None, *(move.to for move in moved[:-1])]
     assert registry.resolve("churn").number == moved[-1].to

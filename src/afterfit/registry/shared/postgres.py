@@ -22,8 +22,9 @@ from afterfit.registry.audit import (
     following,
     utc_now,
 )
-from afterfit.registry.history import Move, move_of
+from afterfit.registry.history import Move, move_of, note_pruned
 from afterfit.registry.shared.database import Away, Database
+from afterfit.registry.shared.presence import present, pruning_of
 from afterfit.registry.shared.tables import CREATE, MADE, MAKING
 from afterfit.registry.shelf import (
     EVIDENCE,
@@ -33,6 +34,7 @@ from afterfit.registry.shelf import (
     VersionFile,
     version_of,
 )
+from afterfit.registry.storage import Pruning
 from afterfit.registry.version import Version
 
 __all__ = ["PostgresStorage"]
@@ -74,6 +76,14 @@ class PostgresStorage:
                     fix="look at the address, or ship into it: afterfit ship MODEL",
                 )
             self._make()
+
+    def pruning(self) -> Pruning:
+        """Return how often taking bytes away began or ended, and who does it now."""
+        return pruning_of(self.database)
+
+    def used(self, now: float) -> dict[str, str]:
+        """Return who stands on each digest: the endpoints that were heard of in the last week."""
+        return present(self.database, now)
 
     def settle(self) -> None:
         """Do nothing: a transaction that a crash cut short has left nothing."""
@@ -311,21 +321,28 @@ class PostgresCatalog:
             found[name].append(version)
         return [version for versions in found.values() for version in versions]
 
+    def pruned(self) -> set[tuple[str, int]]:
+        """Return name and number of each version whose bytes went, and did not come back."""
+        found: set[tuple[str, int]] = set()
+        for entry in self._lines("action IN ('prune', 'restore')", ()):
+            note_pruned(found, entry)
+        return found
+
     def moves(self, name: str, alias: str) -> list[Move]:
         """Return every move of an alias, in order; raises IntegrityError for a changed line."""
-        query = (
-            "SELECT seq, line FROM afterfit_registry_log WHERE name = %s"
-            " AND action IN ('promote', 'rollback') ORDER BY seq"
-        )
-        where, found = f"{self._database.where} afterfit_registry_log", []
-        for seq, line in self._database.rows(query, (name,)):
+        lines = self._lines("name = %s AND action IN ('promote', 'rollback')", (name,))
+        found = (move_of(entry) for entry in lines)
+        return [move for move in found if move is not None and move.alias == alias]
+
+    def _lines(self, condition: str, values: tuple[Any, ...]) -> Iterator[Entry]:
+        """Yield some lines of the log in order, each held against its own hash."""
+        where = f"{self._database.where} afterfit_registry_log"
+        query = f"SELECT seq, line FROM afterfit_registry_log WHERE {condition} ORDER BY seq"  # noqa: S608 - ours
+        for seq, line in self._database.rows(query, values):
             entry = decoded(line.encode(), seq, where)
             if entry.computed_hash() != entry.hash or entry.seq != seq:
                 raise broken(where, seq, "its own hash does not fit its words")
-            move = move_of(entry)
-            if move is not None and move.alias == alias:
-                found.append(move)
-        return found
+            yield entry
 
 
 def _version(row: tuple[Any, ...]) -> VersionFile:

@@ -6,7 +6,7 @@ first, so changes have one order. Lines and versions can be added and never be c
 
 from __future__ import annotations
 
-__all__ = ["CREATE", "MADE", "MAKING"]
+__all__ = ["CREATE", "ENDPOINTS", "MADE", "MAKING", "PRUNING"]
 
 MADE = "SELECT to_regclass('afterfit_registry_head') IS NOT NULL"
 MAKING = "SELECT pg_advisory_xact_lock(1634104935)"
@@ -15,6 +15,23 @@ _NEVER = """
 CREATE OR REPLACE FUNCTION afterfit_registry_never() RETURNS trigger LANGUAGE plpgsql AS
 $$ BEGIN RAISE EXCEPTION 'lines and versions of Afterfit are never changed'; END $$
 """
+ENDPOINTS = (
+    "CREATE TABLE IF NOT EXISTS afterfit_registry_endpoints (machine text, endpoint text,"
+    " digests text NOT NULL, seen double precision NOT NULL, PRIMARY KEY (machine, endpoint))"
+)
+"""Which digests the servers of a team stand on, and when they said so (s since 1970)."""
+PRUNING = (
+    (
+        "CREATE TABLE IF NOT EXISTS afterfit_registry_pruning (one boolean PRIMARY KEY"
+        " DEFAULT true CHECK (one), turn bigint NOT NULL, owner text NOT NULL)"
+    ),
+    ("INSERT INTO afterfit_registry_pruning (turn, owner) VALUES (0, '') ON CONFLICT DO NOTHING"),
+    (
+        "CREATE INDEX IF NOT EXISTS afterfit_registry_log_gone ON afterfit_registry_log (seq)"
+        " WHERE action IN ('prune', 'restore')"
+    ),
+)
+"""``turn`` counts what begins and ends; ``owner`` is who takes bytes away now, empty for nobody."""
 CREATE = (
     (
         "CREATE TABLE afterfit_registry_log (seq bigint PRIMARY KEY, name text NOT NULL,"
@@ -51,4 +68,6 @@ CREATE = (
     ),
     "COMMENT ON TABLE afterfit_registry_head IS 'The registry of Afterfit, schema 1'",
     "INSERT INTO afterfit_registry_head (schema, seq, hash) VALUES (1, 0, repeat('0', 64))",
+    ENDPOINTS,
+    *PRUNING,
 )

@@ -16,7 +16,7 @@ from afterfit.core.digest import sha256_file
 from afterfit.errors import IntegrityError, NotFoundError
 from afterfit.store.blobs import READ_ONLY, BlobStore, Trouble
 from afterfit.store.files import replacing
-from afterfit.store.remote.objects import Objects
+from afterfit.store.remote.objects import Objects, StoredObject
 
 __all__ = ["SharedBlobs"]
 
@@ -32,9 +32,26 @@ class SharedBlobs(BlobStore):
         self._intact: dict[str, _Seen] = {}
         self._sent: set[str] = set()
 
-    def has(self, digest: str) -> bool:
-        """Return whether a blob of that digest is kept, here or in the store."""
-        return super().has(digest) or self.objects.size(_key(digest)) is not None
+    def has(self, digest: str, *, kept: bool = False) -> bool:
+        """Return whether a blob of that digest is in the store, or (not ``kept``) copied here."""
+        here = not kept and super().has(digest)
+        return here or self.objects.size(_key(digest)) is not None
+
+    def put_bundle(self, folder: Path) -> str:
+        """Return the version digest of a bundle's folder, all of which the store holds then."""
+        self._sent.clear()  # somebody may have pruned what was sent before
+        return super().put_bundle(folder)
+
+    def listed(self) -> list[StoredObject]:
+        """Return every blob of the store, with its size and age."""
+        found = self.objects.listed("blobs")
+        return [each for each in found if each.key == _key(each.key.rpartition("/")[2])]
+
+    def remove(self, digest: str) -> None:
+        """Remove a blob from the store, and its copy here; one that is gone is no error."""
+        self.objects.remove(_key(digest))
+        self._sent.discard(digest)
+        self._place(digest).unlink(missing_ok=True)
 
     def path(self, digest: str) -> Path:
         """Return the copy of a blob, hashed once and whenever its file changes.

@@ -10,8 +10,9 @@ import hashlib
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from afterfit.core.digest import CHUNK_BYTES
 from afterfit.errors import (
@@ -27,13 +28,22 @@ from afterfit.errors import (
 from afterfit.store.files import TEMPORARY, os_errors, replacing
 from afterfit.store.remote.secret import redacted
 
-__all__ = ["Objects"]
+__all__ = ["Objects", "StoredObject"]
 
 _STORES = {"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss"}
 _PACKAGES = {"gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs", "abfs": "adlfs", "abfss": "adlfs"}
+_TIMES = ("LastModified", "last_modified", "updated", "mtime", "modified", "created")
 _ONE_READ_BYTES = 8 << 20
 _REFUSED = {"NoCredentialsError", "PartialCredentialsError", "ClientAuthenticationError"}
 _FULL = {"ENOSPC", "EDQUOT"}
+
+
+class StoredObject(NamedTuple):
+    """An object: its key, its bytes, and when it was put (s since 1970), None where not told."""
+
+    key: str
+    size: int
+    put_at: float | None
 
 
 class Objects:
@@ -108,6 +118,25 @@ class Objects:
             hasher.update(chunk)
         return hasher.hexdigest()
 
+    def listed(self, folder: str) -> list[StoredObject]:
+        """Return every object at any depth below a folder, sorted by key."""
+        with self._errors("list", folder):
+            try:
+                found = self._files.find(f"{self._root}/{folder}", detail=True)
+            except FileNotFoundError:
+                return []
+        infos = ((str(name).removeprefix(f"{self._root}/"), info) for name, info in found.items())
+        return sorted(
+            StoredObject(key, int(info.get("size") or 0), _put_at(info))
+            for key, info in infos
+            if not key.rpartition("/")[2].startswith(TEMPORARY)
+        )
+
+    def remove(self, key: str) -> None:
+        """Remove an object; one that is gone is no error."""
+        with self._errors("remove", key), suppress(FileNotFoundError):
+            self._files.rm_file(f"{self._root}/{key}")
+
     def names(self, folder: str) -> list[str]:
         """Return the keys of the objects directly below a folder, sorted."""
         with self._errors("list", folder):
@@ -170,6 +199,17 @@ class Objects:
             fix="look at the network and at the store, then run the same command again: what is "
             "there already is not sent again",
         )  # fmt: skip
+
+
+def _put_at(info: dict[str, Any]) -> float | None:
+    """Return when an object was put, as each store tells it; None where it does not."""
+    told = next((info[name] for name in _TIMES if info.get(name) is not None), None)
+    if isinstance(told, str):
+        with suppress(ValueError):
+            told = datetime.fromisoformat(told)
+    if isinstance(told, datetime):
+        return told.timestamp()
+    return float(told) if isinstance(told, int | float) else None
 
 
 def _code(error: OSError) -> str:
