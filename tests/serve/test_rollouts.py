@@ -285,7 +285,7 @@ def test_a_server_steps_back_from_a_rollout_whose_process_was_killed(
     [(1.0, False, False), (10.0, False, True), (10.0, True, False), (400.0, True, True)],
 )
 def test_nobody_watches_where_the_lock_is_free_or_looks_have_long_ended(
-    silent: float, held: bool, alone: bool, tmp_path: Path
+    silent: float, tmp_path: Path, *, held: bool, alone: bool
 ) -> None:
     """A process that hangs holds its lock for ever; one between two looks is there."""
     path = path_of(tmp_path, "churn")
