@@ -211,13 +211,30 @@ def test_a_calibration_of_counts_says_so() -> None:
     assert found == [("M020", "tip"), ("M021", "skipped")]
 
 
-def test_blocks_by_running_counts_are_those_of_their_rows(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Differences of running counts give, for each sample and size, the counts of the same rows."""
+class OneByOne:
+    """Counts the rows before a place one after the other."""
+
+    def __init__(self, codes: np.ndarray, length: int, block: int) -> None:
+        self.rows = np.take(codes, np.arange(len(codes) + block), axis=0, mode="wrap")
+        self.length = length
+
+    def before(self, places: np.ndarray) -> np.ndarray:
+        """The counts of all rows before each place."""
+        parts = [np.bincount(self.rows[:n].ravel(), minlength=self.length) for n in places]
+        return np.stack(parts)
+
+
+@pytest.mark.parametrize("cells", [1 << 23, 4000])
+def test_blocks_by_running_counts_are_those_of_their_rows(
+    cells: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Differences of running counts, of each line or of some, are the counts of the same rows."""
     signature = Signature(task="regression", columns=(Column(name="x", kind="number"),))
     frame = {"x": np.random.default_rng(1).normal(size=900)}
     reference = build(frame, signature)
+    monkeypatch.setattr("afterfit.monitor.running.MOST_CELLS", cells)
     fast = calibrate(reference, frame, in_time_order=True, replicates=40, seed=3)
-    monkeypatch.setattr("afterfit.monitor.calibrate._MOST_RUNNING", 0)
+    monkeypatch.setattr("afterfit.monitor.calibrate.RunningCounts", OneByOne)
     slow = calibrate(reference, frame, in_time_order=True, replicates=40, seed=3)
     assert fast == slow
     assert fast.block > 50

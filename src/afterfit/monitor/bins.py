@@ -10,17 +10,19 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import repeat
+from types import NoneType
 
 import numpy as np
 import numpy.typing as npt
 
 from afterfit.core.fingerprint import OUTPUT, ColumnCounts, Fingerprint
-from afterfit.core.frame import Frame, missing_mask
+from afterfit.core.frame import Frame, is_missing, missing_mask
 from afterfit.stats import surprise
 
 __all__ = [
     "Column",
     "Group",
+    "Side",
     "Surprises",
     "codes_of",
     "columns_of",
@@ -76,8 +78,30 @@ class Surprises:
         return np.asarray(np.maximum.reduce([self.shape, self.spike, self.missing, self.rare]))
 
 
+class Side:
+    """One side of a comparison: flat lines of counts, (..., length), as a group's columns see them.
+
+    ``binned`` are its samples in bins; ``gone`` the infinite and missing values of each column,
+    ``missing`` these alone; ``rows`` all values. All but the first are of (..., columns).
+    """
+
+    def __init__(self, group: Group, line: FloatArray) -> None:
+        self.line = line
+        self.binned = surprise.Binned(group.counts(line))
+        self.missing = line[..., group.missing]
+        self.gone = self.missing + line[..., group.missing - 1]
+
+    @cached_property
+    def rows(self) -> FloatArray:
+        """The number of rows by column."""
+        return np.asarray(self.binned.rows + self.gone)
+
+
 class Group:
-    """Columns of one kind with padded bins, (columns, bins), and the reference's counts in them."""
+    """Columns of one kind with padded bins, (columns, bins), and the reference's counts in them.
+
+    ``missing`` is where the missing values of each column stand in a flat line.
+    """
 
     def __init__(self, columns: Sequence[Column], reference: FloatArray) -> None:
         self.columns = list(columns)
@@ -88,14 +112,16 @@ class Group:
         self._places = np.full((len(columns), width), len(reference))
         for row, column in enumerate(columns):
             self._places[row, : column.bins] = np.arange(column.start, column.stop)
-        self._missing = np.array([column.stop + 1 for column in columns])
+        self._padded = bool((self.bins < width).any())
+        self.missing = np.array([column.stop + 1 for column in columns])
         self._rare = np.array([column.stop - 1 for column in columns])
         self.reference = self.counts(reference)
 
     def counts(self, line: FloatArray) -> FloatArray:
         """Return counts of (..., columns, bins) from flat lines (..., length)."""
-        padded = np.concatenate([line, np.zeros((*line.shape[:-1], 1))], axis=-1)
-        return np.asarray(padded[..., self._places], np.float64)
+        if self._padded:
+            line = np.concatenate([line, np.zeros((*line.shape[:-1], 1))], axis=-1)
+        return np.asarray(np.take(line, self._places, axis=-1), np.float64)
 
     @cached_property
     def _gaps(self) -> surprise.Law:
@@ -105,47 +131,51 @@ class Group:
         """Return the distribution of the distance for windows of ``n`` rows."""
         return self._gaps if self.ordered else surprise.law_of_deviance(self.reference, n)
 
-    def surprises(self, before: FloatArray, after: FloatArray, n: float) -> Surprises:
+    def surprises(self, before: FloatArray | Side, after: FloatArray, n: float) -> Surprises:
         """Return how surprising windows of ``n`` rows are; flat lines (..., length) of counts."""
-        if not self.ordered:
-            before = self._allowed(before, after)
-        first, second = self.counts(before), self.counts(after)
+        first = before if isinstance(before, Side) else Side(self, before)
+        second = Side(self, after)
         if self.ordered:
-            statistic = surprise.ordered(self.reference, first, second)
+            statistic = surprise.ordered(self.reference, first.binned, second.binned)
         else:
-            statistic = surprise.deviance(self.reference, first, second, n)
-        enough = (second.sum(axis=-1) >= LEAST_PRESENT) & (first.sum(axis=-1) >= LEAST_PRESENT)
-        place, spike = surprise.spike(first, second, self.bins)
-        rows_before, rows_after = self._rows(before, first), self._rows(after, second)
-        missing = surprise.share(
-            before[..., self._missing], rows_before, after[..., self._missing], rows_after
-        )
+            first = self._allowed(first, second)
+            counts = first.binned.counts, second.binned.counts
+            statistic = surprise.deviance(self.reference, *counts, n)
+        least = np.minimum(first.binned.rows, second.binned.rows)
+        place, spike = surprise.spike(first.binned, second.binned, self.bins)
+        missing = _missing(first, second)
         rare = np.zeros_like(missing)
         if not self.ordered:
             rare = surprise.share(
-                before[..., self._rare], rows_before, after[..., self._rare], rows_after,
+                first.line[..., self._rare], first.rows, after[..., self._rare], second.rows,
                 more_only=True,
             )  # fmt: skip
+        enough = least >= LEAST_PRESENT
         shape = np.where(enough, self.law(n).surprise(statistic), 0.0)
         return Surprises(statistic, shape, np.where(enough, spike, 0.0), place, missing, rare)
 
-    def _allowed(self, before: FloatArray, after: FloatArray) -> FloatArray:
+    def _allowed(self, before: Side, after: Side) -> Side:
         """Return the reference with as many rare rows as it may have had, towards the window's.
 
         Which categories have fewer than ten rows is partly chance: those that do were seen too
         seldom, and come more often later. Of 20,000 rows of Adult 35 have a rare country, and of
         as many later rows 47 have one of these or a new one.
         """
-        r, k = before[..., self._rare], after[..., self._rare]
-        n_ref, n = (self._rows(line, self.counts(line)) for line in (before, after))
-        likely = np.clip(k * n_ref / np.maximum(n, 1.0), r, RARE_MORE * r + RARE_UNSEEN)
-        found = np.array(np.broadcast_to(before, after.shape))
-        found[..., self._rare] = likely
-        return found
+        r, k = before.line[..., self._rare], after.line[..., self._rare]
+        usual = k * before.rows / np.maximum(after.rows, 1.0)
+        found = np.array(np.broadcast_to(before.line, after.line.shape))
+        found[..., self._rare] = np.clip(usual, r, RARE_MORE * r + RARE_UNSEEN)
+        return Side(self, found)
 
-    def _rows(self, line: FloatArray, counts: FloatArray) -> FloatArray:
-        gone = line[..., self._missing] + line[..., self._missing - 1]
-        return np.asarray(counts.sum(axis=-1) + gone)
+
+def _missing(before: Side, after: Side) -> FloatArray:
+    """Return the surprise at missing values by column: none where neither side has any."""
+    pairs = (before.missing, before.rows), (after.missing, after.rows)
+    r, n_ref, k, n = np.broadcast_arrays(*(each for pair in pairs for each in pair))
+    some = (r > 0) | (k > 0)
+    found = np.zeros(some.shape)
+    found[some] = surprise.share(r[some], n_ref[some], k[some], n[some])
+    return found
 
 
 def columns_of(counts: Sequence[ColumnCounts]) -> list[Column]:
@@ -193,18 +223,28 @@ def codes_of(
 def _codes(
     column: Column, counts: ColumnCounts, values: npt.NDArray[np.generic]
 ) -> npt.NDArray[np.intp]:
+    if not column.ordered:
+        return _codes_of_words(column, counts, values.tolist())
     gone = missing_mask(values)
     found = np.full(len(values), column.stop + 1)
-    if not column.ordered:
-        place = {name: at for at, name in enumerate(counts.categories)}
-        present = map(str, values[~gone].tolist())
-        found[~gone] = list(map(place.get, present, repeat(column.bins - 1)))
-        found[~gone] += column.start
-        return found
     numbers = values[~gone].astype(np.float64)
     inside = column.start + np.searchsorted(counts.edges, numbers, side="right")
     found[~gone] = np.where(np.isfinite(numbers), inside, column.stop)
     return found
+
+
+def _codes_of_words(
+    column: Column, counts: ColumnCounts, values: list[object]
+) -> npt.NDArray[np.intp]:
+    rare, missing = column.stop - 1, column.stop + 1
+    places: dict[object, int] = {
+        name: at for at, name in enumerate(counts.categories, start=column.start)
+    }
+    if set(map(type, values)) <= {str, NoneType}:
+        places[None] = missing
+        return np.fromiter(map(places.get, values, repeat(rare)), np.intp, len(values))
+    found = (missing if is_missing(value) else places.get(str(value), rare) for value in values)
+    return np.fromiter(found, np.intp, len(values))
 
 
 def families(reference: Fingerprint) -> Iterator[tuple[str, list[ColumnCounts]]]:

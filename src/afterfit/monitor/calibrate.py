@@ -11,7 +11,7 @@ exceeds alone adds up to what any of them exceeds.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal
 
 import msgspec
@@ -22,11 +22,20 @@ from afterfit.core.digest import digest_of
 from afterfit.core.fingerprint import OUTPUT, ColumnCounts, Fingerprint
 from afterfit.core.frame import Frame
 from afterfit.errors import InputError
-from afterfit.monitor.bins import Group, codes_of, families, groups_of, line_of
+from afterfit.monitor.bins import Group, Side, codes_of, families, groups_of, line_of
+from afterfit.monitor.running import RunningCounts
 from afterfit.monitor.tails import Tail, beyond_of_columns, beyond_of_windows, fitted
 from afterfit.stats.units import block_length
 
-__all__ = ["LEAST_ROWS", "Calibration", "Tail", "calibrate", "calibrate_counts"]
+__all__ = [
+    "LEAST_ROWS",
+    "Calibration",
+    "Tail",
+    "calibrate",
+    "calibrate_codes",
+    "calibrate_counts",
+    "coded",
+]
 
 FloatArray = npt.NDArray[np.float64]
 Family = Literal["inputs", "output"]
@@ -41,8 +50,6 @@ COLUMN_WINDOWS, LEAST_WINDOWS = 4000, 100
 """How often columns are drawn that are drawn each by itself: all together, and one at least."""
 LEAST_CHANCE = 1e-300
 _CELLS = 1 << 17
-_MOST_RUNNING = 1 << 24
-"""Cells (8 bytes each) of the running counts that make blocks cheap to draw."""
 
 
 class Calibration(msgspec.Struct, frozen=True, kw_only=True):
@@ -114,17 +121,44 @@ def calibrate(
     Without scores the output is calibrated from its counts. Raises InputError for fewer than 200
     rows or for other rows than the fingerprint's.
     """
+    return calibrate_codes(
+        reference,
+        coded(reference, frame, scores),
+        in_time_order=in_time_order,
+        replicates=replicates,
+        seed=seed,
+    )
+
+
+def coded(
+    reference: Fingerprint, frame: Frame, scores: npt.NDArray[np.float64] | None = None
+) -> dict[str, npt.NDArray[np.int32]]:
+    """Return where rows fall in the bins, by family; without scores the inputs alone."""
+    return {
+        family: codes_of(columns, frame, scores)
+        for family, columns in families(reference)
+        if columns[0].name != OUTPUT or scores is not None
+    }
+
+
+def calibrate_codes(
+    reference: Fingerprint,
+    codes: Mapping[str, npt.NDArray[np.int32]],
+    *,
+    in_time_order: bool = False,
+    replicates: int = REPLICATES,
+    seed: int = 0,
+) -> Calibration:
+    """Return the calibration from the rows of the reference as `coded` gives them."""
     _check(reference)
     method: Literal["rows", "blocks"] = "blocks" if in_time_order else "rows"
     block, tails = 1, {}
     for family, columns in families(reference):
         generator = np.random.default_rng([seed, family == "output"])
-        if columns[0].name == OUTPUT and scores is None:
+        if family not in codes:
             drawn: _Drawn = _Counts(columns, generator)
         else:
-            rows = _Rows(
-                columns, codes_of(columns, frame, scores), generator, in_time_order=in_time_order
-            )
+            rows = _Rows(columns, codes[family], generator, in_time_order=in_time_order)
             if not np.array_equal(rows.line, line_of(columns)):
                 raise InputError(
                     "these rows are not the fingerprint's",
@@ -229,11 +263,14 @@ class _Rows:
         in_time_order: bool,
     ) -> None:
         self._length = len(line_of(columns))
-        self._codes = codes
+        # Rows are picked at random: the smaller, the sooner.
+        self._codes = codes.astype(np.uint16) if self._length <= 1 << 16 else codes
         self._generator = generator
         self.block = max(map(block_length, codes.T.astype(np.float64))) if in_time_order else 1
         self.line = self._count(np.arange(len(codes)))
-        self._before = _running(codes, self._length, self.block)
+        self._running = (
+            RunningCounts(self._codes, self._length, self.block) if self.block > 1 else None
+        )
 
     @property
     def n_ref(self) -> int:
@@ -275,40 +312,19 @@ class _Rows:
 
     def _between(self, starts: npt.NDArray[np.int64], begin: int, end: int) -> FloatArray:
         """Return the counts of each sample's rows ``begin`` to ``end``, (count, length)."""
-        if self._before is None:
-            return np.stack([self._count(self._rows_of(each)[begin:end]) for each in starts])
+        if self._running is None:
+            return np.stack([self._count(each[begin:end]) for each in starts])
         found = np.zeros((len(starts), self._length))
         for place in range(begin // self.block, -(-end // self.block)):
             first = place * self.block
             low, high = max(begin - first, 0), min(end - first, self.block)
-            found += self._before[starts[:, place] + high]
-            found -= self._before[starts[:, place] + low]
+            found += self._running.before(starts[:, place] + high)
+            found -= self._running.before(starts[:, place] + low)
         return found
-
-    def _rows_of(self, starts: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        if self.block == 1:
-            return starts
-        return np.asarray((starts[:, None] + np.arange(self.block)).ravel() % self.n_ref)
 
     def _count(self, rows: npt.NDArray[np.int64]) -> FloatArray:
         found = np.bincount(np.take(self._codes, rows, axis=0).ravel(), minlength=self._length)
         return found.astype(np.float64)
-
-
-def _running(codes: npt.NDArray[np.int32], length: int, block: int) -> FloatArray | None:
-    """Return the counts of all rows before each, (rows + block + 1, length), rows on a circle.
-
-    A block's counts are then the difference of two lines. None for single rows, or where this would
-    be larger than `_MOST_RUNNING`.
-    """
-    around = len(codes) + block
-    if block == 1 or (around + 1) * length > _MOST_RUNNING:
-        return None
-    found = np.zeros((around + 1, length))
-    rows = np.take(codes, np.arange(around), axis=0, mode="wrap")
-    for column in rows.T:
-        found[np.arange(1, around + 1), column] += 1
-    return np.asarray(np.cumsum(found, axis=0, out=found))
 
 
 _Drawn = _Counts | _Rows
@@ -323,9 +339,11 @@ def _tails(groups: Sequence[Group], drawn: _Drawn, replicates: int) -> tuple[Tai
     chunk = max(1, _CELLS // len(drawn.line))
     for begin in range(0, replicates, chunk):
         count = min(chunk, replicates - begin)
-        before = _references(drawn, count)
+        line = _references(drawn, count)
+        before = [Side(group, line) for group in groups]
         for into, n, after in zip(found, sizes, drawn.nested(sizes, count), strict=True):
-            parts = [group.surprises(before, after, n).of_columns() for group in groups]
+            pairs = zip(groups, before, strict=True)
+            parts = [group.surprises(side, after, n).of_columns() for group, side in pairs]
             into.append(np.concatenate(parts, axis=1))
     beyond_of = beyond_of_columns if isinstance(drawn, _Counts) else beyond_of_windows
     beyond = [beyond_of(n, np.concatenate(each)) for n, each in zip(sizes, found, strict=True)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 import numpy as np
@@ -15,8 +15,14 @@ from afterfit.core.frame import Frame, Predictions, row_count
 from afterfit.core.metric import in_percent
 from afterfit.core.signature import Signature
 from afterfit.errors import InputError
-from afterfit.monitor.bins import codes_of, families, groups_of, line_of
-from afterfit.monitor.calibrate import LEAST_ROWS, REPLICATES, Calibration, calibrate
+from afterfit.monitor.bins import families, groups_of, line_of
+from afterfit.monitor.calibrate import (
+    LEAST_ROWS,
+    REPLICATES,
+    Calibration,
+    calibrate_codes,
+    coded,
+)
 from afterfit.monitor.findings import Calibrated, FalseAlarmsAsAsked
 from afterfit.stats.interval import wilson, wilson_of_error
 
@@ -91,12 +97,17 @@ def measured_rate(
         rest = np.setdiff1d(np.arange(rows), held)
         cut = list(_windows(held, n, each, generator, in_time_order=in_time_order))
         part = {column.name: frame[column.name][rest] for column in signature.columns}
-        kept = None if scores is None else scores[rest]
-        reference = build(part, signature, None if kept is None else Predictions(values=kept))
-        calibration = calibrate(
-            reference, part, kept, in_time_order=in_time_order, replicates=replicates, seed=seed
+        kept = None if scores is None else Predictions(values=scores[rest])
+        reference = build(part, signature, kept)
+        codes = coded(reference, frame, scores)
+        calibration = calibrate_codes(
+            reference,
+            {family: rows[rest] for family, rows in codes.items()},
+            in_time_order=in_time_order,
+            replicates=replicates,
+            seed=seed,
         )
-        for family, count in _alarms(reference, calibration, frame, scores, cut, asked):
+        for family, count in _alarms(reference, calibration, codes, cut, asked):
             alarms.setdefault(family, []).append(count)
     return [_rate(family, n, asked, counts, rows) for family, counts in alarms.items()]
 
@@ -175,15 +186,14 @@ def _windows(
 def _alarms(
     reference: Fingerprint,
     calibration: Calibration,
-    frame: Frame,
-    scores: npt.NDArray[np.float64] | None,
+    codes: Mapping[str, npt.NDArray[np.int32]],
     windows: list[npt.NDArray[np.int64]],
     asked: float,
 ) -> Iterator[tuple[str, int]]:
-    """Yield how many windows, rows of ``frame``, are alarms, by family."""
+    """Yield how many windows, rows of which ``codes`` are known, are alarms, by family."""
     for family, columns in families(reference):
-        codes, line, n = codes_of(columns, frame, scores), line_of(columns), len(windows[0])
-        counts = [np.bincount(codes[rows].ravel(), minlength=len(line)) for rows in windows]
+        line, n = line_of(columns), len(windows[0])
+        counts = [np.bincount(codes[family][w].ravel(), minlength=len(line)) for w in windows]
         after = np.stack(counts).astype(np.float64)
         found = [group.surprises(line, after, n).greatest() for group in groups_of(columns)]
         limit = calibration.threshold(family, n, asked)

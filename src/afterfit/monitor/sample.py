@@ -148,15 +148,15 @@ def decode_frame(
 def _decoded(values: np.ndarray, column: ColumnCounts) -> np.ndarray:
     if column.kind in ("number", "integer"):
         return values.astype(np.float64)
-    words: dict[float, object] = {0.0: False, 1.0: True}
+    words: list[object] = [False, True]
     if column.kind == "text":
-        words = {0.0: RARE}
+        words = [RARE]
     elif column.kind == "category":
-        words = dict(zip(map(float, range(len(column.categories))), column.categories, strict=True))
-        words[-1.0] = RARE
-    found = np.empty(len(values), object)
-    found[:] = [words.get(value) for value in values.tolist()]
-    return found
+        words = [*column.categories, RARE]
+        values = np.where(values == -1, len(words) - 1, values)
+    known = (values >= 0) & (values < len(words))
+    table = np.array([*words, None], object)
+    return table[np.where(known, values, len(words)).astype(np.intp)]
 
 
 def _encoded(

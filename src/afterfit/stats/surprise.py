@@ -9,12 +9,14 @@ first sample is the reference. Empty samples and constants give 0, never NaN.
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
+    "Binned",
     "Law",
     "deviance",
     "deviation",
@@ -29,6 +31,7 @@ __all__ = [
 FloatArray = NDArray[np.float64]
 LEAST_EXPECTED = 5.0
 _SMALLEST = 1e-280
+_LEAST_VARIANCE = 1e-12
 _LN2 = float(np.log(2.0))
 
 
@@ -76,6 +79,42 @@ class Law(NamedTuple):
         return np.asarray(np.where(self.freedom > 0, found, np.inf))
 
 
+class Binned:
+    """Samples in bins, (..., bins), and what follows from their counts, each made once.
+
+    A reference is compared with windows of several sizes: its own part of it is the same.
+    """
+
+    def __init__(self, counts: NDArray[Any]) -> None:
+        self.counts: FloatArray = np.asarray(counts, np.float64)
+
+    @classmethod
+    def of(cls, counts: Binned | NDArray[Any]) -> Binned:
+        """Return samples as they are, or made of their counts."""
+        return counts if isinstance(counts, Binned) else cls(counts)
+
+    @cached_property
+    def rows(self) -> FloatArray:
+        """The size of each sample, (...)."""
+        return np.asarray(self.counts.sum(axis=-1))
+
+    @cached_property
+    def shares(self) -> FloatArray:
+        """The share of each bin, 0 in an empty sample."""
+        return np.asarray(self.counts / np.maximum(self.rows, _SMALLEST)[..., None])
+
+    @cached_property
+    def below(self) -> FloatArray:
+        """The share below each cut between two bins, (..., bins - 1)."""
+        return np.asarray(np.cumsum(self.shares[..., :-1], axis=-1))
+
+    @cached_property
+    def roots(self) -> tuple[FloatArray, FloatArray]:
+        """The roots of each share and of what remains: sine and cosine of one angle."""
+        rest = np.subtract(1.0, self.shares)
+        return np.sqrt(self.shares), np.sqrt(rest, out=rest)
+
+
 def law_of_gaps(reference: NDArray[Any]) -> Law:
     """Return the law of `ordered` for one sample of each column of ``reference``, (C, bins)."""
     shares = _shares(reference)
@@ -91,24 +130,26 @@ def law_of_gaps(reference: NDArray[Any]) -> Law:
     return Law.of(*moments)
 
 
-def ordered(reference: NDArray[Any], before: NDArray[Any], after: NDArray[Any]) -> FloatArray:
+def ordered(
+    reference: NDArray[Any], before: Binned | NDArray[Any], after: Binned | NDArray[Any]
+) -> FloatArray:
     """Return the Anderson-Darling distance of samples in ordered bins, times the sample size.
 
     ``reference`` fixes the weights of the cuts. The sample size is that of one sample beside the
     truth that is as noisy as these two: 1 / (1 / n + 1 / n_ref). Source: Pettitt (1976), Biometrika
     63:161, on bins.
     """
-    gap = np.cumsum(_shares(after) - _shares(before), axis=-1)[..., :-1]
-    below = np.cumsum(_pooled(before, after), axis=-1)[..., :-1]
-    variance = below * (1 - below)
-    weight = _weights(_shares(reference))
-    terms = np.divide(
-        weight * gap * gap,
-        variance,
-        out=np.zeros_like(gap),
-        where=(variance > 1e-12) & (weight > 0),
-    )
-    return np.asarray(_size(before, after) * terms.sum(axis=-1))
+    first, second = Binned.of(before), Binned.of(after)
+    both = np.maximum(first.rows + second.rows, _SMALLEST)
+    gap = second.below - first.below
+    pooled = gap * (second.rows / both)[..., None]
+    pooled += first.below
+    variance = pooled * np.subtract(1.0, pooled, out=np.empty_like(pooled))
+    gap *= gap
+    gap *= _weights(_shares(reference))
+    # Where nobody lies on one side of a cut, the gap is 0 but for its last digits.
+    gap /= np.maximum(variance, _LEAST_VARIANCE, out=variance)
+    return np.asarray(first.rows * second.rows / both * gap.sum(axis=-1))
 
 
 def law_of_deviance(reference: NDArray[Any], n: float) -> Law:
@@ -165,17 +206,23 @@ def _relative(counts: FloatArray, expected: FloatArray) -> FloatArray:
     return np.asarray(xlogy(counts, ratio).sum(axis=-1))
 
 
-def spike(before: NDArray[Any], after: NDArray[Any], bins: NDArray[Any]) -> tuple[Any, FloatArray]:
+def spike(
+    before: Binned | NDArray[Any], after: Binned | NDArray[Any], bins: NDArray[Any]
+) -> tuple[NDArray[np.intp], FloatArray]:
     """Return the bin whose share changed most surprisingly, and that surprise over ``bins`` bins.
 
     The bin is found by the difference of arcsines of roots, which has about one variance in all
-    bins; it is then judged by `share`. The p-value is multiplied by the number of bins.
+    bins, by its sine, which grows with it; it is then judged by `share`. The p-value is multiplied
+    by the number of bins.
     """
-    change = np.arcsin(np.sqrt(_shares(after))) - np.arcsin(np.sqrt(_shares(before)))
-    place = np.abs(change).argmax(axis=-1)
+    first, second = Binned.of(before), Binned.of(after)
+    (sine, cosine), (other_sine, other_cosine) = first.roots, second.roots
+    change = sine * other_cosine
+    change -= cosine * other_sine
+    place = np.abs(change, out=change).argmax(axis=-1)
     r, k = (np.take_along_axis(np.broadcast_to(c, change.shape), place[..., None], -1)[..., 0]
-            for c in (before, after))  # fmt: skip
-    found = share(r, before.sum(axis=-1), k, after.sum(axis=-1))
+            for c in (first.counts, second.counts))  # fmt: skip
+    found = share(r, first.rows, k, second.rows)
     return place, np.maximum(found - np.log(np.maximum(bins, 1)), 0.0)
 
 
@@ -235,15 +282,6 @@ def surprising_count(
 def _shares(counts: NDArray[Any]) -> FloatArray:
     counts = np.asarray(counts, float)
     return np.asarray(counts / np.maximum(counts.sum(axis=-1, keepdims=True), _SMALLEST))
-
-
-def _pooled(before: NDArray[Any], after: NDArray[Any]) -> FloatArray:
-    return _shares(np.asarray(before, float) + np.asarray(after, float))
-
-
-def _size(before: NDArray[Any], after: NDArray[Any]) -> FloatArray:
-    n_ref, n = np.asarray(before, float).sum(axis=-1), np.asarray(after, float).sum(axis=-1)
-    return np.asarray(n * n_ref / np.maximum(n + n_ref, _SMALLEST))
 
 
 def _weights(shares: FloatArray) -> FloatArray:
