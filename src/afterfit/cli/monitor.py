@@ -68,7 +68,8 @@ def report(
                 query=query,
             )
         path = output or space.reports / f"monitor-{stored.digest[:12]}.html"
-    page = monitor_page(stored.body)  # type: ignore[arg-type]
-    write_bytes(path, html.render(page).encode())
+        space.progress.step("draw the page")
+        page = monitor_page(stored.body)  # type: ignore[arg-type]
+        write_bytes(path, html.render(page).encode())
     result = {**msgspec.to_builtins(stored), "report": str(path)}
     return Answer(result, f"{text.render(page)}\nPage: {path}", warnings=space.warnings)

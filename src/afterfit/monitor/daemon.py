@@ -18,22 +18,15 @@ from afterfit.errors import AfterfitError, UnavailableError
 from afterfit.monitor.alarms import AlarmsState
 from afterfit.monitor.batches import Batch, Labels
 from afterfit.monitor.book import Book
-from afterfit.monitor.budget import Budget
+from afterfit.monitor.closed import Closed
 from afterfit.monitor.cut import DAY, HOUR, Windows
-from afterfit.monitor.first_rows import FirstRows
-from afterfit.monitor.live import add_live_counts
 from afterfit.monitor.log import iso
 from afterfit.monitor.notes import Notes
-from afterfit.monitor.producers import budget_of, produce
+from afterfit.monitor.producers import budget_of
 from afterfit.monitor.pulse import Pulse
 from afterfit.monitor.score_table import ScoreTable
-from afterfit.monitor.settings import Watch
 from afterfit.monitor.setup import Kept, Setup
-from afterfit.monitor.shown import DISTRIBUTED, commonest, faded, plain
-from afterfit.monitor.signals.schema import schema_points
-from afterfit.monitor.state import WindowState
 from afterfit.monitor.store import Change
-from afterfit.monitor.watched import Watched
 from afterfit.records.signals import Alarm, Scope, SignalPoint
 
 __all__ = ["Daemon"]
@@ -131,6 +124,7 @@ class Daemon:
         self._book = Book(store, endpoint, self._windows, by_count=bool(watch.rows))
         self._pulse = Pulse(self.kept, watch)
         self._notes = Notes(self.kept.progress, self._tell)
+        self._closed = Closed(self.setup, self.kept, self._notes, self._tell)
         self._reading, self._ready = 0, []
         for tempo in self.kept.tempos if self.kept.progress.missing else ():
             # Since it was said, rows may have been given.
@@ -178,7 +172,7 @@ class Daemon:
         self._windows.add(self._in_time(item))
         if self.setup.watch.rows:
             for state in self._windows.close(0):
-                self._ready += self._points(state)
+                self._ready += self._closed.points(state)
 
     def _in_time(self, batch: Batch) -> Batch:
         """Return the predictions whose windows are open; others are counted and stay in the log."""
@@ -198,7 +192,7 @@ class Daemon:
         points, self._ready = self._ready, []
         changes = self._book.changes()
         alarms = self._alarms.step(points, self.setup.clock())
-        self._commit([*points, *self._faded(points)], alarms, changes)
+        self._commit([*points, *self._closed.faded(points)], alarms, changes)
         self._book.saved()
         self._reading = 0
 
@@ -209,68 +203,12 @@ class Daemon:
             return
         before = (now - watch.grace_us) // watch.width_us * watch.width_us
         for start, names, states in self._book.due(before, watch.width_us):
-            points = [point for state in states for point in self._points(state, len(states))]
+            points = [p for state in states for p in self._closed.points(state, len(states))]
             self.kept.progress.closed = max(self.kept.progress.closed, start + watch.width_us)
             changed = self._alarms.step(points, now)
-            self._commit([*points, *self._faded(points)], changed, dict.fromkeys(names))
+            self._commit([*points, *self._closed.faded(points)], changed, dict.fromkeys(names))
             self._book.closed(names)
         self.kept.progress.closed = max(self.kept.progress.closed, before)
-
-    def _faded(self, points: list[SignalPoint]) -> list[SignalPoint]:
-        """Return the points of older windows that lose their distributions as these come."""
-        if self.setup.windows_only:
-            return []
-        windows = {(p.start, p.scope.model) for p in points if p.signal in DISTRIBUTED}
-        store, shown = self.setup.store, self.kept.shown
-        return [point for window in sorted(windows) for point in faded(store, shown, *window)]
-
-    def _points(self, state: WindowState, scopes: int = 1) -> list[SignalPoint]:
-        watched = self.setup.watched_of(state.scope)
-        if watched is None:
-            return []
-        if self.setup.counts is not None:
-            add_live_counts(self.setup.counts, state)
-        watch, budget = self.setup.watch, budget_of(self.setup.watch, scopes)
-        producers = (*self.setup.producers, self._first_rows, self._schema)
-        points = produce(
-            state, watched, watch, budget, failed=self._notes.failed, producers=producers
-        )
-        if self.setup.windows_only:
-            points = plain(points)
-        self._notes.too_large(points)
-        alarmed = sum(point.state == "alarm" for point in points)
-        unjudged = [p for p in points if p.state in ("insufficient", "cannot_tell")]
-        self._tell(
-            "window",
-            scope=msgspec.to_builtins(state.scope),
-            start=iso(state.start),
-            end=iso(state.end),
-            n=state.n,
-            points=len(points),
-            alarmed=alarmed,
-            unjudged=len(unjudged),
-            why=commonest(unjudged),
-        )
-        return points
-
-    def _first_rows(
-        self, state: WindowState, watched: Watched, watch: Watch, budget: Budget
-    ) -> list[SignalPoint]:
-        """Return train/serve skew in the first rows of a version; a backfill has no first ones."""
-        if self.setup.windows_only or state.same or not state.scope.digest:
-            return []
-        found = self.kept.first.setdefault(state.scope.digest, FirstRows())
-        return found.judge(state, watched, watch, budget)
-
-    def _schema(
-        self, state: WindowState, watched: Watched, watch: Watch, budget: Budget
-    ) -> list[SignalPoint]:
-        """Return how the columns of a foreign log differ; our own servers refuse such rows."""
-        del watch, budget
-        if self.setup.changes_of is None or state.scope.slice:
-            return []
-        changes = self.setup.changes_of(watched)
-        return schema_points(changes, state.scope, (state.start, state.end), state.n)
 
     def _look_at_labels(self, now: int) -> None:
         """Judge quality anew in windows of which labels came."""

@@ -12,7 +12,7 @@ from afterfit.monitor.shown import commonest
 from afterfit.monitor.watched import Watched
 from afterfit.records.signals import Scope, SignalPoint
 
-__all__ = ["Notes"]
+__all__ = ["Notes", "Say"]
 
 REFERENCE = "give labelled rows that the model was not trained on: --reference FILE"
 

@@ -66,10 +66,11 @@ def monitor_report(
     counted = [] if _captured(read) else within(windows, config.since, config.until)
     live = _live(read, reference.fingerprint, counted)
     comparisons = _comparisons(reference.fingerprint, live, config)
-    progress.step("measure")
+    progress.step("compare all columns together")
     watched = watched or Watched(reference, seed=config.seed)
     read = _sampled(read, reference, config)
     points = of_rows(read, watched.sampled, reference.fingerprint, config)
+    progress.step("measure quality, and estimate it")
     over_time = quality_over_time(read, watched, config) if len(read) else []
     metrics = _metrics(read, reference, config) + row_metrics(points)
     metrics += estimated_metrics(over_time)

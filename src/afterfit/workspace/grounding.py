@@ -126,9 +126,10 @@ def thresholds_of(space: Workspace, watched: Watched) -> Thresholds:
             found = None
         if found is not None and found.rows == rows:
             return found
-    space.progress.say("thresholds are drawn from the reference's rows, once")
+    space.progress.step("draw thresholds from the reference's rows")
     made = Thresholds(rows=rows, calibration=watched.calibration, rates=tuple(measured_of(watched)))
     write_bytes(path, msgspec.json.encode(made), mode=OWNER)
+    space.progress.say("  the thresholds are kept beside the version, and not drawn again")
     return made
 
 

@@ -119,7 +119,7 @@ def report_on_log(
         mapping = own_mapping(_names(log, query), beside.signature)
     space.progress.step("read the log")
     read = log_of(_source(log, query, LogColumns(mapping, beside.signature)), beside, config)
-    rates = _rates(space, watched) if ref else measured_of(watched)
+    rates = _rates(space, watched) if ref else _measured(space, watched)
     record = monitor_report(
         read,
         beside,
@@ -210,3 +210,8 @@ def _watched(space: Workspace, ref: str, rows: Path | None) -> tuple[Version, Wa
 
 def _rates(space: Workspace, watched: Watched) -> Sequence[MeasuredRate]:
     return () if watched.grounds is None else thresholds_of(space, watched).rates
+
+
+def _measured(space: Workspace, watched: Watched) -> Sequence[MeasuredRate]:
+    space.progress.step("draw thresholds from the reference, and try them on rows held out")
+    return measured_of(watched)
