@@ -12,10 +12,11 @@ from tests.runtime.traffic import rows
 from afterfit.cli.app import run
 from afterfit.config import Config
 from afterfit.core.sections import ServeSection
-from afterfit.errors import NotFoundError
+from afterfit.errors import ForbiddenError, NotFoundError
 from afterfit.records.rollout import DrillRecord
 from afterfit.report.build import record_page
 from afterfit.report.text import render
+from afterfit.runtime.key_file import add_key, encode_key_file, new_key_file
 from afterfit.workspace import Workspace
 from afterfit.workspace.drilling import drill
 from afterfit.workspace.last_good import health_of, last_good
@@ -62,10 +63,28 @@ def test_healthy_is_enough_rows_and_few_failures(
     assert health_of(1, "d", served, failed).healthy is healthy
 
 
-def test_a_drill_goes_back_and_forward_again_without_a_failure(space: Workspace) -> None:
-    """The server follows the alias both ways; the log has both moves."""
+def test_a_drill_goes_back_and_forward_again_without_a_failure(
+    space: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server follows the alias both ways; the log has both moves.
+
+    It asks for keys: without one that may ask, nothing is moved.
+    """
+    made = add_key(new_key_file(), "drill", ("predict",))
+    labels = add_key(made.file, "labels", ("label",))
+    (tmp_path / "keys.json").write_bytes(encode_key_file(labels.file))
+    (tmp_path / "keys.json").chmod(0o600)
+    section = ServeSection(port=0, workers=1, keys=str(tmp_path / "keys.json"))
+    space.config = Config(gates=(), serve=section)
     with space.serve("churn@champion"):
-        stored = drill(space, "churn", seconds=0.3, clients=2)
+        for key in ("", labels.text):
+            with pytest.raises(ForbiddenError, match="the load of a drill") as caught:
+                drill(space, "churn", key=key)
+            assert not key or key not in str(caught.value)
+        assert len(space.registry.moves("churn")) == 3
+        monkeypatch.setenv("AFTERFIT_KEY", made.text)
+        assert run(["rollout", "drill", "churn", "--seconds", "0.3", "--clients", "2", "-q"]) == 0
+    (stored,) = space.records.list(step="rollback_drill")
     record = stored.body
     assert isinstance(record, DrillRecord)
     assert (record.source, record.target, record.failed) == (3, 2, 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -169,7 +170,8 @@ def drill(
     """Roll back on a running server under load, time it, and go forward again.
 
     The server must follow the champion: afterfit serve NAME@champion. The load are the golden rows
-    of the bundle. Both moves are lines of the audit log.
+    of the bundle, sent with the API key in AFTERFIT_KEY where the server asks for one. Both moves
+    are lines of the audit log.
 
     Exit 1 where a request failed.
 
@@ -184,7 +186,8 @@ def drill(
             "a drill lasts up to 600 s, with 1 to 64 clients", fix="--seconds 1 --clients 4"
         )
     with opened(common) as space:
-        stored = time_rollback(space, name, seconds=seconds, clients=clients)
+        key = os.environ.get("AFTERFIT_KEY", "")
+        stored = time_rollback(space, name, seconds=seconds, clients=clients, key=key)
     code = EXIT_GATE_FAILED if stored.body.failed else 0  # type: ignore[union-attr]
     return Answer(
         msgspec.to_builtins(stored), render(record_page(stored)), code, warnings=space.warnings

@@ -40,11 +40,15 @@ class HttpReply(NamedTuple):
 
 
 class Client:
-    """One kept-alive connection; ``address`` is a URL or ``unix:PATH``. Not for several threads."""
+    """One kept-alive connection; ``address`` is a URL or ``unix:PATH``. Not for several threads.
 
-    def __init__(self, address: str, *, timeout: float = 30.0) -> None:
+    ``key`` is an API key, for a server that asks for one.
+    """
+
+    def __init__(self, address: str, *, timeout: float = 30.0, key: str = "") -> None:
         self.address = address
         self.timeout = timeout
+        self._always = {"authorization": f"Bearer {key}"} if key else {}
         self._connection: http.client.HTTPConnection | None = None
 
     def request(
@@ -56,7 +60,7 @@ class Client:
         meanwhile is opened again once.
         """
         fresh = self._connection is None
-        sent = {name.replace("_", "-"): value for name, value in headers.items()}
+        sent = {name.replace("_", "-"): value for name, value in headers.items()} | self._always
         try:
             return self._exchange(method, path, body, sent)
         except (OSError, http.client.HTTPException) as error:
@@ -148,7 +152,7 @@ class AdminClient:
 
     def __init__(self, address: str, token: str = "", *, timeout: float = 150.0) -> None:
         self.address = address
-        self._headers = {"authorization": f"Bearer {token}"} if token else {}
+        self._token = token
         self._timeout = timeout
 
     def get(self) -> Endpoint:
@@ -181,8 +185,8 @@ class AdminClient:
         self, method: str, path: str, body: bytes | None = None, **headers: str
     ) -> HttpReply:
         # A change may take as long as a model takes to load, so connections are not kept.
-        with Client(self.address, timeout=self._timeout) as client:
-            return client.request(method, path, body, **headers, **self._headers)
+        with Client(self.address, timeout=self._timeout, key=self._token) as client:
+            return client.request(method, path, body, **headers)
 
     def _document(self, reply: HttpReply) -> Endpoint:
         if reply.status == 200:

@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from afterfit.core.bundle import Bundle
 from afterfit.core.shell import shell_word
-from afterfit.errors import AfterfitError, ConflictError, UnavailableError, UsageError
+from afterfit.errors import (
+    AfterfitError,
+    ConflictError,
+    ForbiddenError,
+    UnavailableError,
+    UsageError,
+)
 from afterfit.records.codec import Stored
 from afterfit.records.rollout import DrillRecord
 from afterfit.registry.registry import Registry
@@ -37,13 +43,14 @@ class _Load:
     url: str
     path: str
     rows: list[dict[str, Any]]
+    key: str = ""
     stop: threading.Event = field(default_factory=threading.Event)
     answers: list[tuple[float, float, int]] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
 
     def send(self, place: int) -> None:
         """Send one row after the other until told to stop."""
-        with Client(self.url, timeout=WAIT_S) as client:
+        with Client(self.url, timeout=WAIT_S, key=self.key) as client:
             while not self.stop.is_set():
                 sent, version = time.monotonic(), 0
                 try:
@@ -62,11 +69,14 @@ class _Load:
         ]
 
 
-def drill(space: Workspace, name: str, *, seconds: float = 1.0, clients: int = 4) -> Stored:
+def drill(
+    space: Workspace, name: str, *, seconds: float = 1.0, clients: int = 4, key: str = ""
+) -> Stored:
     """Return the record of a rollback under load, which was undone again.
 
-    ``seconds`` of load come before and after. Raises NotFoundError where nothing is to go back to
-    or no server runs, UnavailableError where the server does not follow.
+    ``seconds`` of load come before and after, with ``key`` where the server asks for one. Raises
+    NotFoundError where nothing is to go back to or no server runs, ForbiddenError where the key is
+    none that may ask, UnavailableError where the server does not follow.
     """
     started = time.monotonic()
     champion = space.registry.resolve(f"{name}@champion")
@@ -79,7 +89,8 @@ def drill(space: Workspace, name: str, *, seconds: float = 1.0, clients: int = 4
             why="a drill goes from the champion to the version before, and back",
             fix=f"afterfit endpoint status {shell_word(name)}",
         )
-    load = _Load(running.url, f"/predict/{name}", _golden_rows(space, champion.digest))
+    load = _Load(running.url, f"/predict/{name}", _golden_rows(space, champion.digest), key)
+    _require_answer(load, name)
     threads = [threading.Thread(target=load.send, args=(place,)) for place in range(clients)]
     try:
         for thread in threads:
@@ -98,6 +109,20 @@ def drill(space: Workspace, name: str, *, seconds: float = 1.0, clients: int = 4
         for thread in threads:
             thread.join()
     return space.keep(record, started=started)
+
+
+def _require_answer(load: _Load, name: str) -> None:
+    """Ask once before anything is moved; raises ForbiddenError for a key that may not ask."""
+    try:
+        with Client(load.url, timeout=WAIT_S, key=load.key) as client:
+            client.predict(load.rows[:1], load.path)
+    except ForbiddenError as error:
+        raise ForbiddenError(
+            f"the server does not answer the load of a drill: {error.message}",
+            where=load.url,
+            why="the key in AFTERFIT_KEY may not ask" if load.key else "AFTERFIT_KEY has no key",
+            fix=f"AFTERFIT_KEY=… afterfit rollout drill {shell_word(name)}   # one of role predict",
+        ) from None
 
 
 def _timed(space: Workspace, load: _Load, name: str, source: int, seconds: float) -> DrillRecord:
