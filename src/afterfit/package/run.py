@@ -18,6 +18,7 @@ from afterfit.core.shell import shell_word
 from afterfit.errors import ConflictError
 from afterfit.package.config import PackageConfig
 from afterfit.package.destination import open_destination, write_for
+from afterfit.package.image import IMAGE
 from afterfit.records.package import PackageRecord, ScorerRecord
 from afterfit.records.record import Environment, given
 from afterfit.store.environment import current_environment
@@ -72,6 +73,7 @@ def package_for(
     with os_errors(out_folder, "write"), _beside(out_folder) as temporary:
         findings = write_for(writer, bundle, temporary, config, progress)
         (temporary / _MARK).write_text(f"{bundle.digest}\n", encoding="utf-8")
+        image = _image_digest(temporary / IMAGE)
         written = _settle(temporary)
         remove_tree(out_folder)
         temporary.rename(out_folder)
@@ -84,8 +86,18 @@ def package_for(
         findings=tuple(findings),
         args=_given(config),
         resolved=_told(config),
+        image=image,
         env=env or current_environment(),
     )
+
+
+def _image_digest(layout: Path) -> str:
+    """Return the digest of the image in a layout; empty where there is none."""
+    if not (layout / "index.json").is_file():
+        return ""
+    from afterfit.package.oci.layout import Layout
+
+    return Layout(layout).top().digest
 
 
 @contextmanager

@@ -31,7 +31,8 @@ class PackageRecord(Record, frozen=True, kw_only=True, tag="package"):
     """``bundle`` is the version digest, ``files`` its paths with sizes in bytes.
 
     ``destination`` is empty for a draft; otherwise ``written`` lists the files that were made.
-    ``scorer`` is None for a bundle without one.
+    ``scorer`` is None for a bundle without one. ``image`` is the digest of the image that was made,
+    empty where somebody else makes it.
     """
 
     bundle: str
@@ -39,3 +40,4 @@ class PackageRecord(Record, frozen=True, kw_only=True, tag="package"):
     destination: str = ""
     written: tuple[str, ...] = ()
     scorer: ScorerRecord | None = None
+    image: str = ""

@@ -24,6 +24,7 @@ from afterfit.registry.version import Version
 from afterfit.runtime.endpoint import read_endpoint
 from afterfit.store.files import write_bytes
 from afterfit.workspace.evidence import STEPS
+from afterfit.workspace.packaging import PUSH
 
 if TYPE_CHECKING:
     from afterfit.workspace.line import Line
@@ -106,7 +107,9 @@ def chain_of(space: Workspace, ref: str) -> Chain:
     model = _model(body, records)
     middle = [_record_node(step, records[step]) for step in STEPS if step in records]
     bundle = _bundle(version)
-    below = [*_packages(space, version), *_endpoints(space, version)]
+    packages = _packages(space, version)
+    below = [*(node for node, _ in packages), *_images(space, version, packages),
+             *_endpoints(space, version)]  # fmt: skip
     missing = () if body is not None else ("how it was shipped: no record of that is kept here",)
     return _linked(version, above, model, middle, bundle, below, missing)
 
@@ -127,7 +130,10 @@ def _linked(
     edges = [Edge(i, at_model) for i in range(at_model)]
     edges += [Edge(at_model, i) for i in range(at_model + 1, at_bundle)]
     edges += [Edge(i, at_bundle) for i in range(at_model + 1, at_bundle)]
-    edges += [Edge(at_bundle, i) for i in range(at_bundle + 1, len(nodes))]
+    for i, node in enumerate(below, at_bundle + 1):
+        made = [j for j, each in enumerate(below, at_bundle + 1)
+                if node.kind == "image" and each.facts.get("image") == node.digest]  # fmt: skip
+        edges += [Edge(j, i) for j in made] or [Edge(at_bundle, i)]
     if not middle:
         edges.append(Edge(at_model, at_bundle))
     return Chain(
@@ -231,17 +237,39 @@ def _bundle(version: Version) -> Node:
     return Node(kind="bundle", title=title, digest=version.digest, facts=facts)
 
 
-def _packages(space: Workspace, version: Version) -> list[Node]:
+def _packages(space: Workspace, version: Version) -> list[tuple[Node, PackageRecord]]:
+    """Return what was written for some place, and the record of it."""
     found = []
     for stored in space.records.list(step="package"):
         body = stored.body
         if isinstance(body, PackageRecord) and body.destination and body.bundle == version.digest:
             facts = {"made": stored.envelope.created[:19], "files": str(len(body.written))}
-            image = str(body.args.get("image", "") or body.resolved.get("image", ""))
-            facts["image"] = image
+            name = str(body.args.get("image", "") or body.resolved.get("image", ""))
+            facts |= {"name": name, "image": body.image}
             title = body.destination
-            found.append(Node(kind="package", title=title, digest=stored.digest, facts=facts))
+            node = Node(kind="package", title=title, digest=stored.digest, facts=facts)
+            found.append((node, body))
     return found
+
+
+def _images(
+    space: Workspace, version: Version, packages: list[tuple[Node, PackageRecord]]
+) -> list[Node]:
+    """Return the images that were made of a version, and where the log says that they went."""
+    went: dict[str, list[str]] = {body.image: [] for _, body in packages if body.image}
+    for entry in space.registry.log(version.name):
+        if (entry.action, entry.to) == (PUSH, str(version.number)):
+            digest = str(entry.details.get("image", "")).rpartition("@")[2]
+            went.setdefault(digest, []).append(str(entry.details.get("tag", "")))
+    return [
+        Node(
+            kind="image",
+            title=names[-1] if names else "not pushed from here",
+            digest=digest,
+            facts={"pushed to": ", ".join(dict.fromkeys(names))},
+        )
+        for digest, names in went.items()
+    ]
 
 
 def _endpoints(space: Workspace, version: Version) -> list[Node]:

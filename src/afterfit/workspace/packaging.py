@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from afterfit.core.bundle import Bundle
+from afterfit.errors import ForbiddenError
 from afterfit.package.config import PackageConfig
 from afterfit.package.diff import PackageDiff, Written, compare_packages
 from afterfit.package.run import package_for
@@ -21,7 +22,10 @@ if TYPE_CHECKING:
     from afterfit.registry.version import Version
     from afterfit.workspace.space import Workspace
 
-__all__ = ["compared", "packaged"]
+__all__ = ["PUSH", "compared", "note_push", "packaged"]
+
+PUSH = "push"
+"""What it is called in the audit log that an image went to a registry."""
 
 
 def packaged(
@@ -39,6 +43,24 @@ def packaged(
         sizes=sizes_of(space, version, folder),
     )
     return Bundle(folder), told
+
+
+def note_push(space: Workspace, bundle: str, image: str, asked: str) -> list[str]:
+    """Return the versions of a bundle whose log now says where their image is.
+
+    ``image`` is its name with its digest, ``asked`` the name that it was pushed by. Where nothing
+    can be written, `warnings` says so.
+    """
+    found = [version for version in space.registry.list() if version.digest == bundle]
+    told = {"image": image, "tag": asked, "digest": bundle}
+    try:
+        for version in found:
+            number = str(version.number)
+            space.registry.note(PUSH, who=space.who, name=version.name, to=number, details=told)
+    except ForbiddenError as error:
+        space.warnings.append(f"that it was pushed is not in the audit log: {error.message}")
+        return []
+    return [f"{version.name}@{version.number}" for version in found]
 
 
 def compared(

@@ -177,6 +177,7 @@ def test_what_lies_beside_the_image(bundle: Bundle, config: PackageConfig, tmp_p
 
     carded = msgspec.structs.replace(config, card="# The card\n")
     record = package_for("oci", bundle, tmp_path / "out", carded, progress=Listening())
+    assert record.image == Layout(tmp_path / "out" / "image").top().digest
     assert {"card.md", "sbom.cdx.json", "README.md", "image/index.json"} <= set(record.written)
     assert (tmp_path / "out" / "card.md").read_text() == "# The card\n"
     assert "opens no connection of its own" in (tmp_path / "out" / "README.md").read_text()

@@ -13,8 +13,10 @@ from pathlib import Path
 
 import pytest
 from tests.package.oci.fakes import SECRET, USER, Registry, base_layout, digest
+from tests.runtime.bundles import people_bundle
 
 from afterfit.cli.app import run
+from afterfit.config import Config
 from afterfit.errors import (
     ForbiddenError,
     InputError,
@@ -26,6 +28,9 @@ from afterfit.package.oci.base import take_base
 from afterfit.package.oci.client import Client, Credentials, image_name
 from afterfit.package.oci.layout import INDEX, Index, Layout, Platform, decode
 from afterfit.package.oci.push import push
+from afterfit.records.package import PackageRecord
+from afterfit.store.environment import current_environment
+from afterfit.workspace import Workspace
 
 
 @pytest.fixture
@@ -62,6 +67,42 @@ def test_a_push_sends_all_and_a_second_nothing(packaged: Path, registry: Registr
     assert registry.written() == []
     assert (second.sent_bytes, second.digest) == (0, first.digest)
     assert second.known_bytes > 0
+
+
+def test_a_version_shows_its_image_and_where_it_went(
+    packaged: Path,
+    registry: Registry,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """From the bundle to the package, its image and the registry, by digests."""
+    monkeypatch.chdir(tmp_path)
+    name = f"{registry.host}/team/app:3"
+    assert run(["package", "push", str(packaged), name]) == 0  # without a workspace
+    assert "noted for" not in capsys.readouterr().out
+    space = Workspace(tmp_path / ".afterfit", config=Config(gates=()))
+    people_bundle(tmp_path / "draft")
+    version = space.registry.register("churn", tmp_path / "draft", who="ana")
+    (packaged / ".afterfit-package").write_text(f"{version.digest}\n")
+    image = Layout(packaged / "image").top().digest
+    made = PackageRecord(subject=version.digest, bundle=version.digest, destination="oci",
+                         image=image, env=current_environment())  # fmt: skip
+    record = space.keep(made, started=time.monotonic())
+    assert run(["package", "push", str(packaged), name]) == 0
+    assert "noted for churn@1" in capsys.readouterr().out
+    assert run(["version", "show", "churn@1", "--json"]) == 0
+    chain = json.loads(capsys.readouterr().out)["result"]["lineage"]
+    kinds = {node["kind"]: place for place, node in enumerate(chain["nodes"])}
+    nodes = {kind: chain["nodes"][place] for kind, place in kinds.items()}
+    assert (nodes["package"]["digest"], nodes["image"]["digest"]) == (record.digest, image)
+    assert (nodes["image"]["title"], nodes["image"]["facts"]["pushed to"]) == (name, name)
+    edges = [(edge["source"], edge["target"]) for edge in chain["edges"]]
+    assert (kinds["bundle"], kinds["package"]) in edges
+    assert [source for source, target in edges if target == kinds["image"]] == [kinds["package"]]
+    line = space.registry.log("churn")[-1]
+    assert (line.action, line.to) == ("push", "1")
+    assert line.details["image"] == f"{registry.host}/team/app@{image}"
 
 
 def test_the_pushed_image_is_the_image(packaged: Path, registry: Registry, tmp_path: Path) -> None:

@@ -21,7 +21,8 @@ _MARK = ".afterfit-package"
 class Pushed:
     """What was sent: name with digest, bytes that went, and bytes that were there already.
 
-    ``evidence`` are the files that refer to the image in the registry now.
+    ``evidence`` are the files that refer to the image in the registry now; ``bundle`` is the digest
+    of the version in it, empty for an image that ``package`` did not make.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Pushed:
     sent_bytes: int
     known_bytes: int
     evidence: tuple[str, ...] = ()
+    bundle: str = ""
 
 
 def push(
@@ -66,7 +68,7 @@ def push(
     if image.tag:
         client.push_manifest(body, top.media_type, image.tag)
     named, files = _named(image, top.digest), tuple(path.name for path in evidence)
-    return Pushed(named, top.digest, sent, known, files)
+    return Pushed(named, top.digest, sent, known, files, _bundle(layout.folder))
 
 
 def _layout_of(folder: Path) -> Path:
@@ -85,6 +87,11 @@ def _evidence(layout: Path) -> list[Path]:
     if not (layout.parent / _MARK).is_file():
         return []
     return [path for name in KINDS if (path := layout.parent / name).is_file()]
+
+
+def _bundle(layout: Path) -> str:
+    mark = layout.parent / _MARK
+    return mark.read_text(encoding="utf-8").strip() if mark.is_file() else ""
 
 
 def _manifests(layout: Layout, top: Descriptor) -> tuple[Descriptor, ...]:

@@ -10,13 +10,17 @@ from afterfit.core.digest import short
 
 __all__ = ["LAYERS", "Chain", "Edge", "Node", "told"]
 
-Kind = Literal["data", "code", "origin", "model", "record", "bundle", "package", "endpoint"]
+Kind = Literal[
+    "data", "code", "origin", "model", "record", "bundle", "package", "image", "endpoint"
+]
 LAYERS: tuple[tuple[Kind, ...], ...] = (
     ("data", "code", "origin"),
     ("model",),
     ("record",),
     ("bundle",),
-    ("package", "endpoint"),
+    ("package",),
+    ("image",),
+    ("endpoint",),
 )
 """The kinds from top to bottom of the diagram."""
 _WORDS: dict[Kind, str] = {
@@ -27,6 +31,7 @@ _WORDS: dict[Kind, str] = {
     "record": "record",
     "bundle": "version",
     "package": "package",
+    "image": "image",
     "endpoint": "endpoint",
 }
 
