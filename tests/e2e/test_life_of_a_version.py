@@ -97,6 +97,7 @@ def test_a_server_follows_promotion_and_roll_back(shipped: Any) -> None:
         follower = Follower(
             server,
             "churn",
+            partial(space.registry.pointed, "churn@champion"),
             partial(space.version, "churn@champion"),
             serving=releases[1].version.digest,
         )

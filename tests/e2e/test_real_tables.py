@@ -160,7 +160,11 @@ def test_a_pipeline_with_the_users_own_transformer_ships_and_rolls_back(
     assert np.abs(first - second).max() > 0.01
     with serving(space, "own@champion", tmp_path) as server:
         follower = Follower(
-            server, "own", partial(space.version, "own@champion"), serving=release.version.digest
+            server,
+            "own",
+            partial(space.registry.pointed, "own@champion"),
+            partial(space.version, "own@champion"),
+            serving=release.version.digest,
         )
         assert np.abs(_served(server, rows, model) - first).max() <= 1e-9
         edited = TRANSFORMER.replace(

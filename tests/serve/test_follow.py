@@ -19,17 +19,33 @@ class World:
     def __init__(self) -> None:
         self.alias: ServedBundle | AfterfitError = ONE
         self.tried: list[int] = []
+        self.fetched = 0
+        self.broken: AfterfitError | None = None
         self.said: list[str] = []
         self.now = 0.0
         self.served = threading.Event()
         self.follower = Follower(
-            self, "churn", self.resolve, serving=ONE.digest, say=self.said.append, clock=self.clock
+            self,
+            "churn",
+            self.pointed,
+            self.resolve,
+            serving=ONE.digest,
+            say=self.said.append,
+            clock=self.clock,
         )
 
-    def resolve(self) -> ServedBundle:
-        """Return where the alias points."""
+    def pointed(self) -> str:
+        """Return the digest that the alias points to."""
         if isinstance(self.alias, AfterfitError):
             raise self.alias
+        return self.alias.digest
+
+    def resolve(self) -> ServedBundle:
+        """Return where the alias points, fetched and hashed, or fail to."""
+        self.fetched += 1
+        assert isinstance(self.alias, ServedBundle)
+        if self.broken is not None:
+            raise self.broken
         return self.alias
 
     def clock(self) -> float:
@@ -46,10 +62,10 @@ class World:
 
 
 def test_nothing_is_done_while_the_alias_stays() -> None:
-    """No change, no words."""
+    """No change, no words, and no byte is read."""
     world = World()
     assert [world.follower.look() for _ in range(3)] == [(None, None)] * 3
-    assert (world.tried, world.said) == ([], [])
+    assert (world.tried, world.said, world.fetched) == ([], [], 0)
 
 
 def test_a_moved_alias_changes_the_server_once() -> None:
@@ -80,6 +96,18 @@ def test_a_version_that_fails_leaves_the_old_one_and_is_said_once() -> None:
     assert len(world.said) == 1
     assert "not the file" in world.said[0]
     world.alias = TWO
+    assert world.follower.look().version == 2
+
+
+def test_a_version_that_cannot_be_fetched_is_not_fetched_at_each_look() -> None:
+    """The store may be away while the registry answers; waits double here, too."""
+    world = World()
+    world.alias, world.broken = TWO, UnavailableError("the store does not answer")
+    for second in range(61):
+        world.now = second / 10
+        world.follower.look()
+    assert (world.fetched, world.tried, len(world.said)) == (4, [], 1)
+    world.now, world.broken = 60.0, None
     assert world.follower.look().version == 2
 
 

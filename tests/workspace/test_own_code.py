@@ -129,7 +129,11 @@ def test_a_following_server_changes_the_code_and_rolls_it_back(two: Any) -> None
     with serving(space, "own@champion", folder) as server:
         client = server.client()
         follower = Follower(
-            server, "own", partial(space.version, "own@champion"), serving=versions[0].digest
+            server,
+            "own",
+            partial(space.registry.pointed, "own@champion"),
+            partial(space.version, "own@champion"),
+            serving=versions[0].digest,
         )
         for number, expected in ((1, sigmoid(3)), (2, sigmoid(-3)), (1, sigmoid(3))):
             if number == 2:

@@ -6,7 +6,8 @@ It says what may be done; a `Storage` keeps it: files of a local workspace, or a
 from __future__ import annotations
 
 import builtins
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,7 @@ from afterfit.registry.history import (
     rollback_target,
 )
 from afterfit.registry.lookup import Lookup
-from afterfit.registry.names import CHAMPION, check_alias, check_name
+from afterfit.registry.names import CHAMPION, check_alias, check_name, parse_reference
 from afterfit.registry.shelf import EVIDENCE, REGISTER, VersionFile
 from afterfit.registry.storage import Storage
 from afterfit.registry.version import GateRefusal, Promotion, Verification, Version
@@ -63,6 +64,7 @@ class Registry:
         self._shelf = self.storage.shelf
         self._lookup = Lookup(self._shelf, self.storage.catalog)
         self.listener: Callable[[Entry], None] | None = None
+        self._heard: builtins.list[Entry] = []
         self.storage.settle()
 
     def register(
@@ -76,7 +78,7 @@ class Registry:
         check_name(name)
         before = self.storage.pruning()
         digest = self.blobs.put_bundle(bundle_folder)
-        with self.storage.changing():
+        with self._changing():
             if self.storage.pruning().since(before):
                 # What was there already, and so was not put, may have gone since.
                 self.blobs.mend_bundle(bundle_folder)
@@ -95,7 +97,7 @@ class Registry:
 
     def attach(self, version: Version, *, who: str, evidence: Mapping[str, str]) -> Version:
         """Return the version with more evidence (step -> record digest); its digest stays."""
-        with self.storage.changing():
+        with self._changing():
             current = self._lookup.numbered(version.name, version.number)
             return self._add_evidence(current, who, evidence)
 
@@ -106,6 +108,15 @@ class Registry:
         lists what there is.
         """
         return self._lookup.resolve(reference)
+
+    def pointed(self, reference: str) -> str:
+        """Return the digest of the version meant, of an alias by one look; errors as `resolve`.
+
+        Whether that version is there and its bytes are right is for whoever takes it.
+        """
+        wanted = parse_reference(reference)
+        alias = self._shelf.alias(wanted.name, wanted.selector or CHAMPION)
+        return self.resolve(reference).digest if alias is None else alias.digest
 
     def show(self, reference: str) -> tuple[Version, tuple[Entry, ...]]:
         """Return the version meant, and the lines of the audit log that name it."""
@@ -206,7 +217,7 @@ class Registry:
         """
         if action in {REGISTER, EVIDENCE, PROMOTE, ROLLBACK, PRUNE, RESTORE}:
             raise UsageError(f"{action!r} is the registry's own word", fix="use another action")
-        with self.storage.changing():
+        with self._changing():
             return self._do(action, who=who, **words)
 
     def verify_log(self) -> LogCheck:
@@ -227,6 +238,17 @@ class Registry:
         manifest = self.blobs.manifest(version.digest)
         return self.blobs.checkout(manifest, self.folder / "bundles" / version.digest)
 
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        """Change something, and tell the listener of it when it is there to stay."""
+        with self.storage.changing():
+            self._heard = []
+            yield
+            heard = self._heard
+        if self.listener is not None:
+            for entry in heard:
+                self.listener(entry)
+
     def _move(
         self,
         action: str,
@@ -239,7 +261,7 @@ class Registry:
     ) -> Promotion:
         """Move an alias that still points to ``before``; raises ConflictError where it does not."""
         name, alias, move = version.name, str(details["alias"]), None
-        with self.storage.changing():
+        with self._changing():
             now = self._lookup.number_of(name, alias)
             if now != before:
                 raise _moved(name, alias, before, now)
@@ -271,8 +293,7 @@ class Registry:
     def _do(self, action: str, **words: Any) -> Entry:
         entry = self.audit.append(action, **words)
         self._shelf.apply(entry)
-        if self.listener is not None:
-            self.listener(entry)
+        self._heard.append(entry)
         return entry
 
     def _add_evidence(self, version: Version, who: str, evidence: Mapping[str, str]) -> Version:

@@ -33,18 +33,20 @@ class Change(NamedTuple):
 
 
 class Follower:
-    """Follows ``resolve`` for the model called ``name``.
+    """Follows ``pointed`` for the model called ``name``.
 
-    ``resolve`` returns the version that should serve, checked out on this machine; it may raise
-    AfterfitError. ``say`` gets a line for a person about each change and each new failure. A
-    version that failed is tried again after a wait that doubles up to 30 s, or at once when the
-    alias moves on.
+    ``pointed`` returns the digest of the version that should serve, at little cost; ``resolve``
+    that version, checked out on this machine with every byte hashed, and is asked when the digest
+    is another. Both may raise AfterfitError. ``say`` gets a line for a person about each change
+    and each new failure. A version that failed is tried again after a wait that doubles up to
+    30 s, or at once when the alias moves on.
     """
 
     def __init__(
         self,
         server: Replaceable,
         name: str,
+        pointed: Callable[[], str],
         resolve: Callable[[], ServedBundle],
         *,
         serving: str,
@@ -54,6 +56,7 @@ class Follower:
     ) -> None:
         self.server = server
         self.name = name
+        self.pointed = pointed
         self.resolve = resolve
         self.serving = serving
         self.say = say
@@ -64,20 +67,21 @@ class Follower:
         self._wait = poll_seconds
 
     def look(self) -> Change:
-        """Resolve once and change the server where the alias has moved."""
+        """Look at the alias once and change the server where it has moved."""
         try:
-            bundle = self.resolve()
+            digest = self.pointed()
         except AfterfitError as error:
             return self._failure("?", error)
-        if bundle.digest == self.serving:
+        if digest == self.serving:
             self._failed, self._wait = "", self.poll_seconds
             return Change()
-        if bundle.digest == self._failed and self._clock() < self._again_at:
+        if digest == self._failed and self._clock() < self._again_at:
             return Change()
         try:
+            bundle = self.resolve()
             self.server.replace(self.name, bundle)
         except AfterfitError as error:
-            return self._failure(bundle.digest, error)
+            return self._failure(digest, error)
         self.serving = bundle.digest
         self._failed, self._wait = "", self.poll_seconds
         self.say(f"{self.name} now serves version {bundle.version} ({bundle.digest[:12]})")

@@ -34,6 +34,10 @@ if TYPE_CHECKING:
     from afterfit.workspace.space import Workspace
 
 
+Engine = Callable[..., ServerHandle]
+"""Takes what `start_server` takes, and returns a server that is ready to answer."""
+
+
 class Served(NamedTuple):
     """A running server, and what it began with by model name."""
 
@@ -50,11 +54,13 @@ def serving(
     events: str = "",
     allow_unauthenticated: bool = False,
     log: IO[bytes] | None = None,
+    start: Engine = start_server,
 ) -> Iterator[Served]:
     """Yield a server of the versions that ``refs`` name; it ends with the block.
 
     With ``follow`` it changes when an alias among them moves. ``events`` is a folder (default: the
-    workspace's), or ``-`` for standard output; ``log`` gets the lines of the server.
+    workspace's), or ``-`` for standard output; ``log`` gets the lines of the server. ``start`` is
+    what answers: our own server, or `afterfit.serve.ray.start.start_ray`.
     """
     if not refs:
         raise UsageError("nothing to serve", fix="afterfit serve NAME@champion")
@@ -63,7 +69,7 @@ def serving(
     stop = threading.Event()
     with (
         _state_folder(space, bundles) as state,
-        start_server(bundles, config, state, log=log) as server,
+        start(bundles, config, state, log=log) as server,
     ):
         try:
             _follow(space, server, bundles, followed if follow else {}, stop)
@@ -192,6 +198,7 @@ def _follow(
         follower = Follower(
             server,
             name,
+            partial(space.registry.pointed, ref),
             partial(space.version, ref),
             serving=bundles[name].digest,
             say=space.progress.say,

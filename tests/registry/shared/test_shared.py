@@ -250,13 +250,17 @@ def test_the_database_may_restart_and_may_go_away(
         real(entry)
 
     shelf.apply = cut  # type: ignore[method-assign]
+    told: list[tuple[str, str]] = []
+    registry.listener = lambda entry: told.append((entry.action, entry.to))
     with pytest.raises(UnavailableError, match="does not answer") as caught:
         registry.promote("churn", 2, who="ana")
     assert "nothing is half done" in caught.value.fix
     shelf.apply = real  # type: ignore[method-assign]
     assert registry.resolve("churn").number == 1
     assert registry.verify().log_lines == 3
+    assert told == []  # of what was not done nobody is told
     registry.promote("churn", 2, who="ana")
+    assert told == [("promote", "2")]
 
 
 def test_a_connection_lost_while_it_commits_is_looked_into(
