@@ -8,7 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from afterfit.core.disclosure import MAX_EDGES, MIN_ROWS, reference_edges, reference_range
+from afterfit.core.disclosure import (
+    MAX_EDGES,
+    MIN_ROWS,
+    reference_bins,
+    reference_edges,
+    reference_range,
+)
 from afterfit.core.fingerprint import build
 from afterfit.core.frame import Predictions
 from afterfit.core.signature import Column, Signature
@@ -46,7 +52,7 @@ def test_no_value_of_a_single_row_is_told(seed: int, rows: int) -> None:
 def test_between_two_edges_lie_ten_rows_or_none(values: list[float]) -> None:
     """Any values: edges ascend, are finite and at most 63, and no bin tells of one to nine rows."""
     array = np.array(values, dtype=np.float64)
-    edges = reference_edges(array)
+    edges = reference_bins(array)
     assert len(edges) <= MAX_EDGES
     assert edges == sorted(set(edges))
     finite = array[np.isfinite(array)]
@@ -90,6 +96,27 @@ def test_values_that_many_rows_hold_stay_edges() -> None:
     values = np.random.default_rng(0).choice([0.0, 1.0, 2.0, 7.0], size=400, p=[0.4, 0.3, 0.2, 0.1])
     assert reference_edges(values) == [0.0, 1.0, 2.0, 7.0]
     assert reference_edges(np.arange(19)) == []
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (np.full(40, 3.0), [3.0, 3.000003]),
+        (np.zeros(40), [0.0, 1e-06]),
+        (np.full(40, -2.0), [-2.0, -1.999998]),
+        (np.full(40, 1.7976931348623157e308), [1.7976931348623157e308]),
+        (np.r_[np.zeros(30), np.ones(9)], [0.0]),
+    ],
+)
+def test_what_is_above_a_value_that_many_rows_hold_has_a_bin(
+    values: np.ndarray, expected: list[float]
+) -> None:
+    """So a constant that rises is seen, and float32 is still the same value."""
+    edges = reference_bins(values)
+    assert edges == expected
+    assert reference_edges(values) == edges[:1]
+    if len(edges) > 1:
+        assert np.float32(values[0]) < edges[1]
 
 
 def test_edges_of_a_continuous_column_are_short() -> None:

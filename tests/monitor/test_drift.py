@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from afterfit.core.fingerprint import ColumnCounts
+from afterfit.core.fingerprint import ColumnCounts, build
+from afterfit.core.signature import Column, Signature
 from afterfit.monitor.drift import compare
 from afterfit.stats.two_sample import chi_squared
 
@@ -57,4 +58,26 @@ def test_missing_values_are_a_bin() -> None:
     """A column that went missing is far from one that did not."""
     before = ColumnCounts(name="x", kind="number", edges=[1.0], counts=[500, 500])
     after = ColumnCounts(name="x", kind="number", edges=[1.0], counts=[0, 0], nan=1000)
-    assert compare(before, after, min_rows=100).total_variation == pytest.approx(1.0)
+    found = compare(before, after, min_rows=100)
+    assert found.total_variation == pytest.approx(1.0)
+    assert found.told == "100.0 % are missing, usually 0.0 %"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "told"),
+    [
+        ([3.0], [3.0, 4.0], "50.0 % are above 3, usually 0.0 %"),
+        ([3.0], [2.0], "100.0 % are below 3, usually 0.0 %"),
+        ([0.0, 1.0], [0.0, 0.0, 0.0, 1.0], "75.0 % are below 1, usually 50.0 %"),
+        ([0.0, 1.0], [0.0, 0.0, 0.0, 7.0], "0.0 % are 1, usually 50.0 %"),
+    ],
+)
+def test_what_a_constant_or_a_code_became_is_told(
+    before: list[float], after: list[float], told: str
+) -> None:
+    """Also a value above all that the reference has, which once shared a bin with its greatest."""
+    signature = Signature(task="regression", columns=(Column(name="x", kind="number"),))
+    reference = build({"x": np.tile(before, 300)}, signature)
+    live = reference.blank()
+    live.update({"x": np.tile(after, 300)})
+    assert compare(reference.columns[0], live.columns[0], min_rows=100).told == told

@@ -11,12 +11,14 @@ import math
 
 import numpy as np
 
-__all__ = ["MAX_EDGES", "MIN_ROWS", "reference_edges", "reference_range"]
+__all__ = ["MAX_EDGES", "MIN_ROWS", "reference_bins", "reference_edges", "reference_range"]
 
 MIN_ROWS = 10
 """What fewer rows hold is not told."""
 MAX_EDGES = 63
 _MOST_DIGITS = 17
+_ABOVE = 1e-6
+"""So far above a value, as a share of it, is another one: beyond the rounding of float32."""
 _STEPS = (1, 2, 5, 10)
 
 
@@ -31,6 +33,18 @@ def reference_edges(values: np.ndarray) -> list[float]:
     ranks = [math.ceil(len(ordered) * step / bins) - 1 for step in range(1, bins)]
     edges = sorted({_edge(ordered, rank) for rank in ranks})
     return _with_rows_between(ordered, edges)
+
+
+def reference_bins(values: np.ndarray) -> list[float]:
+    """Return the edges of the bins that live values are counted in: `reference_edges`, and one.
+
+    Where ten rows hold the greatest value that lies just above it, so that a constant that rises,
+    or a code that is new, falls in a bin in which no row of the reference is.
+    """
+    edges = reference_edges(values)
+    if edges and len(edges) < MAX_EDGES and edges[-1] == np.max(values[np.isfinite(values)]):
+        edges += _just_above(edges[-1])
+    return edges
 
 
 def reference_range(values: np.ndarray) -> tuple[float | None, float | None]:
@@ -60,6 +74,12 @@ def _edge(ordered: np.ndarray, rank: int) -> float:
         return float(value)
     half = MIN_ROWS // 2
     return _shortest(float(ordered[max(0, rank - half + 1)]), float(ordered[rank + half]))
+
+
+def _just_above(value: float) -> list[float]:
+    """Return a number of few digits that is greater by a millionth; none near the greatest ones."""
+    found = float(f"{value + _ABOVE * (abs(value) or 1.0):.7e}")
+    return [found] if value < found < math.inf else []
 
 
 def _shortest(low: float, high: float) -> float:

@@ -21,7 +21,7 @@ import msgspec
 import numpy as np
 
 from afterfit.core.cells import Cells, cells_of
-from afterfit.core.disclosure import MIN_ROWS, reference_edges, reference_range
+from afterfit.core.disclosure import MIN_ROWS, reference_bins, reference_range
 from afterfit.core.frame import Frame, MatrixFrame, Predictions, missing_mask, row_count
 from afterfit.core.signature import Column, ColumnKind, Signature
 
@@ -271,7 +271,7 @@ def _reference(column: Column, values: np.ndarray) -> ColumnCounts:
         # In order, so that the same rows in another order give the same digits, and one digest.
         given = np.sort(known.astype(np.float64))
         numbers = given[: np.searchsorted(given, np.nan)]
-        counts.edges = [1.0] if column.kind == "boolean" else reference_edges(numbers)
+        counts.edges = [1.0] if column.kind == "boolean" else reference_bins(numbers)
         counts.counts = [0] * (len(counts.edges) + 1)
         counts.missing = len(values) - len(given)
         counts.add_sorted(given)

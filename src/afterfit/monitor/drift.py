@@ -8,7 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from afterfit.core.fingerprint import ColumnCounts, Fingerprint
+from afterfit.core.metric import in_percent
 from afterfit.errors import InputError
+from afterfit.monitor.moved import moved
 from afterfit.records.monitor import Distance
 from afterfit.stats.distance import jensen_shannon, total_variation
 from afterfit.stats.multiple import benjamini_hochberg
@@ -20,7 +22,10 @@ MOST_BINS = 16
 
 @dataclass(frozen=True)
 class Comparison:
-    """One column: its distances, and the p-value of "both samples have one distribution"."""
+    """One column: its distances, and the p-value of "both samples have one distribution".
+
+    ``told`` says in words what changed most.
+    """
 
     column: str
     n: int
@@ -31,6 +36,7 @@ class Comparison:
     by_chance: float = 0.0
     p_value: float = float("nan")
     message: str = ""
+    told: str = ""
 
     def distances(self) -> tuple[Distance, ...]:
         """Return the distances as the record keeps them."""
@@ -73,6 +79,7 @@ def compare(before: ColumnCounts, after: ColumnCounts, *, min_rows: int) -> Comp
         by_chance=by_chance,
         p_value=chi_squared(first, second),
         message=f"{what}{len(first)} bins; by chance total variation is about {by_chance:.2g}",
+        told=_told(before, after),
     )
 
 
@@ -97,6 +104,23 @@ def merged(windows: Iterable[Fingerprint], reference: Fingerprint) -> Fingerprin
                 fix="give one version's counts only",
             ) from None
     return whole
+
+
+def _told(before: ColumnCounts, after: ColumnCounts) -> str:
+    """Return the change in words: of missing values, or else where present ones lie now."""
+    shares = [(c.missing + c.nan) / max(1, c.total) for c in (before, after)]
+    change = moved(before, _present(before, before), _present(before, after))
+    if abs(shares[1] - shares[0]) >= change.share * (1 - max(shares)):
+        return f"{in_percent(shares[1], 1)} are missing, usually {in_percent(shares[0], 1)}"
+    return change.told()
+
+
+def _present(reference: ColumnCounts, counts: ColumnCounts) -> np.ndarray:
+    """Return the counts of the present values, as `moved` has its bins."""
+    if reference.kind in ("category", "text"):
+        known = [counts.categories.get(name, 0) for name in reference.categories]
+        return np.array([*known, counts.other + counts.new], np.float64)
+    return np.array(counts.counts, np.float64)
 
 
 def _bins(before: ColumnCounts, after: ColumnCounts) -> tuple[np.ndarray, np.ndarray, bool]:

@@ -74,8 +74,9 @@ def _moved_finding(
 ) -> Finding:
     name = "the output" if comparison.column == OUTPUT else comparison.column
     return check.issue(
-        f"{name} has moved: {comparison.total_variation:.3g} of its rows lie elsewhere "
-        f"({comparison.n} live rows, {comparison.n_ref} reference rows)",
+        f"{name} has moved: {in_percent(comparison.total_variation or 0.0, 1)} of its rows lie "
+        f"elsewhere ({comparison.n} live rows, {comparison.n_ref} reference rows); "
+        f"{comparison.told}",
         where=name,
         fix="find what changed upstream; assess the model on recent labelled rows",
         total_variation=comparison.total_variation,
