@@ -20,6 +20,7 @@ from afterfit.monitor.score_metrics import judged_metrics
 from afterfit.monitor.score_table import ScoreTable
 from afterfit.monitor.settings import Watch
 from afterfit.monitor.signals.fairness import fairness_points
+from afterfit.monitor.signals.label_shift import label_shift_points
 from afterfit.monitor.signals.performance import (
     coverage_points,
     group_tables,
@@ -116,7 +117,7 @@ class LabelFeed:
         tallies: Mapping[str, int],
         parts: dict[str, bytes | None],
     ) -> Iterator[SignalPoint]:
-        """Yield coverage, performance and fairness of one window."""
+        """Yield coverage, performance, the proportions of classes and fairness of one window."""
         series, start, config = judged.series, judged.start, judged.config
         signature, end = judged.watched.signature, start + (self.watch.width_us or HOUR)
         window = Window(series.scope, start, end)
@@ -124,11 +125,16 @@ class LabelFeed:
         yield from coverage_points(table, window, config, tallies, curve=curve)
         usual = judged.watched.usual or self._baseline(series, signature, start, parts)
         if usual is not None or table.labelled:
-            # The metrics are one family, and share its chance.
+            # The metrics and the proportions of classes are one family, and share its chance.
             names = judged_metrics(signature.task, self.named)
-            each = msgspec.structs.replace(config, chance=config.chance / len(names), metrics=names)
+            chance = config.chance / (len(names) + bool(signature.classes))
+            each = msgspec.structs.replace(config, chance=chance, metrics=names)
             maturity = curve.of_window(start, end, judged.now)
             yield from performance_points(usual, table, window, each, maturity=maturity)
+            yield from label_shift_points(
+                usual, table, signature.classes, window, each,
+                positive=signature.positive_index, maturity=maturity,
+            )  # fmt: skip
         groups = group_tables(self.join, series, signature, start, end)
         for column, tables in groups.items():
             yield from fairness_points(tables, column, window, config)

@@ -258,7 +258,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault("labels", "classes in other proportions",
           (Level("strong", 4.0, "odds times 4"), Level("weak", 1.5, "odds times 1.5")),
           labels, shifted_labels, "labels of two classes, or of different values",
-          signals=QUALITY | {"output"}, needs_labels=True),
+          signals=QUALITY | {"output", "label_shift"}, needs_labels=True),
     Fault("concept", "labels flipped in a region", _shares(0.5, 0.1), numbers, flipped,
           "labels, and a column of numbers to take a region of", signals=QUALITY,
           needs_labels=True),

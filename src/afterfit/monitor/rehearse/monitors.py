@@ -22,6 +22,7 @@ from afterfit.monitor.rank import rank
 from afterfit.monitor.score_metrics import MAIN_METRICS
 from afterfit.monitor.score_table import ScoreTable
 from afterfit.monitor.settings import Watch
+from afterfit.monitor.signals.label_shift import label_shift_points
 from afterfit.monitor.signals.performance import performance_points
 from afterfit.monitor.signals.quality import QualityConfig, Window
 from afterfit.monitor.sources.columns import same
@@ -176,10 +177,14 @@ class OwnMonitor:
         if len(self.waiting) <= self.label_delay:
             return []
         due, start, end = self.waiting.popleft()
-        names = MAIN_METRICS[due.task]
-        chance = self._budget().per_window(start, end) / len(names)
+        names, signature = MAIN_METRICS[due.task], self.watched.signature
+        chance = self._budget().per_window(start, end) / (len(names) + bool(signature.classes))
         config = QualityConfig(metrics=names, chance=chance, min_labels=min_labels(self.watch))
-        return performance_points(self.quality, due, Window(Scope(), start, end), config)
+        window = Window(Scope(), start, end)
+        shares = label_shift_points(
+            self.quality, due, signature.classes, window, config, positive=signature.positive_index
+        )
+        return [*performance_points(self.quality, due, window, config), *shares]
 
 
 def min_labels(watch: Watch) -> int:

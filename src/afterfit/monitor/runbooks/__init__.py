@@ -24,6 +24,7 @@ _PAGES: dict[str, type[Check]] = {
     "performance": findings.QualityFell,
     "estimate": findings.QualityEstimatedLower,
     "concept": findings.ErrorsChanged,
+    "label_shift": findings.ClassesShifted,
     "fairness": findings.GroupsApart,
     "gate": findings.GateBroken,
     "latency": findings.SlowAnswers,

@@ -154,6 +154,21 @@ class ErrorsChanged(Check):
     severity = "high"
 
 
+class ClassesShifted(Check):
+    """Watches the share of each class among the labels that came in.
+
+    Why it matters: scores are calibrated for the proportions of the reference, and so is any
+    threshold. Of a rare class hardly anything else shows a change before months have passed.
+    Example: 2.8 % of 4,000 labels are fraud where 1.9 % are usual.
+    Fix: look whether the source of the labels changed. If the world did: assess the version on
+    recent labels, choose its threshold anew, and train or calibrate with them.
+    """
+
+    code = "M094"
+    title = "Classes come in the usual proportions"
+    severity = "medium"
+
+
 class GroupsApart(Check):
     """Watches the difference between the groups that were named.
 

@@ -22,7 +22,15 @@ from afterfit.monitor.signals.quality import QualityConfig, Window, error_of, ju
 from afterfit.records.signals import PointState, SignalPoint
 from afterfit.stats.interval import wilson
 
-__all__ = ["coverage_points", "group_tables", "performance_points", "table_of", "truth_of"]
+__all__ = [
+    "coverage_points",
+    "group_tables",
+    "is_selected",
+    "performance_points",
+    "selection_words",
+    "table_of",
+    "truth_of",
+]
 
 NOTHING_USUAL = "what is usual is not known yet: it takes earlier windows with enough labels"
 LEAST_SELECTION = 0.1
@@ -154,17 +162,19 @@ def _said(
     text += f"; {in_percent(table.labelled / table.answered)} of {table.answered:,} are labelled"
     if maturity is not None and maturity < 1 - 1e-9:
         text += f", {in_percent(maturity)} of those to come"
-    if selection is not None and _selected(selection, config):
-        text += f"; {_selection_words(selection)}, so this is of the labelled rows alone"
+    if selection is not None and is_selected(selection, config):
+        text += f"; {selection_words(selection)}, so this is of the labelled rows alone"
     return msgspec.structs.replace(point, message=text)
 
 
-def _selected(selection: Selection, config: QualityConfig) -> bool:
+def is_selected(selection: Selection, config: QualityConfig) -> bool:
+    """Return whether labels surely depend on the score, by as much as is worth a word."""
     far = selection.most - selection.least >= LEAST_SELECTION
     return far and selection.p_value <= config.chance
 
 
-def _selection_words(selection: Selection) -> str:
+def selection_words(selection: Selection) -> str:
+    """Return in words that labels depend on the score."""
     return (
         f"labels depend on the score ({in_percent(selection.least)} to "
         f"{in_percent(selection.most)} labelled)"
@@ -220,9 +230,9 @@ def coverage_points(
     if selection is None:
         return points
     span = Metric(name="labelled_by_score", value=selection.most - selection.least, n=selection.n)
-    bad = _selected(selection, config)
+    bad = is_selected(selection, config)
     message = (
-        f"{_selection_words(selection)}: quality on labelled rows is not that of all rows; "
+        f"{selection_words(selection)}: quality on labelled rows is not that of all rows; "
         "have a few rows of every score labelled at random"
         if bad
         else "labels do not depend on the score as far as can be seen"
