@@ -3,7 +3,8 @@
 Every table is a population that rows are drawn from with replacement, so a reference and windows
 without drift have one distribution: Adult and elec (shuffled by that), and correlated normal
 columns. Of the ``ordered`` ones each value hangs on the one before it, and references and windows
-are stretches of neighbours, anywhere in a stream that does not change. ``null`` asks at 1 % a
+are stretches of neighbours, anywhere in a stream that does not change; ``elec-weeks`` is such a
+stream of four real weeks after four others, drawn at random. ``null`` asks at 1 % a
 window, ``monthly`` at one false alarm a month of hourly windows. ``--method`` is where thresholds
 come from: whole rows, blocks of them, or the reference's counts alone. Each part runs some
 references that ``--first`` numbers, and adds to ``bench/results/drift_alarms.json``. Run:
@@ -42,6 +43,8 @@ SIZES = {200: 300, 500: 300, 2000: 200, 20_000: 60}
 MONTHLY = 2500
 POPULATION = 60_000
 STREAM, HOLDS = 600_000, 0.9
+WEEK, WEEKS, ELEC_FROM = 336, 4, 17_424
+"""Rows of a week of elec, weeks that stay together, and the row from which all of it moves."""
 HOURS = 365.25 / 12 * 24
 
 
@@ -117,10 +120,26 @@ def ordered(columns: int, n_ref: int) -> Population:
     return Population(frame, still.signature, rows[:, :5].sum(axis=1), n_ref, ordered=True)
 
 
+def elec_weeks(n_ref: int) -> Population:
+    """Return a stream of stretches of four real weeks, each anywhere in the year and a half."""
+    still = of_table(["elec.csv"], n_ref)
+    weeks = (len(still.scores) - ELEC_FROM) // WEEK
+    random = np.random.default_rng(WEEKS)
+    starts = random.integers(0, weeks, STREAM // (WEEK * WEEKS))
+    places = ((starts[:, None] + np.arange(WEEKS)) % weeks).ravel()
+    rows = ELEC_FROM + (places[:, None] * WEEK + np.arange(WEEK)).ravel()
+    # Dates are an order, and no behaviour.
+    columns = tuple(column for column in still.signature.columns if column.name != "date")
+    frame = {column.name: still.frame[column.name][rows] for column in columns}
+    signature = Signature(task="regression", columns=columns, target="y")
+    return Population(frame, signature, still.scores[rows], n_ref, ordered=True)
+
+
 POPULATIONS: dict[str, Callable[[], Population]] = {
     "adult": lambda: of_table(["adult_train.csv", "adult_test.csv"], 20_000),
     "adult-2000": lambda: of_table(["adult_train.csv", "adult_test.csv"], 2000),
     "elec": lambda: of_table(["elec.csv"], 20_000),
+    "elec-weeks": lambda: elec_weeks(20_000),
     "normal-5": lambda: normal(5, 5000),
     "normal-20": lambda: normal(20, 20_000),
     "normal-50": lambda: normal(50, 20_000),

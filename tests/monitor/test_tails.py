@@ -64,3 +64,18 @@ def test_sizes_share_a_slope_unless_rows_hang_together() -> None:
     own = [tail.slope for tail in fitted(beyond, 27.0, alike=False)]
     assert shared[0] == shared[1]
     assert own[0] > 1.5 * own[1]
+
+
+def test_the_tail_of_one_column_counts_its_slope_as_unsure_from_no_surprise_on() -> None:
+    """Over slopes that 27 parts leave open it is exceeded as often as asked, and not by more."""
+    parts, slope = 27.0, 0.3
+    drawn = np.random.default_rng(2).exponential(1 / slope, (20_000, 1))
+    # As many parts are a little less different than those to come: the fit allows for that too.
+    scale = parts / (parts - 1)
+    met = {}
+    for alone in (False, True):
+        (tail,) = fitted([beyond_of_windows(50, drawn)], parts, alike=False, alone=alone)
+        threshold = tail.threshold(0.01) / scale
+        met[alone] = (1 + slope * threshold / (parts / 2)) ** (-parts / 2)
+    assert met[True] == pytest.approx(0.01, rel=0.1)
+    assert met[False] > 0.012

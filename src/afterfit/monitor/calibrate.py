@@ -267,7 +267,7 @@ class _Rows:
         self._codes = codes.astype(np.uint16) if self._length <= 1 << 16 else codes
         self._generator = generator
         self.block = max(map(block_length, codes.T.astype(np.float64))) if in_time_order else 1
-        self.line = self._count(np.arange(len(codes)))
+        self.line = self._count(np.arange(len(codes))).astype(np.float64)
         self._running = (
             RunningCounts(self._codes, self._length, self.block) if self.block > 1 else None
         )
@@ -313,7 +313,7 @@ class _Rows:
     def _between(self, starts: npt.NDArray[np.int64], begin: int, end: int) -> FloatArray:
         """Return the counts of each sample's rows ``begin`` to ``end``, (count, length)."""
         if self._running is None:
-            return np.stack([self._count(each[begin:end]) for each in starts])
+            return np.stack([self._count(each[begin:end]) for each in starts]).astype(np.float64)
         found = np.zeros((len(starts), self._length))
         for place in range(begin // self.block, -(-end // self.block)):
             first = place * self.block
@@ -322,9 +322,8 @@ class _Rows:
             found -= self._running.before(starts[:, place] + low)
         return found
 
-    def _count(self, rows: npt.NDArray[np.int64]) -> FloatArray:
-        found = np.bincount(np.take(self._codes, rows, axis=0).ravel(), minlength=self._length)
-        return found.astype(np.float64)
+    def _count(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.intp]:
+        return np.bincount(self._codes.take(rows, axis=0).ravel(), minlength=self._length)
 
 
 _Drawn = _Counts | _Rows
@@ -348,7 +347,8 @@ def _tails(groups: Sequence[Group], drawn: _Drawn, replicates: int) -> tuple[Tai
     beyond_of = beyond_of_columns if isinstance(drawn, _Counts) else beyond_of_windows
     beyond = [beyond_of(n, np.concatenate(each)) for n, each in zip(sizes, found, strict=True)]
     alike = isinstance(drawn, _Counts) or drawn.block == 1
-    return tuple(fitted(beyond, drawn.units(), alike=alike))
+    alone = sum(len(group.columns) for group in groups) == 1
+    return tuple(fitted(beyond, drawn.units(), alike=alike, alone=alone))
 
 
 def _references(drawn: _Drawn, count: int) -> FloatArray:

@@ -98,11 +98,15 @@ def beyond_of_windows(n: int, surprises: FloatArray) -> Beyond:
     return Beyond(n, start, rate, count, float((values[:count] - start).sum()) / ratio)
 
 
-def fitted(beyond: Sequence[Beyond], units: float, *, alike: bool) -> Iterator[Tail]:
+def fitted(
+    beyond: Sequence[Beyond], units: float, *, alike: bool, alone: bool = False
+) -> Iterator[Tail]:
     """Yield the tails, of one slope where sizes are ``alike``: all but those of blocks.
 
     A slope above that of exact p-values is not believed so far out. Parts that are drawn from
-    ``units`` of them differ less from these than the parts to come will: by one in so many.
+    ``units`` of them differ less from these than the parts to come will: by one in so many. Of a
+    column that is ``alone`` also where the tail begins hangs on the slope, as its rate falls from
+    1 at no surprise; several columns are not all mistaken in the same direction.
     """
     more = units / max(units - 1, 1.0)
     for each in beyond:
@@ -110,7 +114,21 @@ def fitted(beyond: Sequence[Beyond], units: float, *, alike: bool) -> Iterator[T
         count, excess = sum(part.count for part in parts), sum(part.excess for part in parts)
         slope = min(1.0, (count + PRIOR) / (excess + PRIOR))
         tail = Tail(n=each.n, start=each.start * more, slope=slope / more, units=units)
+        if alone:
+            tail = _from_nothing(tail, -math.log(-math.expm1(-each.rate)))
         yield tail.moved(math.log(each.rate) - _intensity(TAIL))
+
+
+def _from_nothing(tail: Tail, fallen: float) -> Tail:
+    """Return a tail that is a mean over slopes from no surprise on; it fell so far to its start."""
+    if fallen <= 0:
+        return tail
+    half = tail.units / 2
+    return msgspec.structs.replace(
+        tail,
+        start=tail.start * half * math.expm1(fallen / half) / fallen,
+        slope=tail.slope * math.exp(-fallen / half),
+    )
 
 
 def _intensity(chance: float) -> float:
