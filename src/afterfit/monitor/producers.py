@@ -80,18 +80,30 @@ def drift(state: WindowState, watched: Watched, watch: Watch, budget: Budget) ->
         judge = DriftJudge(season, calibration.of(season), config)
     flags = state.flags if state.flags_n else None
     span = (state.start, state.end)
-    return judge.points(state.counts, state.scope, span, flags=flags, flags_n=state.flags_n)
+    points = judge.points(state.counts, state.scope, span, flags=flags, flags_n=state.flags_n)
+    return points if season is None else [_of_season(point, watched) for point in points]
 
 
 def _season(state: WindowState, watched: Watched, whole: Fingerprint) -> Fingerprint | None:
     """Return what is usual in the season of a window; None where that is the whole reference.
 
-    A season with fewer rows than the window would take its own noise for drift.
+    A window that is larger than its season is not judged: beside the whole, which knows no season,
+    a quiet hour would be an alarm.
     """
     if watched.seasons is None:
         return None
     found = watched.seasons.reference_of(state.start, state.end)
-    return None if found is whole or found.n_ref < state.n else found
+    return None if found is whole else found
+
+
+def _of_season(point: SignalPoint, watched: Watched) -> SignalPoint:
+    """Return a point that cannot be told with the season that its reference is of."""
+    if point.state != "cannot_tell" or watched.seasons is None:
+        return point
+    season = watched.seasons.grain.replace("_", " ")
+    return msgspec.structs.replace(
+        point, message=f"{point.message}; the reference is that of the same {season}"
+    )
 
 
 def estimate(

@@ -24,7 +24,7 @@ from afterfit.monitor.calibrate import (
     calibrate,
     calibrate_counts,
 )
-from afterfit.monitor.cut import DAY
+from afterfit.monitor.cut import DAY, HOUR
 from afterfit.monitor.grounds import Answered, Grounds, kept_rows, key_of, stretches
 from afterfit.monitor.held_out import FOLDS, MeasuredRate, measured_rate
 from afterfit.monitor.sample import Sample, decode_frame, encode_frame
@@ -46,8 +46,9 @@ __all__ = ["NO_ROWS", "Watched", "measured_of", "with_rows"]
 MOST_KEPT = 50_000
 MOST_SAMPLED = 4_000
 """Reference rows beside a window's 2,000 when all columns are looked at together."""
-LEAST_SPAN = 14 * DAY
-"""A reference has seasons where it is so long (µs): of one week each hour was seen once."""
+LEAST_SPAN = 14 * DAY - HOUR
+"""A reference has seasons where it is so long (µs): of one week each hour was seen once. Two weeks
+begin with the first row's hour and end within the last one's."""
 RATE_WINDOW, RATE_REPLICATES = 200, 1000
 NO_ROWS = "no rows of the reference are at hand"
 
