@@ -77,6 +77,22 @@ def test_a_relation_that_broke_and_a_column_that_went(
     assert codes["less"] == {"M030": "z is not there"}
 
 
+@pytest.mark.usefixtures("place")
+def test_a_log_whose_labels_are_to_come(capsys: pytest.CaptureFixture[str]) -> None:
+    """The reference has labels, so quality is estimated; a column with another name is shown."""
+    later = log(5, 1500).drop(columns="y").rename(columns={"z": "Z "})
+    later.set_index(later.pop("id").rename(None)).assign(id=range(1500)).to_parquet("later.parquet")
+    arguments = ["monitor", "report", "--log", "later.parquet", "--reference", "ref.parquet"]
+    assert run([*arguments, "--map", MAP, "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["warnings"] == ["the log has no column 'y': no label is known yet"]
+    found = answer["result"]["body"]["findings"]
+    estimates = {f["where"]: f["outcome"] for f in found if f["code"] == "M040"}
+    assert set(estimates) == {"roc_auc", "log_loss", "accuracy"}
+    (gone,) = [f["message"] for f in found if f["code"] == "M030"]
+    assert gone == "z is not there; the log has 'Z '"
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -84,6 +100,7 @@ def test_a_relation_that_broke_and_a_column_that_went(
         (["--log", "preds/a.parquet"], "nothing to compare the log with"),
         (["--log", "half.parquet", "--reference", "ref.parquet"], "half.parquet is damaged"),
         (["--log", "preds", "--reference", "ref.parquet", "--map", "score=q"], "no column 'q'"),
+        (["--log", "comma.csv", "--reference", "ref.parquet"], "none of 900 rows has a score"),
         (["--query", "SELECT 1", "--reference", "ref.parquet"], "pip install duckdb"),
         (["--query", "SELECT 1", "--log", "postgresql://127.0.0.1:1/x",
           "--reference", "ref.parquet"], "does not answer"),
@@ -97,6 +114,7 @@ def test_what_is_wrong_is_told(
     words: str,
 ) -> None:
     """Without a traceback, with what to do."""
+    log(1, 900).to_csv("comma.csv", index=False, sep=";", decimal=",")
     (place / "half.parquet").write_bytes((place / "preds" / "a.parquet").read_bytes()[:-40])
     monkeypatch.setitem(sys.modules, "duckdb", None)
     mapped = [] if "--map" in arguments else ["--map", MAP]

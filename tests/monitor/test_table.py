@@ -57,6 +57,17 @@ def test_the_index_that_pandas_writes_is_no_input() -> None:
     assert [c.name for c in infer_signature(frame, MAPPING).columns] == ["age"]
 
 
+def test_marks_that_are_predicted_as_values_are_a_regression() -> None:
+    """Whole numbers from 3 to 8 are classes where scores are probabilities, and else values."""
+    random = np.random.default_rng(0)
+    marks = random.integers(3, 9, 300)
+    frame = {"mark": marks, "said": marks + random.normal(size=300), "sure": random.random(300)}
+    assert infer_signature(frame, {"y": "mark", "score": "said"}).task == "regression"
+    assert infer_signature(frame, {"y": "mark", "score": "sure"}).task == "multiclass"
+    words = frame | {"mark": np.array([f"m{mark}" for mark in marks], dtype=object)}
+    assert infer_signature(words, {"y": "mark", "score": "said"}).task == "multiclass"
+
+
 def test_the_score_is_of_the_positive_class() -> None:
     """With the positive class first among the classes, probabilities stand in that order."""
     frame = {"prob": np.array([0.9, 0.2]), "label": np.array(["bad", "good"], dtype=object)}

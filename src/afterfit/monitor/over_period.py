@@ -14,6 +14,7 @@ from afterfit.core.frame import row_count, take
 from afterfit.core.metric import Metric
 from afterfit.core.signature import Signature
 from afterfit.monitor import findings as checks
+from afterfit.monitor.calibrate import LEAST_REFERENCE
 from afterfit.monitor.config import MonitorConfig
 from afterfit.monitor.density import Rows
 from afterfit.monitor.held_out import MeasuredRate, calibration_findings
@@ -85,8 +86,13 @@ def quality_findings(
             )
         elif point.state in ("ok", "alarm"):
             yield checks.NoEstimate.passed(point.message, where=point.subject)
-    if watched.grounds is None or watched.calibration is None:
+    if watched.grounds is None:
         yield checks.Calibrated.skipped(NO_ROWS, fix=FIX)
+    elif watched.calibration is None:
+        few = watched.grounds.known.n
+        yield checks.Calibrated.skipped(
+            "the reference is too small for thresholds", needed_n=LEAST_REFERENCE, n=few
+        )
     else:
         yield from calibration_findings(watched.calibration, rates)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,6 +23,7 @@ from afterfit.monitor.gather import MOST_SAMPLED, gather
 from afterfit.monitor.log import Log
 from afterfit.monitor.sample import Sample
 from afterfit.monitor.signals.multivariate import Rows, rows_of
+from afterfit.monitor.signals.schema import is_index
 from afterfit.monitor.sources.columns import LogColumns
 from afterfit.monitor.sources.files import BATCH_ROWS, TableSource
 from afterfit.store.arrow import columns_to_frame
@@ -45,8 +45,6 @@ ROLES = (
 )
 MOST_CLASSES = 20
 MOST_REFERENCE = 200_000
-_INDEX = re.compile(r"__index_level_\d+__")
-"""How pandas names an index in Parquet: the numbers of rows are no input."""
 
 
 @dataclass(frozen=True)
@@ -203,17 +201,19 @@ def infer_signature(
 ) -> Signature:
     """Return the signature of a table that nobody described: kinds by dtype, classes from ``y``.
 
-    Two classes need ``positive``, except 0 and 1 or False and True. Raises InputError.
+    Two classes need ``positive``, except 0 and 1 or False and True. More than two whole numbers are
+    values and no classes where the scores are no probabilities, as marks from 3 to 9 that are
+    predicted as 5.6. Raises InputError.
     """
     roles = {column for role, column in mapping.items() if role != "slice"}
     columns = tuple(
         Column(name=name, kind=_kind(values))
         for name, values in frame.items()
-        if name not in roles and not _INDEX.fullmatch(name)
+        if name not in roles and not is_index(name)
     )
     truth = frame.get(mapping.get("y", ""))
     labels = [] if truth is None else _classes(truth)
-    if not labels:
+    if not labels or (len(labels) > 2 and _are_values(labels, frame.get(mapping.get("score", "")))):
         return Signature(task="regression", columns=columns)
     if len(labels) > 2:
         return Signature(task="multiclass", columns=columns, classes=tuple(labels))
@@ -243,6 +243,16 @@ def _classes(truth: np.ndarray) -> list[Label]:
             str(label),
         ),
     )
+
+
+def _are_values(labels: list[Label], scores: np.ndarray | None) -> bool:
+    """Return whether labels are values that scores predict: most of these are beyond 0 to 1."""
+    if scores is None or scores.dtype.kind not in "fiu":
+        return False
+    if not all(type(label) is int for label in labels):
+        return False
+    known = scores[np.isfinite(scores)]
+    return len(known) > 0 and float(np.mean((known < 0) | (known > 1))) > 1 / 2
 
 
 def _kind(values: np.ndarray) -> ColumnKind:

@@ -7,9 +7,11 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from afterfit.core.shell import shell_word
 from afterfit.core.signature import Label, Signature
-from afterfit.errors import UsageError
+from afterfit.errors import InputError, UsageError
 from afterfit.monitor.config import MonitorConfig
 from afterfit.monitor.held_out import MeasuredRate
 from afterfit.monitor.run import log_of, monitor_report
@@ -114,11 +116,15 @@ def report_on_log(
     else:
         table = reference_from_file(reference, mapping, positive=positive, seed=config.seed)  # type: ignore[arg-type]
         watched = with_rows(table, reference, mapping, seed=config.seed)  # type: ignore[arg-type]
+        if not query and _unlabelled(mapping, Path(log), reference):  # type: ignore[arg-type]
+            space.warnings.append(f"the log has no column {mapping['y']!r}: no label is known yet")
+            mapping = {role: column for role, column in mapping.items() if role != "y"}
     beside = watched.reference
     if ref and not mapping:
         mapping = own_mapping(_names(log, query), beside.signature)
     space.progress.step("read the log")
     read = log_of(_source(log, query, LogColumns(mapping, beside.signature)), beside, config)
+    _require_numbers(read.scores, mapping)
     rates = _rates(space, watched) if ref else _measured(space, watched)
     record = monitor_report(
         read,
@@ -155,6 +161,25 @@ def _names(log: str | Path, query: str) -> list[str]:
             fix="--map score=COLUMN,y=COLUMN,ts=COLUMN",
         )
     return open_table(log_files(Path(log))[0]).names
+
+
+def _unlabelled(mapping: Mapping[str, str], log: Path, reference: Path) -> bool:
+    """Return whether the reference has the column of labels, and the log has not."""
+    truth = mapping.get("y", "")
+    if not truth or truth in _names(log, ""):
+        return False
+    return truth in open_table(reference).names
+
+
+def _require_numbers(scores: np.ndarray, mapping: Mapping[str, str]) -> None:
+    """Raise InputError where rows were read and none has a score, though a column was named."""
+    if "score" in mapping and len(scores) and not np.isfinite(scores).any():
+        raise InputError(
+            f"none of {len(scores):,} rows has a score that is a number",
+            where=f"--map score={mapping['score']}",
+            why="it is the value, or a probability such as 0.453: no 45.3 %, and no 0,453",
+            fix="write the column as numbers, or name the one that is: --map score=COLUMN",
+        )
 
 
 def _require_version_alone(folder: Path, ref: str, mapping: Mapping[str, str]) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from difflib import get_close_matches
 from typing import Any, Literal, NamedTuple
 
 import pyarrow.types as pt
@@ -10,7 +12,9 @@ import pyarrow.types as pt
 from afterfit.core.signature import ColumnKind, Signature
 from afterfit.records.signals import Scope, SignalPoint
 
-__all__ = ["Change", "changes", "kinds_of", "schema_points"]
+__all__ = ["Change", "changes", "is_index", "kinds_of", "schema_points"]
+
+_INDEX = re.compile(r"__index_level_\d+__")
 
 _ALIKE: dict[ColumnKind, frozenset[ColumnKind]] = {
     "number": frozenset({"number", "integer"}),
@@ -24,19 +28,29 @@ _ALIKE: dict[ColumnKind, frozenset[ColumnKind]] = {
 
 
 class Change(NamedTuple):
-    """One difference: ``what`` it is, of which column, and both kinds where there are two."""
+    """One difference: ``what`` it is, of which column, and both kinds where there are two.
+
+    ``near`` is a column that the log has and the reference has not, with nearly the same name.
+    """
 
     column: str
     what: Literal["missing", "extra", "retyped"]
     before: str = ""
     after: str = ""
+    near: str = ""
 
     @property
     def message(self) -> str:
         """What it is in words."""
         if self.what == "retyped":
             return f"{self.column} was {self.before} and is {self.after}"
-        return f"{self.column} is {'not there' if self.what == 'missing' else 'new'}"
+        near = f"; the log has {self.near!r}" if self.near else ""
+        return f"{self.column} is {'not there' if self.what == 'missing' else 'new'}{near}"
+
+
+def is_index(name: str) -> bool:
+    """Return whether a column is the index that pandas writes to Parquet: row numbers, no input."""
+    return _INDEX.fullmatch(name) is not None
 
 
 def kinds_of(schema: Any) -> dict[str, ColumnKind]:
@@ -59,15 +73,25 @@ def changes(
     inputs = [column for column in reference.columns if column.name not in roles]
     if not {column.name for column in inputs} & set(names):
         return []
-    found = [Change(c.name, "missing", c.kind) for c in inputs if c.name not in names]
+    known = {*reference.names, *roles, reference.target}
+    extra = [name for name in names if name not in known and not is_index(name)]
+    found = [
+        Change(c.name, "missing", c.kind, near=_near(c.name, extra))
+        for c in inputs
+        if c.name not in names
+    ]
     for column in inputs:
         kind = kinds.get(column.name)
         if kind is not None and kind not in _ALIKE[column.kind]:
             found.append(Change(column.name, "retyped", column.kind, kind))
-    known = {*reference.names, *roles, reference.target}
-    return found + [
-        Change(name, "extra", "", str(kinds.get(name, ""))) for name in names if name not in known
-    ]
+    return found + [Change(name, "extra", "", str(kinds.get(name, ""))) for name in extra]
+
+
+def _near(name: str, extra: list[str]) -> str:
+    """Return the name among some that is nearly this one, whatever its case; else empty."""
+    lowered = {each.lower().strip(): each for each in extra}
+    found = get_close_matches(name.lower().strip(), lowered, n=1, cutoff=0.8)
+    return lowered[found[0]] if found else ""
 
 
 def schema_points(

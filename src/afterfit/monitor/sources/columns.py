@@ -55,7 +55,9 @@ class LogColumns:
                     f"the log has no column {column!r}",
                     where=f"--map {role}={column}",
                     why=f"its columns are: {', '.join(list(names)[:20])}",
-                    fix="name a column of the log: --map score=COLUMN,y=COLUMN,ts=COLUMN",
+                    fix="leave out y, if no label is known yet"
+                    if role == "y"
+                    else "name a column of the log: --map score=COLUMN,y=COLUMN,ts=COLUMN",
                 )
         used = {column for _, column in roles} | set(self.inputs)
         return [name for name in names if name in used]
