@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from cyclopts import Parameter
@@ -13,7 +14,9 @@ from cyclopts import Parameter
 from afterfit.cli.common import Common, opened
 from afterfit.cli.output import Answer
 from afterfit.cli.stopping import stopping
+from afterfit.errors import UsageError
 from afterfit.serve.ending import ended
+from afterfit.serve.ray.server import RayServer
 from afterfit.serve.run import ServedBundle, ServerHandle
 
 Events = Annotated[str, Parameter(help="A folder, s3://…, postgresql://…, or - for stdout.")]
@@ -30,6 +33,33 @@ class Control:
     repository_control: Annotated[
         bool | None, Parameter(help="Let clients load and unload models.")
     ] = None
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Engine:
+    """What answers: our own server, or Ray Serve with replicas that may be on many machines."""
+
+    engine: Annotated[
+        Literal["afterfit", "ray"], Parameter(help="What answers; ray: past one machine.")
+    ] = "afterfit"
+    ray_address: Annotated[
+        str, Parameter(help="HOST:PORT of a cluster that runs; one is started if not given.")
+    ] = ""
+
+    def options(self) -> dict[str, Any]:
+        """Return them as `Workspace.serve` takes them; raises UsageError."""
+        if self.engine == "ray":
+            from afterfit.serve.ray.start import start_ray
+
+            return {"start": partial(start_ray, address=self.ray_address)}
+        if self.ray_address:
+            raise UsageError(
+                "--ray-address says where Ray runs, and the engine is another",
+                where="--ray-address",
+                fix="add --engine ray, or leave it out",
+            )
+        return {}
 
 
 def serve(
@@ -60,6 +90,7 @@ def serve(
     queue_rows: Annotated[int | None, Parameter(help="Most rows that wait; 0: measured.")] = None,
     deadline_ms: Annotated[float | None, Parameter(help="Drop what waits longer; 0: none.")] = None,
     control: Control = Control(),
+    engine: Engine = Engine(),
     allow_unauthenticated: Annotated[
         bool, Parameter(negative="", help="Listen beyond this machine without keys.")
     ] = False,
@@ -82,12 +113,16 @@ def serve(
         public_docs=public_docs, batch_cap=batch_cap, queue_rows=queue_rows,
         deadline_ms=deadline_ms, access_log=access_log, **asdict(control),
     )  # fmt: skip
-    options = {"follow": follow, "events": events, "allow_unauthenticated": allow_unauthenticated}
+    options = {"follow": follow, "events": events, **engine.options()}
+    options["allow_unauthenticated"] = allow_unauthenticated
     with (
         opened(common, asked) as space,
         stopping() as stop,
         space.serve(*refs, **options) as served,
     ):
+        if isinstance(served.server, RayServer):
+            for note in served.server.notes:
+                space.progress.say(f"  ! {note}")
         _tell(served.server, served.bundles, as_json=common.json)
         code = _wait(served.server, stop)
     return Answer(silent=True, exit=code)
@@ -111,6 +146,8 @@ def _tell(server: ServerHandle, bundles: dict[str, ServedBundle], *, as_json: bo
         models = {name: {"version": b.version, "digest": b.digest} for name, b in bundles.items()}
         line = {"event": "ready", "url": server.url, "pid": server.pid, "models": models}
         line["admin"] = server.admin.address
+        if isinstance(server, RayServer):
+            line["ray"] = {"address": server.cluster, "nodes": server.nodes, "fast": server.fast}
         print(msgspec.json.encode(line).decode(), flush=True)
         return
     for name, bundle in bundles.items():

@@ -27,7 +27,7 @@ from afterfit.runtime.sinks import folder_of
 from afterfit.serve.config import ServeConfig
 from afterfit.serve.rollout import primary_changed
 
-__all__ = ["ServedBundle", "ServerHandle", "link_bundle", "start_server"]
+__all__ = ["ServedBundle", "ServerHandle", "link_bundle", "start_server", "worker_settings"]
 
 LONGEST_SOCKET_PATH = 100
 
@@ -189,24 +189,29 @@ def _settings(
         admin_port=config.admin_port or 0,
         admin_token=secrets.token_urlsafe(32) if on_port else "",
         allow_unauthenticated=config.allow_unauthenticated,
-        worker=WorkerSettings(
-            endpoint=config.name,
-            threads=config.threads,
-            events=config.events,
-            counts=str(folder_of(config.events) or ""),
-            capture=config.capture,
-            limits=config.limits,
-            batching=_of_one_worker(config),
-            keys=config.keys,
-            key_share=1 / config.workers,
-            tls=config.tls,
-            public_docs=config.public_docs,
-            access_log=config.access_log,
-            http=HttpLimits(body_bytes=config.limits.body_bytes),
-            repository_control=config.repository_control,
-            hang_seconds=config.hang_seconds,
-            grace_seconds=config.grace_seconds,
-        ),
+        worker=worker_settings(config),
+    )
+
+
+def worker_settings(config: ServeConfig) -> WorkerSettings:
+    """Return what each of ``config.workers`` processes does."""
+    return WorkerSettings(
+        endpoint=config.name,
+        threads=config.threads,
+        events=config.events,
+        counts=str(folder_of(config.events) or ""),
+        capture=config.capture,
+        limits=config.limits,
+        batching=_of_one_worker(config),
+        keys=config.keys,
+        key_share=1 / config.workers,
+        tls=config.tls,
+        public_docs=config.public_docs,
+        access_log=config.access_log,
+        http=HttpLimits(body_bytes=config.limits.body_bytes),
+        repository_control=config.repository_control,
+        hang_seconds=config.hang_seconds,
+        grace_seconds=config.grace_seconds,
     )
 
 
