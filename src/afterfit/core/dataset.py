@@ -116,8 +116,7 @@ def _texts(label: Label) -> tuple[str, str, str]:
 
 def _unique(values: np.ndarray) -> tuple[list[object], np.ndarray]:
     """Return distinct values and each row's position among them, for any mixture of types."""
-    seen: dict[object, int] = {}
-    inverse = np.fromiter(
-        (seen.setdefault(value, len(seen)) for value in values.tolist()), np.int64, len(values)
-    )
-    return list(seen), inverse
+    items = values.tolist()
+    distinct = list(dict.fromkeys(items))
+    places = {value: place for place, value in enumerate(distinct)}
+    return distinct, np.fromiter(map(places.__getitem__, items), np.int64, len(items))
