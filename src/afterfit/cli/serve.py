@@ -19,7 +19,10 @@ from afterfit.serve.ending import ended
 from afterfit.serve.ray.server import RayServer
 from afterfit.serve.run import ServedBundle, ServerHandle
 
-Events = Annotated[str, Parameter(help="A folder, s3://…, postgresql://…, or - for stdout.")]
+Events = Annotated[
+    str,
+    Parameter(allow_leading_hyphen=True, help="A folder, s3://…, postgresql://…, or - for stdout."),
+]
 
 
 @Parameter(name="*")
