@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,12 +18,16 @@ from tests.runtime.traffic import chance, rows
 from afterfit.cli.app import run
 from afterfit.config import Config
 from afterfit.core.sections import ServeSection
+from afterfit.errors import UsageError
 from afterfit.records.rollout import ReplayRecord
+from afterfit.runtime.events import Scan, segments
 from afterfit.runtime.journal import Capture
+from afterfit.runtime.sinks.opening import open_sink
 from afterfit.serve.config import ServeConfig
 from afterfit.serve.run import start_server
 from afterfit.workspace import Workspace
 from afterfit.workspace.replaying import replay
+from afterfit.workspace.served import counts_at
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,9 +53,12 @@ def _yes(bias: float, of: Sequence[dict[str, Any]] = ROWS) -> np.ndarray:
 
 
 def test_served_rows_are_scored_again_and_judged_where_labels_came(
-    space: Workspace, capsys: pytest.CaptureFixture[str]
+    space: Workspace, postgres: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Disagreement of all rows, paired accuracy of those with a label, and the times of calls."""
+    """Disagreement of all rows, paired accuracy of those with a label, and the times of calls.
+
+    The same comes of events in an object store and in PostgreSQL.
+    """
     state = space.folder / "endpoints" / "churn"
     config = ServeConfig(port=0, events=str(space.events.resolve()), capture=Capture(mode="all"))
     with (
@@ -74,10 +83,37 @@ def test_served_rows_are_scored_again_and_judged_where_labels_came(
     assert gap.value == pytest.approx(_yes(-2.0)[:40].mean() - _yes(-3.0)[:40].mean())
     assert found["brier", "challenger"].value < found["brier", "served"].value  # type: ignore[operator]
     assert {name for name, _ in found} >= {"call_p50_ms"}
+    for place in _elsewhere(space.events, tmp_path, postgres):
+        with pytest.raises(UsageError, match="no served row"):
+            replay(space, "churn", "2", events=place, now=4e9, since_s=1)
+        again = replay(space, "churn", "2", events=place, since_s=3600).body
+        assert isinstance(again, ReplayRecord)
+        assert (again.read, again.labelled, again.served) == (80, 40, {"version 1": 80})
+        same = {(m.name, m.scope): m for m in again.metrics if m.name in {"accuracy", "brier"}}
+        assert {key: m.value for key, m in same.items()} == {key: found[key].value for key in same}
+        assert (again.period, len(same)) == (record.period, 6)
+        assert counts_at(place, "churn") == {space.registry.resolve("churn@1").digest: (80, 0)}
+    for place, says in (("-", "not read back"), (f"{postgres}&dbname=template1", "no events")):
+        arguments = ["replay", "churn", "--on", "2", "--events", place]
+        assert run(arguments) == 2
+        assert says in capsys.readouterr().err
     assert run(["replay", "churn", "--on", "2", "--since", "7d", "-o", "page.html"]) == 0
     assert "Replay of served rows" in Path("page.html").read_text()
     assert run(["replay", "churn", "--on", "2", "--since", "soon"]) == 2
     assert "not a time" in capsys.readouterr().err
+
+
+def _elsewhere(events: Path, folder: Path, postgres: str) -> list[str]:
+    """Put the segments of a folder to where servers of a team write, and return the addresses."""
+    day = folder / "store" / f"date={datetime.now(UTC).date()}"
+    day.mkdir(parents=True)
+    sink = open_sink(postgres, "0")
+    for path in segments(events):
+        shutil.copy(path, day)
+        for batch in Scan(path.read_bytes()):
+            sink.write(batch)
+    sink.close()
+    return [f"local://{folder}/store", postgres]
 
 
 def test_a_table_is_answered_by_the_champion_too(

@@ -29,6 +29,13 @@ def replay(
     log: Annotated[
         Path | None, Parameter(help="A table of inputs in place of events; the champion is asked.")
     ] = None,
+    events: Annotated[
+        str,
+        Parameter(
+            allow_leading_hyphen=True,
+            help="Where servers write: a folder, s3://…, postgresql://….",
+        ),
+    ] = "",
     output: Annotated[Path | None, Parameter(name=["--output", "-o"], help="A page.")] = None,
     common: Common = NONE,
 ) -> Answer:
@@ -45,8 +52,11 @@ def replay(
     """
     if since and log is not None:
         raise UsageError("a table has no time to look back", fix="leave out --since, or --log")
+    if events and log is not None:
+        raise UsageError("rows are of events or of a table", fix="leave out --events, or --log")
+    back = _back(since) if since else None
     with opened(common) as space:
-        stored = score_again(space, name, on, since_s=_back(since) if since else None, log=log)
+        stored = score_again(space, name, on, since_s=back, log=log, events=events)
     page = record_page(stored)
     if output is not None:
         write_bytes(output, as_html(page).encode())

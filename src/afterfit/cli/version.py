@@ -11,11 +11,13 @@ from afterfit.cli.common import Common, opened
 from afterfit.cli.output import EXIT_GATE_FAILED, Answer, table
 from afterfit.core.digest import short
 from afterfit.errors import UsageError
+from afterfit.registry.lineage.chain import told
 from afterfit.registry.version import GateRefusal, Promotion
 from afterfit.report import number
 from afterfit.report.load import certificate_text
 from afterfit.workspace.certified import Certified, certified
 from afterfit.workspace.last_good import last_good as good_version
+from afterfit.workspace.lineage import chain_of
 
 NONE = Common()
 
@@ -40,7 +42,7 @@ def list_(name: str = "", *, common: Common = NONE) -> Answer:
 
 
 def show(ref: str, *, common: Common = NONE) -> Answer:
-    """Show one version: its digest, aliases, evidence and history.
+    """Show one version: its digest, aliases, evidence, history, and its lineage.
 
     Parameters
     ----------
@@ -52,6 +54,7 @@ def show(ref: str, *, common: Common = NONE) -> Answer:
         version, entries = space.registry.show(ref)
         place = f"{version.name}@{version.number}"
         found = certified(space, version.digest, lambda: space.version(place))
+        chain = chain_of(space, place)
     evidence = [(step, short(digest)) for step, digest in sorted(version.evidence.items())]
     moves = [(e.time, e.action, e.who, e.why) for e in entries]
     text = "\n".join(
@@ -64,9 +67,15 @@ def show(ref: str, *, common: Common = NONE) -> Answer:
             table(evidence, ("evidence", "record")),
             "",
             table(moves, ("when", "what", "who", "why")),
+            "",
+            told(chain),
         ]
     )
-    result = {"version": msgspec.to_builtins(version), "log": msgspec.to_builtins(entries)}
+    result = {
+        "version": msgspec.to_builtins(version),
+        "log": msgspec.to_builtins(entries),
+        "lineage": msgspec.to_builtins(chain),
+    }
     if found is not None:
         result["certificate"] = {
             **msgspec.to_builtins(found.certificate),
@@ -142,6 +151,13 @@ def rollback(
         bool,
         Parameter(negative="", help="To the last one that served well: 1 % failed at most."),
     ] = False,
+    events: Annotated[
+        str,
+        Parameter(
+            allow_leading_hyphen=True,
+            help="For --last-good: where servers write, as s3://… or postgresql://….",
+        ),
+    ] = "",
     why: str = "",
     common: Common = NONE,
 ) -> Answer:
@@ -161,7 +177,7 @@ def rollback(
             fix=f"afterfit version rollback {name.partition('@')[0]}",
         )
     with opened(common) as space:
-        health = good_version(space, name, to) if last_good else None
+        health = good_version(space, name, to, events=events) if last_good else None
         target = None if health is None else health.number
         moved = space.rollback(name, why=why, alias=to, target=target)
     if health is None:

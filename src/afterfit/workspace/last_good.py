@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
-import numpy as np
 
 from afterfit.core.metric import Metric
 from afterfit.core.shell import shell_word
 from afterfit.errors import NotFoundError
 from afterfit.registry.history import ROLLBACK, Move
-from afterfit.runtime.events import read_columns
 from afterfit.stats.interval import wilson
+from afterfit.workspace.served import counts_at, where_of
 
 if TYPE_CHECKING:
     from afterfit.workspace.space import Workspace
@@ -37,15 +36,17 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     healthy: bool
 
 
-def last_good(space: Workspace, name: str, alias: str = "champion") -> Health:
+def last_good(space: Workspace, name: str, alias: str = "champion", *, events: str = "") -> Health:
     """Return the newest earlier version of an alias that served at least 100 rows, 1 % failing.
 
-    One that was rolled back from counts as bad until it is promoted again. Raises NotFoundError
-    that tells what each earlier one did.
+    One that was rolled back from counts as bad until it is promoted again. ``events`` is where
+    servers write, by default this machine's folder of the workspace. Raises NotFoundError that
+    tells what each earlier one did, and what reading the events raises.
     """
     moves = space.registry.moves(name, alias)
     seen = []
-    counts = _counts(space.events, name)
+    place: str | Path = events or space.events
+    counts = counts_at(place, name)
     for number, digest in _earlier(moves):
         health = health_of(number, digest, *counts.get(digest, (0, 0)))
         if health.healthy:
@@ -53,7 +54,7 @@ def last_good(space: Workspace, name: str, alias: str = "champion") -> Health:
         seen.append(f"{number} answered {health.served} rows, {round(_failed(health))} failed")
     raise NotFoundError(
         f"no earlier version of {name}@{alias} is known to have served well",
-        where=str(space.events),
+        where=where_of(place),
         why="; ".join(seen) or "no other version held the alias, but those rolled back from",
         fix=f"afterfit version list {shell_word(name)}   # and promote the one that you trust",
     )
@@ -85,22 +86,3 @@ def _earlier(moves: list[Move]) -> Iterator[tuple[int, str]]:
     if held:
         bad.add(held[-1][0])
     yield from dict.fromkeys(each for each in reversed(held) if each[0] not in bad)
-
-
-def _counts(folder: Path, name: str) -> dict[str, tuple[int, int]]:
-    """Return rows served and requests failed of a model by digest; a shadow serves nobody."""
-    found: dict[str, tuple[int, int]] = {}
-    for batch in read_columns(folder):
-        models = np.array(batch.values("model"), dtype=object) == name
-        shadow = np.array(batch.values("role"), dtype=object) == "shadow"
-        kinds = np.array(batch.values("kind"), dtype=object)
-        digests = np.array([each or "" for each in batch.values("digest")], dtype=object)
-        ours = models & ~shadow
-        for digest in set(digests[ours]):
-            mine = ours & (digests == digest)
-            served, failed = found.get(digest, (0, 0))
-            found[digest] = (
-                served + int((kinds[mine] == "served").sum()),
-                failed + int((kinds[mine] == "failed").sum()),
-            )
-    return found

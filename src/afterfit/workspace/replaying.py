@@ -23,13 +23,13 @@ from afterfit.records.codec import Stored
 from afterfit.records.rollout import ReplayRecord
 from afterfit.registry.version import Version
 from afterfit.runtime.columns import frame_of
-from afterfit.runtime.events import read_segments
 from afterfit.runtime.predict import Predictor, load_bundle
 from afterfit.stats.interval import Interval, wilson
 from afterfit.stats.paired import mean_difference
 from afterfit.stats.quantile import quantile_metric
 from afterfit.store.environment import current_environment
 from afterfit.store.tables import read_frame
+from afterfit.workspace.served import events_at, where_of
 
 if TYPE_CHECKING:
     from afterfit.workspace.space import Workspace
@@ -77,13 +77,14 @@ def replay(
     *,
     since_s: float | None = None,
     log: Path | None = None,
+    events: str = "",
     now: float | None = None,
 ) -> Stored:
     """Return the record of scoring past rows with the version ``on``, beside what was answered.
 
-    The rows are those of the workspace's events whose inputs were captured, of the last
-    ``since_s`` seconds; or those of a table, which the champion answers too. Raises UsageError
-    where no row has inputs.
+    The rows are those of events whose inputs were captured, of the last ``since_s`` seconds; or
+    those of a table, which the champion answers too. ``events`` is where servers write, by default
+    this machine's folder of the workspace. Raises UsageError where no row has inputs.
     """
     started = time.monotonic()
     challenger = space.registry.resolve(f"{name}@{on}")
@@ -92,7 +93,7 @@ def replay(
         space.progress.step("read the rows")
         if log is None:
             since = None if since_s is None else (now or time.time()) - since_s
-            rows = _served(space.events, name, since)
+            rows = _served(events or space.events, name, since)
         else:
             rows = _of_table(space, name, log, predictor.signature)
         space.progress.step("score them")
@@ -102,7 +103,11 @@ def replay(
         record = ReplayRecord(
             subject=challenger.digest,
             env=current_environment(),
-            resolved={"since_s": since_s, "log": "" if log is None else log.name},
+            resolved={
+                "since_s": since_s,
+                "log": "" if log is None else log.name,
+                "events": where_of(events),
+            },
             metrics=tuple(metrics),
             name=name,
             challenger=challenger.number,
@@ -118,9 +123,9 @@ def replay(
     return space.keep(record, started=started)
 
 
-def _served(folder: Path, name: str, since: float | None) -> _Rows:
+def _served(place: str | Path, name: str, since: float | None) -> _Rows:
     """Return the captured rows of a model's events, the newest `MOST_ROWS`, with their labels."""
-    found, labels, without = _read(folder, name, 0 if since is None else int(since * 1e6))
+    found, labels, without = _read(place, name, 0 if since is None else int(since * 1e6))
     rows = _Rows()
     rows.skipped.update({"inputs were not captured": without} if without else {})
     if len(found) > MOST_ROWS:
@@ -130,9 +135,10 @@ def _served(folder: Path, name: str, since: float | None) -> _Rows:
         nothing = f"{without} rows were served, and capture was off" if without else "none served"
         raise UsageError(
             f"no served row of {name} has its inputs",
-            where=str(folder),
+            where=where_of(place),
             why=nothing,
-            fix=f"afterfit serve {shell_word(name)}@champion --capture all, or give --log FILE",
+            fix=f"afterfit serve {shell_word(name)}@champion --capture all, or give --log FILE, or "
+            "--events with the address that servers write to",
         )
     for event in found:
         truth = labels.get(f"id:{event.event_id}") or labels.get(f"entity:{event.entity}")
@@ -146,12 +152,12 @@ def _served(folder: Path, name: str, since: float | None) -> _Rows:
     return rows
 
 
-def _read(folder: Path, name: str, first: int) -> tuple[list[Event], dict[str, Event], int]:
+def _read(place: str | Path, name: str, first: int) -> tuple[list[Event], dict[str, Event], int]:
     """Return served rows with inputs from ``first`` µs on, labels by key, and rows without."""
     found: list[Event] = []
     labels: dict[str, Event] = {}
     without = 0
-    for event in read_segments(folder):
+    for event in events_at(place, name, first):
         if event.kind == "label":
             _note_label(labels, event)
         elif (event.kind, event.model) != ("served", name) or event.role == "shadow":
