@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
+import yaml
 from tests.runtime.bundles import people_bundle
 from tests.runtime.traffic import moody_bundle, rows
 from tests.runtime.waiting import until
@@ -23,6 +25,7 @@ from afterfit.core.bundle import write_manifest
 from afterfit.core.sections import ServeSection
 from afterfit.errors import AfterfitError
 from afterfit.records.rollout import RolloutRecord
+from afterfit.report.pipeline import Pipeline, pipeline
 from afterfit.serve.config import ServeConfig
 from afterfit.serve.rollout import Plan, divided
 from afterfit.serve.rollouts import state as state_module
@@ -107,17 +110,41 @@ def asked(server: ServerHandle, bodies: list[dict[str, Any]]) -> Iterator[list[i
             thread.join()
 
 
+def _canary_of_a_pipeline(folder: Path) -> tuple[list[str], dict[str, str]]:
+    """The shell of a pipeline's step, and its environment: a shim makes the rollout a short one."""
+    about = Pipeline(model="m.joblib", data="rows.csv", target="y", name="churn", image="r/churn",
+                     effort="quick", version="1")  # fmt: skip
+    job = yaml.safe_load(pipeline("github", about))["jobs"]["release"]
+    (step,) = [each for each in job["steps"] if each.get("id") == "canary"]
+    options = "--steps 30%,60% --watch error_rate --min-requests 60 --margin 10% --poll 100ms"
+    shim = folder / "bin" / "afterfit"
+    shim.parent.mkdir()
+    shim.write_text(f'#!/bin/bash\nexec "{sys.executable}" -m afterfit "$@" {options}\n')
+    shim.chmod(0o755)
+    (folder / "afterfit.env").write_text("VERSION=2\n")
+    env = {**os.environ, "NAME": "churn", "PATH": f"{shim.parent}:{os.environ['PATH']}"}
+    return ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step["run"]], env
+
+
 def test_an_equal_version_is_promoted_and_every_step_is_told(
-    space: Workspace, server: ServerHandle
+    space: Workspace, server: ServerHandle, tmp_path: Path
 ) -> None:
-    """It takes over through its steps; the log and the record say what was compared."""
+    """It takes over through its steps; the log and the record say what was compared.
+
+    A pipeline's canary started it, which does nothing where no server is named.
+    """
+    command, env = _canary_of_a_pipeline(tmp_path)
+    done = subprocess.run(command, env=env, check=False, capture_output=True, text=True)
+    assert (done.returncode, "no canary" in done.stdout) == (0, True)
     with asked(server, rows(50)) as answered:
-        stored = start_rollout(space, "churn", "2", QUICK)
+        named = {**env, "AFTERFIT_ADMIN": server.admin.address}
+        done = subprocess.run(command, env=named, check=False, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
         seen = len(answered)
         time.sleep(0.3)
         assert set(answered[seen + 4 :]) == {2}
-    assert not isinstance(stored, RolloutState)
-    record = stored.body  # type: ignore[union-attr]
+    (stored,) = space.records.list(step="rollout")
+    record = stored.body
     assert isinstance(record, RolloutRecord)
     assert (record.verdict, record.candidate, record.primary) == ("promoted", 2, 1)
     assert [step.share_ppm for step in record.steps] == [300_000, 600_000]

@@ -6,8 +6,10 @@ import json
 import time
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 from tests.runtime.bundles import people_bundle
+from tests.runtime.traffic import chance, rows
 
 from afterfit.cli.app import run
 from afterfit.core.event import Event, new_id
@@ -78,6 +80,32 @@ def test_rows_of_the_window_are_beside_those_before(space: Workspace) -> None:
     assert "no inputs were captured" in found.replay_note
     assert found.rollback[0][0].startswith("afterfit version rollback job --why")
     assert "job is version 1 again" in found.rollback[0][1]
+
+
+def test_captured_rows_are_asked_of_the_version_to_go_back_to(space: Workspace) -> None:
+    """What version 1 would have said of the rows of the window alone, beside what version 2 did."""
+    version = space.registry.resolve("job@2")
+    asked = rows(60, seed=5)
+    events = []
+    for place, row in enumerate(asked):
+        share = float(chance(row, -2.0))
+        told = msgspec.structs.replace(
+            served(90 if place < 20 else 30, failed=False, digest=version.digest),
+            label="yes" if share >= 0.5 else "no",
+            probabilities=(1 - share, share),
+            inputs=row,
+        )
+        events.append(told)
+    writer = SegmentWriter(space.events, "w1")
+    for batch in batches_of(events):
+        writer.write(batch)
+    writer.close()
+    found = incident(space, since_s=3600, now=NOW)
+    assert found.replay_note == "job@1 was asked for what was captured since the window began"
+    flips = next(metric for metric in found.replayed if metric.name == "disagreement")
+    differ = [(chance(row, -2.0) >= 0.5) != (chance(row, -3.0) >= 0.5) for row in asked[20:]]
+    assert 0 < sum(differ) < 40
+    assert (flips.value, flips.n) == (sum(differ) / 40, 40)
 
 
 def test_changes_and_proof_are_those_of_the_log(space: Workspace) -> None:

@@ -26,7 +26,7 @@ from afterfit.registry.version import GateRefusal, Version
 from afterfit.runtime.client import AdminClient
 from afterfit.runtime.endpoint import MILLION
 from afterfit.runtime.ledger import ModelStatus
-from afterfit.serve.rollout import find_server, primary_changed
+from afterfit.serve.rollout import find_server, primary_changed, servers
 from afterfit.serve.rollouts.config import RolloutConfig
 from afterfit.serve.rollouts.judge import compare, require_classes
 from afterfit.serve.rollouts.run import Rollout
@@ -322,7 +322,10 @@ def _rollout(space: Workspace, state: RolloutState) -> Rollout:
 
 def _server(space: Workspace, name: str, admin: str) -> tuple[Path | None, AdminClient]:
     if admin:
-        return None, AdminClient(admin)
+        # One of this machine gets the bytes from here, and its token is known.
+        known = {each.admin: (folder, AdminClient(admin, each.token))
+                 for folder, each in servers(space.folder / "endpoints")}  # fmt: skip
+        return known.get(admin, (None, AdminClient(admin)))
     return find_server(space.folder / "endpoints", name)
 
 

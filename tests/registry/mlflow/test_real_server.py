@@ -18,7 +18,7 @@ import pytest
 
 from afterfit import Workspace
 from afterfit.config import load_config
-from afterfit.errors import IntegrityError
+from afterfit.errors import IntegrityError, ModelError
 from afterfit.registry.mlflow.address import server_of
 from afterfit.registry.mlflow.client import Client
 from afterfit.workspace.mlflow import bring, exported
@@ -44,6 +44,25 @@ import sys, json, pandas as pd, mlflow.onnx, onnxruntime
 mlflow.set_tracking_uri(sys.argv[1])
 model = mlflow.onnx.load_model(f"models:/{sys.argv[2]}@challenger")
 print(json.dumps([i.name for i in model.graph.input]))
+"""
+
+
+OWN = """
+def decide(table):
+    return (table["spend"] > 0).to_numpy(dtype=int)
+"""
+PYFUNC = """
+import sys, mlflow, mlflow.pyfunc
+mlflow.set_tracking_uri(sys.argv[1])
+sys.path.insert(0, sys.argv[2])
+from mypkg.model import decide
+class Own(mlflow.pyfunc.PythonModel):
+    def predict(self, context, model_input, params=None):
+        return decide(model_input)
+with mlflow.start_run():
+    mlflow.pyfunc.log_model(name="model", python_model=Own(), code_paths=[sys.argv[2] + "/mypkg"],
+                            registered_model_name=sys.argv[3])
+mlflow.MlflowClient().set_registered_model_alias(sys.argv[3], "champion", "1")
 """
 
 
@@ -123,5 +142,44 @@ def test_a_model_comes_and_goes(
     path.write_bytes(b"other bytes")
     with path.open("rb") as stream:
         client.upload(place.partition(":/")[2] + "/model.skops", stream, 11)
+    with pytest.raises(IntegrityError, match="not what was imported before"):
+        bring(space, asked)
+
+
+def test_a_pyfunc_ships_by_its_function_and_is_refused_when_its_code_changes(
+    python: str, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing of it runs until the code that came is named; other code under its number is seen."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", url)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "src" / "mypkg").mkdir(parents=True)
+    (tmp_path / "src" / "mypkg" / "__init__.py").touch()
+    (tmp_path / "src" / "mypkg" / "model.py").write_text(OWN, "utf-8")
+    name = f"{NAME}own"
+    _run(python, PYFUNC, url, str(tmp_path / "src"), name)
+    space = Workspace(
+        tmp_path / ".afterfit", config=load_config(overrides={"line.effort": "quick"})
+    )
+    rows = "age,spend,left\n" + "".join(f"{20 + i},{(-1) ** i * i / 9},{1 - i % 2}\n"
+                                        for i in range(1, 121))  # fmt: skip
+    (tmp_path / "test.csv").write_text(rows, "utf-8")
+    asked = f"mlflow:models:/{name}@champion"
+    with pytest.raises(ModelError, match="runs only where you say so") as caught:
+        space.ship(asked, "test.csv", "left")
+    code = Path(caught.value.fix.rpartition("--code ")[2])
+    assert (code / "mypkg" / "model.py").read_text("utf-8") == OWN
+    release = space.ship("mypkg.model:decide", "test.csv", "left", name="own", code=code)
+    assert release.version.number == 1
+    with space.load("own@1", events=False) as model:
+        answers = model.predict([{"age": 30, "spend": 0.5}, {"age": 30, "spend": -0.5}])
+    assert [each["label"] for each in answers] == [1, 0]
+
+    client = Client(server_of(url, {}))
+    place = client.get("model-versions/get-download-uri", name=name, version="1")["artifact_uri"]
+    changed = tmp_path / "changed"
+    changed.write_text(OWN.replace("> 0", "< 0"), "utf-8")
+    with changed.open("rb") as stream:
+        target = place.partition(":/")[2] + "/code/mypkg/model.py"
+        client.upload(target, stream, changed.stat().st_size)
     with pytest.raises(IntegrityError, match="not what was imported before"):
         bring(space, asked)
