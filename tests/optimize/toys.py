@@ -13,7 +13,7 @@ from afterfit.models.convert import Converted
 from afterfit.models.native import NativeModel
 from afterfit.models.proposal import Proposal
 
-HERE = "toys"
+HERE = __name__
 CALLS: list[str] = []
 
 
