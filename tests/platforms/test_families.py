@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from afterfit.platforms.families import arch_of, family_of, shared, tier_of
+from afterfit.platforms.families import arch_of, family_of, processor_of, shared, tier_of
 
 
 @pytest.mark.parametrize(
@@ -118,3 +118,26 @@ def test_shared() -> None:
     ]  # fmt: skip
     assert all(shared(*machine) for machine in burst)
     assert not any(shared(*machine) for machine in whole)
+
+
+@pytest.mark.parametrize(
+    ("provider", "one", "other", "same"),
+    [
+        ("gcp", "e2-highcpu-2", "e2-standard-4", True),
+        ("gcp", "n2-highcpu-2", "n2d-highcpu-2", False),
+        ("aws", "c7i.large", "m7i.xlarge", True),
+        ("aws", "r6gd.large", "m6g.large", True),
+        ("aws", "c7i.large", "c7a.large", False),
+        ("aws", "c7i.large", "c6i.large", False),
+        ("aws", "m5.large", "c5.large", False),
+        ("aws", "c7i-flex.large", "c7i.large", False),
+        ("azure", "Standard_D2s_v5", "Standard_E4s_v5", True),
+        ("azure", "Standard_D2s_v5", "Standard_D2as_v5", False),
+        ("azure", "Standard_D2s_v5", "Standard_F2s_v2", False),
+    ],
+)
+def test_families_on_one_processor_are_known(
+    provider: str, one: str, other: str, same: bool
+) -> None:
+    """They differ in memory and disks; another maker or generation is another processor."""
+    assert (processor_of(provider, one) == processor_of(provider, other)) is same

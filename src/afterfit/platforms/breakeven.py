@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from afterfit.core.metric import in_figures
 from afterfit.core.progress import SILENT, Progress
 from afterfit.platforms.question import Answered, Question
 from afterfit.platforms.shapes import Kind, Offer
@@ -73,7 +74,7 @@ class Scan:
         if found is None:
             return ""
         word = "under" if found.factor < 1 else "above"
-        return f"traffic {word} {found.peak:,.3g} requests/s at the peak"
+        return f"traffic {word} {in_figures(found.peak)} requests/s at the peak"
 
     @property
     def nearest(self) -> list[Level]:

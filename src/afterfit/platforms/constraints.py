@@ -108,7 +108,7 @@ def _region(offer: Offer, asked: Requirements, _needs: Needs) -> Iterator[Check]
         elif region in asked.regions or place_of_region(region) in asked.regions:
             yield passed("region", f"{region} is among {names}")
         else:
-            yield failed("region", f"{region} is not in {names}")
+            yield failed("region", f"it stands in {region}, not in {names}")
     if asked.residency:
         yield _residency(offer, asked.residency)
 
@@ -119,7 +119,7 @@ def _residency(offer: Offer, residency: str) -> Check:
         why = "where it stands is not known here"
         return unknown(offer, "residency", why, f"that data stays in {residency}")
     if residency not in {region, place_of_region(region)}:
-        return failed("residency", f"{region} is not in {residency}")
+        return failed("residency", f"it stands in {region}, not in {residency}")
     return _of_fact(
         offer, "residency", offer.service.facts.get("data_residency"),
         no="the provider does not keep data in the region",

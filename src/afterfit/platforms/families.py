@@ -12,7 +12,7 @@ from typing import Literal
 
 from afterfit.platforms.shapes import Tier
 
-__all__ = ["arch_of", "azure_size", "family_of", "shared", "tier_of"]
+__all__ = ["arch_of", "azure_size", "family_of", "processor_of", "shared", "tier_of"]
 
 Arch = Literal["x86_64", "arm64", ""]
 
@@ -62,6 +62,24 @@ _HETZNER_TIERS: dict[str, Tier] = {"cax": "neon", "ccx": "avx2", "cpx": "avx2"}
 def family_of(provider: str, name: str) -> str:
     """The family of a size (``m7i``, ``n2-standard``, ``Ds v5``), else its whole name."""
     return _FAMILIES.get(provider, _family_elsewhere)(name)
+
+
+def processor_of(provider: str, name: str) -> str:
+    """The families that run on the same processors as this size, by one name; else its family.
+
+    They differ in memory, disks and network: ``e2-highcpu`` and ``e2-standard``, ``c7i`` and
+    ``m7i``, ``Ds v5`` and ``Es v5``.
+    """
+    if provider == "gcp":
+        return name.partition("-")[0]
+    if provider == "aws" and (match := _AWS.match(name)):
+        maker = match[3][:1]
+        if match[1] in {"c", "m", "r"} and int(match[2]) >= 6 and maker in {"a", "g", "i"}:
+            return f"{match[2]}{maker}{match[4] or ''}"
+    if provider == "azure" and (match := _AZURE.match(name)) and match[1] in {"D", "E"}:
+        maker = next((each for each in "pa" if each in match[3]), "i")
+        return f"v{match[5] or 1}{maker}"
+    return family_of(provider, name)
 
 
 def arch_of(provider: str, name: str) -> Arch:

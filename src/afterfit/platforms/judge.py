@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from afterfit.core.finding import Finding
+from afterfit.core.metric import in_figures
 from afterfit.platforms import findings
 from afterfit.platforms.breakeven import MANAGED, Scan, both_kinds
 from afterfit.platforms.constraints import conflicts
@@ -134,6 +135,8 @@ def _settling(judged: Judged) -> str:
         return "Nothing that can be measured tells them apart."
     if judged.close.alone:
         return f"Measure {named[0]}: that alone should settle it."
+    if len(named) == len(judged.close.rivals) + 1:
+        return f"Measure {'both' if len(named) == 2 else 'all of them'} to settle it."
     return f"Measure {', '.join(named[:-1])} and {named[-1]} to settle it." if len(named) > 1 else (
         f"Measure {named[0]} to settle it.")  # fmt: skip
 
@@ -272,8 +275,8 @@ def _capacity(judged: Judged, choice: Valued) -> Iterator[Finding]:
         return
     words = {"same tier": "of another machine of its tier", "cross tier": "of another tier"}
     yield findings.CapacityGuessed.issue(
-        f"{capacity.low:.3g} to {capacity.high:.3g} requests/s of one machine were derived from a "
-        f"measurement {words.get(capacity.basis, 'of another machine')}",
+        f"{in_figures(capacity.low)} to {in_figures(capacity.high)} requests/s of one machine "
+        f"were derived from a measurement {words.get(capacity.basis, 'of another machine')}",
         where=choice.id, fix=f"afterfit platforms probe {judged.ref}",
     )  # fmt: skip
 
@@ -352,5 +355,6 @@ def _break_even(judged: Judged) -> Iterator[Finding]:
     if level is not None:
         kind = "managed" if level.winner.evaluated.offer.service.kind in MANAGED else "own"
         where = "under" if level.factor < 1 else "above"
-        text += f"; {where} {level.peak:,.3g} requests/s at the peak {kind} ones are the cheapest"
+        peak = in_figures(level.peak)
+        text += f"; {where} {peak} requests/s at the peak {kind} ones are the cheapest"
     yield findings.BreakEven.tip(text, break_even=level.peak if level else None)

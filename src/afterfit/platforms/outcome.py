@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from afterfit.core.metric import in_figures
 from afterfit.core.slo import Slo
 from afterfit.platforms.capacity import Speeds
 from afterfit.platforms.commit import terms_of
@@ -92,7 +93,8 @@ def _latency(found: Outcome) -> Iterator[Check]:
         return
     slow, usual, fast = (pace.quantile_ms(s, 0.0) for s in (speeds.low, speeds.speed, speeds.high))
     name = f"p{slo.quantile * 100:g}"
-    why = f"one request alone takes {usual:.3g} ms at {name} ({fast:.3g} to {slow:.3g})"
+    shown = [in_figures(float(f"{each:.3g}")) for each in (usual, fast, slow)]
+    why = f"one request alone takes {shown[0]} ms at {name} ({shown[1]} to {shown[2]})"
     if fast > slo.limit_ms:
         yield failed("latency", f"{why}, {slo.limit_ms:g} ms are allowed")
     elif found.capacity.low <= 0 or slow > slo.limit_ms:
@@ -127,8 +129,9 @@ def _cold(found: Outcome) -> Iterator[Check]:
 def _replicas(found: Outcome) -> Iterator[Check]:
     if found.machines is None:
         least = found.capacity.low or found.capacity.rate
-        if least > 0 and found.demand.peak > least * MOST_MACHINES:
-            why = f"more than {MOST_MACHINES:,} are needed for {found.demand.peak:,.3g} requests/s"
+        peak = found.demand.peak
+        if least > 0 and peak > least * MOST_MACHINES:
+            why = f"more than {MOST_MACHINES:,} are needed for {in_figures(peak)} requests/s"
             yield failed("replicas", why)
         return
     most, told = found.machines[2], fact(found.offer, "most_replicas")

@@ -13,6 +13,7 @@ import numpy as np
 
 from afterfit.core.metric import Metric
 from afterfit.platforms.config import CRITERIA
+from afterfit.platforms.families import processor_of
 from afterfit.platforms.question import Answered
 from afterfit.platforms.value import Valued
 from afterfit.records.platforms import Bar, Flip, Range
@@ -124,9 +125,9 @@ class Close:
 def close_calls(answer: Answered, choice: Valued) -> Close:
     """Return the finalists whose bounds overlap those of the choice; none where it is clear.
 
-    Sizes of one family of one service are no rivals. What is certain by measurement on both sides
-    is no close call: no probe would settle it. Two machines of one family are as uncertain as each
-    other, so they are compared at the same ends.
+    Sizes of one service with the same processors are no rivals. What is certain by measurement on
+    both sides is no close call: no probe would settle it. Two machines with the same processors are
+    as uncertain as each other, so they are compared at the same ends.
     """
     rivals: dict[tuple[str, str], Valued] = {}
     for other in answer.running:
@@ -154,9 +155,11 @@ def _machine(each: Valued) -> tuple[str, str]:
 
 
 def _family(each: Valued) -> tuple[str, str]:
-    offer = each.evaluated.offer
-    shares = offer.service.sized == "shares"
-    return offer.machine.provider, offer.service.id if shares else offer.machine.family
+    """Return the provider and the processors, of which each size is as uncertain as another."""
+    offer, machine = each.evaluated.offer, each.evaluated.offer.machine
+    if offer.service.sized == "shares":
+        return machine.provider, offer.service.id
+    return machine.provider, processor_of(machine.provider, machine.name.removeprefix("ml."))
 
 
 def _measured(each: Valued) -> bool:

@@ -67,7 +67,8 @@ def decision_figures(record: PlatformsRecord) -> tuple[Figure, ...]:
         found.append(Figure(f"{_quantile(record)} latency", value, spread(best.p99_ms, " ms")))
     if best.machines is not None:
         least, mean, most = map(_whole, best.machines)
-        found.append(Figure("Machines", mean, f"on average, {least} to {most}"))
+        told = "all the time" if least == most else f"on average, {least} to {most}"
+        found.append(Figure("Machines", mean, told))
     share = find(record.metrics, "win_share")
     if share is not None and share.value is not None:
         found.append(
