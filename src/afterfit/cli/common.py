@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Group, Parameter
 
-from afterfit.cli.progress import TerminalProgress
-
 if TYPE_CHECKING:
     from afterfit.workspace import Workspace
 
@@ -65,6 +63,7 @@ def opened(
     Raises NotFoundError where there is no workspace, unless ``create``.
     """
     # Here, because they take most of a second, and the dashboard does without them.
+    from afterfit.cli.progress import TerminalProgress
     from afterfit.config import load_config
     from afterfit.workspace import Workspace
 

@@ -22,7 +22,7 @@ from afterfit.errors import AfterfitError, NotFoundError, UsageError
 from afterfit.runtime.keys import Refusal
 from afterfit.web import render
 from afterfit.web.guard import HEADERS, Door, Hosts, safe_path, same_origin
-from afterfit.web.pages import alarms, endpoints, models, overview, records, rollouts, signals
+from afterfit.web.pages import alarms, endpoints, models, overview, records, signals
 from afterfit.web.pages.messages import Login, Problem
 from afterfit.web.parts import View
 from afterfit.web.site import Site
@@ -69,6 +69,13 @@ def _filter(query: Query) -> signals.Filter:
     return signals.Filter(**{name: query.get(name, "") for name in names})
 
 
+def _rollouts(site: Site, query: Query) -> View:
+    # Here, because it alone takes the statistics of a comparison, and nobody should wait for them.
+    from afterfit.web.pages import rollouts
+
+    return rollouts.rollouts(site, _page(query))
+
+
 def _shown(path: Path_) -> models.Shown:
     for each in get_args(models.Shown):
         if path["shown"] == each:
@@ -89,7 +96,7 @@ PAGES: tuple[Route_, ...] = (
         lambda site, p, _: models.version_report(site, p["name"], p["number"], _shown(p)),
     ),
     Route_("/endpoints", lambda site, _, __: endpoints.endpoints(site)),
-    Route_("/rollouts", lambda site, _, q: rollouts.rollouts(site, _page(q))),
+    Route_("/rollouts", lambda site, _, q: _rollouts(site, q)),
     Route_("/loads", lambda site, _, __: endpoints.loads(site)),
     Route_("/signals", lambda site, _, q: signals.signals(site, _filter(q), _page(q))),
     Route_(
