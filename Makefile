@@ -1,6 +1,6 @@
 # The only task list: `make` prints it.
 .DEFAULT_GOAL := help
-.PHONY: help setup torch demo test check bench docs lock clean
+.PHONY: help setup torch ray demo test check bench docs lock clean
 
 # The first interpreter that is new enough; `make PYTHON=/path/to/python test` chooses another.
 PYTHON ?= $(shell for candidate in python3 python3.13 python3.12 python3.11; do \
@@ -39,6 +39,20 @@ $(TORCH_STAMP): $(STAMP) requirements/torch.lock
 	$(PIP) install --quiet --no-deps torch-pruning==1.6.1
 	@touch $@
 
+# Not beside the others: 600 MB that nothing else needs. It is also what the image for Ray has.
+RAY_VENV := .venv-ray
+RAY_STAMP := $(RAY_VENV)/.afterfit-ready
+DATA := src/afterfit/package/data
+
+ray: $(RAY_STAMP) ## Ray in .venv-ray; then AFTERFIT_RAY=.venv-ray/bin/python make test ARGS=tests/serve/ray
+
+$(RAY_STAMP): $(DATA)/serving.lock $(DATA)/ray.lock
+	@test -x $(RAY_VENV)/bin/python || $(PYTHON) -m venv $(RAY_VENV)
+	$(RAY_VENV)/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes \
+		-r $(DATA)/serving.lock -r $(DATA)/ray.lock
+	$(RAY_VENV)/bin/python -m pip --disable-pip-version-check install --quiet --no-deps -e .
+	@touch $@
+
 demo: $(STAMP) ## the whole line on sample data, from a model to a page
 	$(BIN)/afterfit demo
 
@@ -64,6 +78,7 @@ lock: $(STAMP) ## the locks anew, from pyproject.toml and requirements/serving.i
 	$(PIP_COMPILE) --extra=dev --extra=lightgbm --extra=xgboost --output-file=requirements/dev.lock pyproject.toml
 	$(PIP_COMPILE) --output-file=requirements/torch.lock requirements/torch.in
 	$(PIP_COMPILE) --output-file=src/afterfit/package/data/serving.lock requirements/serving.in
+	$(PIP_COMPILE) --output-file=src/afterfit/package/data/ray.lock requirements/ray.in
 
 clean: ## caches and build outputs; keeps .venv and .afterfit
 	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache afterfit-demo
