@@ -137,7 +137,7 @@ def test_shared() -> None:
     ],
 )
 def test_families_on_one_processor_are_known(
-    provider: str, one: str, other: str, same: bool
+    provider: str, one: str, other: str, *, same: bool
 ) -> None:
     """They differ in memory and disks; another maker or generation is another processor."""
     assert (processor_of(provider, one) == processor_of(provider, other)) is same

@@ -20,6 +20,7 @@ from afterfit.package.config import (
 )
 from afterfit.report.build import record_page
 from afterfit.report.text import render
+from afterfit.workspace.placed import choice_told
 
 Destination = Annotated[str, Parameter(name=["--for", "--destination"], help="The kind of place.")]
 Platforms = Annotated[tuple[str, ...], Parameter(negative="", help="linux/amd64, linux/arm64.")]
@@ -95,6 +96,7 @@ def package(
         )
         folder = output or Path(f"{version.name}-{version.number}-{destination}")
         stored = space.package(ref, destination, folder, config)
-    text = f"{render(record_page(stored))}\nWritten to {folder}"
-    result = {**msgspec.to_builtins(stored), "folder": str(folder)}
+        choice = choice_told(space, version)
+    text = "\n".join(filter(None, (render(record_page(stored)), choice, f"Written to {folder}")))
+    result = {**msgspec.to_builtins(stored), "folder": str(folder), "platforms": choice}
     return Answer(result, text, warnings=space.warnings)

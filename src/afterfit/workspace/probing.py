@@ -16,9 +16,9 @@ from afterfit.package.config import PackageConfig
 from afterfit.platforms.catalog import Catalog
 from afterfit.platforms.probe.kit import Kit, finalist_of, kit_files
 from afterfit.platforms.shapes import Offer
-from afterfit.records.platforms import PlatformsRecord
 from afterfit.store.files import os_errors, remove_tree, temporary_beside
 from afterfit.workspace.autoscaling import load_test_of
+from afterfit.workspace.placed import newest_choice
 from afterfit.workspace.prices import imported
 from afterfit.workspace.probe_here import Asked
 
@@ -117,11 +117,11 @@ def _asked(space: Workspace, version: Version, wanted: Wanted) -> Asked:
 
 def _finalists(space: Workspace, version: Version) -> tuple[str, ...]:
     """Return the offers that the newest choice for the version could not tell apart, or chose."""
-    for stored in space.records.list(step="platforms", subject=version.digest):
-        if isinstance(stored.body, PlatformsRecord):
-            record = stored.body
-            return record.probe or ((record.choice,) if record.choice else ())
-    return ()
+    found = newest_choice(space, version)
+    if found is None:
+        return ()
+    record = found[1]
+    return record.probe or ((record.choice,) if record.choice else ())
 
 
 def _offers(catalog: Catalog, ids: Sequence[str]) -> tuple[Offer, ...]:
