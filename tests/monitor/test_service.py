@@ -120,6 +120,17 @@ def test_failures_that_are_surely_too_many_are_an_alarm() -> None:
     assert service_points(window(), Watch()) == []
 
 
+@pytest.mark.parametrize(
+    ("refused", "state"), [(1, "insufficient"), (2, "insufficient"), (3, "alarm")]
+)
+def test_a_mistake_of_one_sender_is_no_alarm(refused: int, state: str) -> None:
+    """One or two requests that were refused in a quiet hour; that its only one failed is."""
+    points = {p.signal: p for p in service_points(window(refused=refused), Watch())}
+    assert points["refused"].state == state
+    alone = {p.signal: p for p in service_points(window(failed=1), Watch())}
+    assert alone["failed"].state == "alarm"
+
+
 def test_latency_has_quantiles_with_intervals_in_ms() -> None:
     """500 rows suffice for a p99, 100 do not."""
     points = {p.subject: p for p in service_points(window(served=600), Watch())}

@@ -17,6 +17,8 @@ __all__ = ["BURNS", "Burn", "burn_points", "service_points"]
 
 QUANTILES = (0.5, 0.95, 0.99)
 LEVEL = 0.95
+LEAST_REFUSED = 3
+"""One mistake of one sender in a quiet hour is nobody's alarm."""
 
 
 class Burn(NamedTuple):
@@ -132,16 +134,16 @@ def _quantile(
 
 def _shares(state: WindowState, watch: Watch, level: float) -> Iterator[SignalPoint]:
     served, failed, refused = (state.kinds.get(k, 0) for k in ("served", "failed", "refused"))
-    for name, count, n, most in (
-        ("failed", failed, served + failed, watch.failed_share),
-        ("refused", refused, served + failed + refused, watch.refused_share),
+    for name, count, n, most, few in (
+        ("failed", failed, served + failed, watch.failed_share, 1),
+        ("refused", refused, served + failed + refused, watch.refused_share, LEAST_REFUSED),
     ):
         if not n:
             continue
         bounds = wilson(count, n, level)
         # So few that none of them being bad would not show that the share is below its limit.
         needed = int(3 / most)
-        surely = bounds.low > most
+        surely = bounds.low > most and count >= few
         commonest = max(state.errors, key=lambda text: state.errors[text], default="")
         told: PointState = "alarm" if surely else "ok" if n >= needed else "insufficient"
         yield SignalPoint(
