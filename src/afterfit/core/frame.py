@@ -191,7 +191,10 @@ def missing_mask(array: np.ndarray) -> np.ndarray:
     if array.dtype.kind != "O":
         return np.zeros(len(array), dtype=bool)
     values = array.tolist()
-    if set(map(type, values)) <= {str, bool, int, NoneType}:
+    kinds = set(map(type, values))
+    if kinds <= {str, bool, int}:
+        return np.zeros(len(values), dtype=bool)
+    if kinds <= {str, bool, int, NoneType}:
         return np.array([value is None for value in values], dtype=bool)
     return np.fromiter(map(is_missing, values), dtype=bool, count=len(values))
 
