@@ -73,7 +73,7 @@ class Sizes(msgspec.Struct, frozen=True, kw_only=True):
         target=_default(4, "some requests may wait while one is answered"),
     )
     concurrency: Sized = _default(32, "more would only wait")
-    rate: Sized = _default(0, "afterfit loadtest finds what one replica holds")
+    rate: Sized = _default(0, "a load test finds what one replica holds")
     admission: Sized = _default(0, "nothing is turned away before a queue is full")
     grace: Sized = Sized(GRACE_S, "what the server gives to requests that are under way")
     start: Sized = _default(START_S, "the time that a server has at most to load and warm a model")

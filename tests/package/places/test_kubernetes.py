@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import kubernetes_validate
+import msgspec
 import pytest
 import yaml
-from tests.package.places.place import document, packaged, unreasoned
+from cyclopts import CycloptsError
+from tests.package.places.place import CONFIG, document, packaged, unreasoned
 
+from afterfit.cli.app import build
 from afterfit.core.bundle import Bundle
 from afterfit.errors import UsageError
+from afterfit.package.places import kubernetes
+from afterfit.package.places.told import KEYS
 from afterfit.package.sizes import Sizes
 from afterfit.runtime.options import parser
 
+KUBECTL = shutil.which("kubectl")
 VERSIONS = ("1.30", "1.34")
 KINDS = {
     "autoscaler.yaml": "HorizontalPodAutoscaler",
@@ -94,6 +103,57 @@ def test_kustomize_finds_what_it_names(folder: Path) -> None:
     server = document(folder / "base" / "deployment.yaml")["spec"]["template"]["spec"]["containers"]
     assert image["name"] == server[0]["image"]
     assert (image["newName"], image["newTag"]) == ("registry.example.com/team/churn", "3")
+
+
+@pytest.mark.skipif(KUBECTL is None, reason="NOT RUN: kubectl, which has Kustomize, is not there")
+@pytest.mark.parametrize("fleet", ["baked", "following"])
+def test_kustomize_builds_each_fleet(folder: Path, fleet: str) -> None:
+    """What would be applied, by Kustomize itself: taken by the schemas, with image and patches."""
+    told = subprocess.run(
+        [str(KUBECTL), "kustomize", str(folder / "overlays" / fleet)],
+        capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    found = {each["kind"]: each for each in yaml.safe_load_all(told)}
+    assert set(found) == set(KINDS.values())
+    for each in found.values():
+        kubernetes_validate.validate(each, VERSIONS[-1], strict=True)
+        assert each["metadata"]["namespace"] == "default"
+    template = found["Deployment"]["spec"]["template"]
+    (server,) = template["spec"]["containers"]
+    tag = "3" if fleet == "baked" else "following"
+    assert server["image"] == f"registry.example.com/team/churn:{tag}"
+    for metadata in (template["metadata"], found["Deployment"]["metadata"]):
+        # What follows may serve any version.
+        assert ("afterfit.dev/digest" in metadata.get("annotations", {})) == (fleet == "baked")
+    assert template["metadata"]["annotations"]["prometheus.io/scrape"] == "true"
+    assert bool(found["NetworkPolicy"]["spec"].get("egress")) == (fleet == "following")
+    assert (server["args"][0] == "serve") == (fleet == "following")
+    assert server["startupProbe"]["failureThreshold"] >= (16 if fleet == "baked" else 31)
+    assert {each["name"] for each in template["spec"]["volumes"]} == {"tmp", "keys"}
+    assert server["securityContext"]["readOnlyRootFilesystem"]
+
+
+def test_the_command_takes_the_words_of_a_follower(folder: Path) -> None:
+    """They are options of ``afterfit serve``, and one that is none would be seen."""
+    overlay = document(folder / "overlays" / "following" / "deployment.yaml")
+    (server,) = overlay["spec"]["template"]["spec"]["containers"]
+    parse = partial(build().parse_args, print_error=False, exit_on_error=False, help_on_error=False)
+    _, bound, _ = parse(server["args"])
+    told = bound.arguments
+    assert (told["refs"], told["follow"]) == (("churn@champion",), True)
+    assert (told["host"], told["port"], told["events"]) == ("0.0.0.0", 8080, "-")  # noqa: S104
+    assert (told["workers"], told["threads"], str(told["keys"])) == (2, 1, KEYS)
+    with pytest.raises(CycloptsError):
+        parse([*server["args"], "--admission-rps=5"])
+
+
+def test_what_follows_is_built_on_an_image_of_a_registry(bundle: Bundle, tmp_path: Path) -> None:
+    """Also where the baked image is made here, on a base that lies in a folder."""
+    config = msgspec.structs.replace(CONFIG, base="oci:/somewhere:1")
+    assert kubernetes._under(config) == "python:3.11-slim-bookworm"
+    packaged("kubernetes", bundle, tmp_path / "out", base="python:3.11@sha256:" + "0" * 64)
+    text = (tmp_path / "out" / "following" / "Dockerfile").read_text("utf-8")
+    assert f"\nFROM python:3.11@sha256:{'0' * 64}\n" in text
 
 
 def test_the_pod_is_hardened(folder: Path) -> None:
