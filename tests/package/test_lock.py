@@ -238,6 +238,16 @@ def test_a_missing_wheel_says_so_without_the_password(index: Index) -> None:
     assert SECRET not in str(caught.value)
 
 
+def test_a_wheel_for_other_machines_alone(tmp_path: Path) -> None:
+    """The machine and the Python that nothing fits are named."""
+    wheel(tmp_path, "acme_lib", "1.1", tag="cp311-cp311-manylinux2014_aarch64")
+    asked = config(("linux/arm64", "linux/amd64"), wheelhouse=str(tmp_path))
+    with pytest.raises(InputError, match="finds no wheels") as caught:
+        resolve_hashes("acme-lib==1.1\n", asked)
+    assert caught.value.where == "requirements.lock, for Python 3.11 on linux/amd64"
+    assert "acme-lib==1.1" in caught.value.why
+
+
 def test_an_index_that_is_away_is_unavailable() -> None:
     """Another error, with another fix."""
     with socket.socket() as nobody:
@@ -246,6 +256,8 @@ def test_an_index_that_is_away_is_unavailable() -> None:
     gone = config(index_url=f"http://robot:{SECRET}@127.0.0.1:{port}/simple/")
     with pytest.raises(UnavailableError, match="does not answer") as caught:
         resolve_hashes("acme-lib==1.1\n", gone)
+    assert (caught.value.where, "refused" in caught.value.why) == ("127.0.0.1", True)
+    assert "object at" not in caught.value.why
     assert SECRET not in str(caught.value)
     assert SECRET not in repr(gone)
 

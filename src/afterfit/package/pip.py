@@ -40,7 +40,9 @@ _NETWORK = re.compile(
     r"|.*NewConnectionError.*|.*ProxyError.*|.*Max retries.*"
 )
 """What pip writes into its log when an index does not answer; on the screen it says nothing."""
-
+_HOST = re.compile(r"ConnectionPool\(host='([^']+)'")
+_CAUSE = re.compile(r"object at 0x\w+>: ([^'\"]+)")
+"""Who did not answer and why, in such a line; a port is left out: it may be half a password."""
 _REFUSED = re.compile(r"40[13] Client Error.*|User for .* is needed.*")
 
 
@@ -145,10 +147,11 @@ def _run(
         ) from None
     if done.returncode:
         logged = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
-        raise _failed(redact(done.stderr), redact(logged))
+        wanted_for = f"Python {config.python} on {platform}"
+        raise _failed(redact(done.stderr), redact(logged), wanted_for)
 
 
-def _failed(errors: str, log: str) -> AfterfitError:
+def _failed(errors: str, log: str, wanted_for: str) -> AfterfitError:
     lines = [line.strip() for line in errors.splitlines() if "ERROR" in line or "WARNING" in line]
     why = "; ".join(lines[-4:]) or errors.strip()[-500:]
     if "No module named pip" in errors:
@@ -173,14 +176,16 @@ def _failed(errors: str, log: str) -> AfterfitError:
         )
     network = _NETWORK.search(log)
     if network:
+        host, cause = _HOST.search(log), _CAUSE.search(log)
         return UnavailableError(
             "the package index does not answer",
-            why=network[0].strip()[:500],
+            where=host[1] if host else "",
+            why=(cause[1] if cause else network[0]).strip()[:500],
             fix="name one that does (--index-url URL) or a folder of wheels (--wheelhouse FOLDER)",
         )
     return InputError(
         "pip finds no wheels for the serving environment",
-        where="requirements.lock",
+        where=f"requirements.lock, for {wanted_for}",
         why=why,
         fix="change the pins, or name the index or folder that has them: --index-url, --wheelhouse",
     )

@@ -70,7 +70,7 @@ def package_for(
     writer = open_destination(destination)
     bundle.verify(bundle.digest)
     _check_free(out_folder)
-    with os_errors(out_folder, "write"), _beside(out_folder) as temporary:
+    with _beside(out_folder) as temporary:
         findings = write_for(writer, bundle, temporary, config, progress)
         (temporary / _MARK).write_text(f"{bundle.digest}\n", encoding="utf-8")
         image = _image_digest(temporary / IMAGE)
@@ -102,12 +102,16 @@ def _image_digest(layout: Path) -> str:
 
 @contextmanager
 def _beside(folder: Path) -> Iterator[Path]:
-    """Give an empty folder beside another; in the end what was made for it and not used is gone."""
+    """Give an empty folder beside another; in the end what was made for it and not used is gone.
+
+    Raises what ``os_errors`` makes of an error, before there is room again.
+    """
     temporary = temporary_beside(folder)
     new = list(takewhile(lambda each: not each.exists(), folder.parents))
     try:
-        temporary.mkdir(parents=True)
-        yield temporary
+        with os_errors(folder, "write"):
+            temporary.mkdir(parents=True)
+            yield temporary
     finally:
         remove_tree(temporary)
         with suppress(OSError):  # a folder that holds the package, or anything else, stays

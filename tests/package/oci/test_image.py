@@ -6,6 +6,7 @@ import errno
 import json
 import shutil
 import tarfile
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -269,6 +270,23 @@ def test_a_full_disk(
         package_for("oci", bundle, tmp_path / "out", config)
     assert Layout(tmp_path / "out" / "image").top() == before
     assert [path.name for path in tmp_path.glob(".tmp-*")] == []
+
+
+def test_no_room_for_what_is_unpacked(
+    bundle: Bundle, config: PackageConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The place is named that ``TMPDIR`` names, and no folder in it that is gone afterwards."""
+    monkeypatch.setenv("AFTERFIT_CACHE", "off")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(images, "install", full)
+    with pytest.raises(ResourceError, match="disk is full: cannot unpack wheels") as refused:
+        package_for("oci", bundle, tmp_path / "out", config)
+    assert refused.value.where == str(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["base", "bundle"]
 
 
 def test_modules_are_compiled_for_this_python_only(

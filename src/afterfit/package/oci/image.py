@@ -136,7 +136,8 @@ def _layers(
         known = parts.cache.take(key, layout)
         if known is not None:
             return known
-        with os_errors(parts.scratch, "unpack wheels in"):
+        # Named by what is there afterwards too: TMPDIR.
+        with os_errors(parts.scratch.parent, "unpack wheels in"):
             folder = wheels()
             progress.step(f"lay out {note} for {platform}")
             target = scratch / f"{folder.name}-files"
