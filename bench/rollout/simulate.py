@@ -5,7 +5,8 @@ lognormal with a median of 5 ms. The rate of failures rises and falls threefold 
 both versions alike, as a day does. ``held`` keeps every step for 150 looks more, so that there is
 much to look at. The judge is the one of ``afterfit rollout``. Run:
 ``python bench/rollout/simulate.py``; it writes ``bench/results/rollout.json``. With ``--steps
-50000,250000,500000,1000000 --out bench/results/rollout_alone.json`` the last step has no control.
+50000,250000,500000,1000000 --out bench/results/rollout_alone.json``, or ``--steps
+50000,250000,1000000 --out bench/results/rollout_user_steps.json``, the last step has no control.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ import numpy as np
 
 from afterfit.runtime.tally import BOUNDS
 from afterfit.serve.rollouts.config import RolloutConfig
-from afterfit.serve.rollouts.judge import Judge, Reading, Side, compare, look
+from afterfit.serve.rollouts.judge import Judge, Reading, Side, compare, look, may_go_on
 from afterfit.stats.interval import wilson
 
 OUT = Path(__file__).resolve().parents[1] / "results" / "rollout.json"
@@ -107,13 +108,12 @@ def rollout(scenario: Scenario, config: RolloutConfig, seed: int) -> tuple[str, 
         found = compare(judge, config)
         if any(each.worse for each in found):
             return "rolled_back", asked, now
-        if judge.step_canary < config.min_requests or now - began < scenario.held:
+        if now - began < scenario.held or not may_go_on(judge, config, step, found):
             continue
-        if step + 1 < len(config.steps):
-            step, began = step + 1, now
-            judge.next_step()
-        elif all(each.shown for each in found):
+        if step + 1 == len(config.steps):
             return "promoted", asked, now
+        step, began = step + 1, now
+        judge.next_step()
     return "undecided", asked, MOST_LOOKS
 
 

@@ -7,7 +7,7 @@ import pytest
 from afterfit.errors import UsageError
 from afterfit.runtime.tally import BOUNDS
 from afterfit.serve.rollouts.config import RolloutConfig, steps_of, watches_of
-from afterfit.serve.rollouts.judge import Judge, Reading, Side, compare, look
+from afterfit.serve.rollouts.judge import Judge, Reading, Side, compare, look, may_go_on
 
 CONFIG = RolloutConfig(steps=(100_000, 500_000))
 
@@ -94,3 +94,43 @@ def test_steps_and_watches_as_people_write_them() -> None:
     for text in ("", "p99,p99"):
         with pytest.raises(UsageError):
             watches_of(text)
+
+
+@pytest.mark.parametrize(
+    ("steps", "step", "shown", "goes"),
+    [
+        ((50_000, 250_000, 500_000), 0, False, True),
+        ((50_000, 250_000, 500_000), 1, False, True),
+        ((50_000, 250_000, 500_000), 2, False, False),
+        ((50_000, 250_000, 500_000), 2, True, True),
+        ((50_000, 250_000, 1_000_000), 0, False, True),
+        ((50_000, 250_000, 1_000_000), 1, False, False),
+        ((50_000, 250_000, 1_000_000), 1, True, True),
+        ((50_000, 250_000, 1_000_000), 2, False, True),
+        ((1_000_000,), 0, False, False),
+    ],
+)
+def test_what_is_promoted_was_shown_while_the_primary_answered(
+    steps: tuple[int, ...], step: int, *, shown: bool, goes: bool
+) -> None:
+    """In the last step that has a control; 100 % without one decides nothing."""
+    config = RolloutConfig(steps=steps, watch=("error_rate",), min_requests=100)
+    judge = Judge()
+    look(judge, Reading(), config)
+    n = 2000 if shown else 120
+    look(judge, Reading(canary=Side(asked=n), primary=Side(asked=n)), config)
+    found = compare(judge, config)
+    assert [each.shown for each in found] == [shown]
+    assert may_go_on(judge, config, step, found) is goes
+    judge.step_canary = 99
+    assert not may_go_on(judge, config, step, found)
+
+
+def test_copies_alone_go_on_to_all_requests_when_the_primary_is_known() -> None:
+    """So that there is something to hold the only step against."""
+    config = RolloutConfig(steps=(1_000_000,), watch=("error_rate",), min_requests=100)
+    judge = Judge()
+    look(judge, Reading(primary=Side(asked=99)), config)
+    assert not may_go_on(judge, config, -1, ())
+    look(judge, Reading(primary=Side(asked=100)), config)
+    assert may_go_on(judge, config, -1, ())

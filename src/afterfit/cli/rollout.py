@@ -80,8 +80,8 @@ def start(
     """Let a version take over a running server step by step, and go back by itself if it is worse.
 
     At every look the canary is compared with the primary by tests that hold however often one
-    looks. It is promoted when the last step has shown that it is not worse by the margin. Ctrl-C
-    pauses: the canary gets nothing more until `rollout resume`.
+    looks. It is promoted when it was shown, beside the primary, not to be worse by the margin.
+    Ctrl-C pauses: the canary gets nothing more until `rollout resume`.
 
     Exit 0: promoted; 1: it went back, or a gate failed; 130: paused.
 

@@ -285,7 +285,8 @@ def _driven(
 def _record(space: Workspace, rollout: Rollout) -> Stored:
     """Return the record of a rollout that has ended, kept; its state names it."""
     state = rollout.state
-    found = compare(state.judge, state.config)
+    promoted = state.verdict == "promoted"
+    found = (state.settled if promoted else ()) or compare(state.judge, state.config)
     metrics = [
         msgspec.structs.replace(metric, name=each.watch, scope=metric.name)
         for each in found

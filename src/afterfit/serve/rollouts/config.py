@@ -7,6 +7,7 @@ from typing import Annotated, Literal, get_args
 import msgspec
 
 from afterfit.errors import UsageError
+from afterfit.runtime.endpoint import MILLION
 from afterfit.serve.rollout import parse_share
 
 __all__ = ["WATCHES", "RolloutConfig", "Watch", "steps_of", "watches_of"]
@@ -41,6 +42,13 @@ class RolloutConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     poll_s: Annotated[float, msgspec.Meta(gt=0)] = 1.0
     give_up_s: Annotated[float, msgspec.Meta(ge=0)] = 0.0
     alias: str = "champion"
+
+    def is_alone(self, step: int) -> bool:
+        """Whether the primary gets no request in a step, so that there is nobody to compare with.
+
+        What comes before such a step shows what it has to: see `judge.may_go_on`.
+        """
+        return step > 0 and self.steps[step] == MILLION
 
     @property
     def level(self) -> float:

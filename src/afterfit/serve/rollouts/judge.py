@@ -2,8 +2,8 @@
 
 Two tests share the false alarms of each watch. While both versions get requests the canary's odds
 are tested against the primary's block by block, a block being what came between two looks, so that
-a rate that changes over the day moves both and proves nothing. In the last step, where the primary
-may get none, the bounds of this step are held against those of the primary's last step.
+a rate that changes over the day moves both and proves nothing. In a step of 100 %, where the
+primary gets none, the bounds of this step are held against those of the primary's last step.
 """
 
 from __future__ import annotations
@@ -16,13 +16,14 @@ import msgspec
 from afterfit.core.metric import Metric
 from afterfit.errors import UsageError
 from afterfit.records.rollout import Comparison
+from afterfit.runtime.endpoint import MILLION
 from afterfit.runtime.ledger import ModelStatus
 from afterfit.runtime.tally import BOUNDS, ModelTotals
 from afterfit.serve.rollouts.config import RolloutConfig, Watch
 from afterfit.stats.interval import Interval
 from afterfit.stats.sequential import RATIOS, e_value, log_ratios, rate_sequence
 
-__all__ = ["Counts", "Judge", "Reading", "Side", "compare", "has_control", "look",
+__all__ = ["Counts", "Judge", "Reading", "Side", "compare", "look", "may_go_on",
            "reading_of"]  # fmt: skip
 
 FEW = 200
@@ -154,8 +155,23 @@ def compare(judge: Judge, config: RolloutConfig) -> tuple[Comparison, ...]:
     return tuple(_compared(name, judge, config) for name in config.watch)
 
 
-def has_control(judge: Judge, config: RolloutConfig) -> bool:
-    """Return whether enough is known of the primary in this step to do without it in the next."""
+def may_go_on(judge: Judge, config: RolloutConfig, step: int, found: Sequence[Comparison]) -> bool:
+    """Return whether a step has seen and shown what has to come before the next, or the promotion.
+
+    That the canary is not worse has to be shown in the last step; where that leaves the primary no
+    request, in the step before it, whose two rates are of the same time. Copies alone (step -1)
+    show nothing of the canary's own: before a step of 100 % the primary must be known enough.
+    """
+    last = step == len(config.steps) - 1
+    if step >= 0 and judge.step_canary < config.min_requests:
+        return False
+    if step < 0:
+        return config.steps[0] < MILLION or _is_known(judge, config)
+    deciding = not config.is_alone(step) if last else config.is_alone(step + 1)
+    return not deciding or all(each.shown for each in found)
+
+
+def _is_known(judge: Judge, config: RolloutConfig) -> bool:
     return all(
         name == "disagreement"
         or judge.watches.get(name, Counts()).primary[1] >= config.min_requests

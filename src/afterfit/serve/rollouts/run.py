@@ -17,7 +17,7 @@ from afterfit.records.rollout import Comparison, RolloutStep, RolloutVerdict
 from afterfit.runtime.client import AdminClient
 from afterfit.runtime.endpoint import MILLION, ModelRoute
 from afterfit.serve.rollout import Plan, divided
-from afterfit.serve.rollouts.judge import Reading, compare, has_control, look, reading_of
+from afterfit.serve.rollouts.judge import Reading, compare, look, may_go_on, reading_of
 from afterfit.serve.rollouts.state import RolloutState
 
 __all__ = ["Hands", "Rollout"]
@@ -122,7 +122,7 @@ class Rollout:
         worse = [each for each in found if each.worse]
         if worse:
             self._back("rolled_back", "; ".join(told_of(each) for each in worse))
-        elif self._is_due():
+        elif self._is_due(found):
             self._go_on(found)
         elif state.config.give_up_s and self._clock() - state.began > state.config.give_up_s:
             self._back("gave_up", f"undecided after {state.config.give_up_s:g} s")
@@ -157,21 +157,21 @@ class Rollout:
         self.state.seen = self._clock()
         self.hands.save(self.state)
 
-    def _is_due(self) -> bool:
-        """Whether this step has lasted long enough and has seen enough."""
+    def _is_due(self, found: tuple[Comparison, ...]) -> bool:
+        """Whether this step has lasted long enough and has seen and shown enough."""
         state, spent = self.state, self._clock() - self.state.step_began
-        alone = not state.is_last and state.config.steps[state.step + 1] == MILLION
-        if alone and not has_control(state.judge, state.config):
+        if not may_go_on(state.judge, state.config, state.step, found):
             return False
         if state.step < 0:
             return spent >= state.config.shadow_first_s
-        enough = state.judge.step_canary >= state.config.min_requests
-        return enough and spent >= state.config.hold_s
+        return spent >= state.config.hold_s
 
     def _go_on(self, found: tuple[Comparison, ...]) -> None:
         state = self.state
         if not state.is_last:
             self._close_step()
+            if state.config.is_alone(state.step + 1):
+                state.settled = found
             state.step += 1
             state.step_began = self._clock()
             state.judge.next_step()
@@ -179,10 +179,8 @@ class Rollout:
             self._divide()
             self._note("step", "", {})
             return
-        if not all(each.shown for each in found):
-            return
         self._close_step()
-        told = "; ".join(told_of(each) for each in found)
+        told = "; ".join(told_of(each) for each in state.settled or found)
         why = f"shown to be worse by at most {100 * state.config.margin:g} %: {told}"
         refusal = self.hands.promote(why)
         if refusal:

@@ -10,7 +10,7 @@ import msgspec
 
 from afterfit.core.digest import canonical_json
 from afterfit.errors import ForbiddenError, IntegrityError, UnavailableError
-from afterfit.records.rollout import RolloutStep, RolloutVerdict
+from afterfit.records.rollout import Comparison, RolloutStep, RolloutVerdict
 from afterfit.serve.rollouts.config import RolloutConfig
 from afterfit.serve.rollouts.judge import Judge
 from afterfit.store.files import file_lock, write_bytes
@@ -43,7 +43,8 @@ class RolloutState(msgspec.Struct, kw_only=True):
 
     ``server`` is the state folder or admin address of the endpoint. ``step`` is the place in the
     configuration's steps. Times are seconds since 1970; ``pid`` is the process that watches, and
-    ``seen`` when it last looked.
+    ``seen`` when it last looked. ``settled`` is what the last step with a control has shown, where
+    a step of 100 % came after it.
     """
 
     name: str
@@ -64,6 +65,7 @@ class RolloutState(msgspec.Struct, kw_only=True):
     back_s: float | None = None
     pid: int = 0
     seen: float = 0.0
+    settled: tuple[Comparison, ...] = ()
     record: str = ""
 
     @property
