@@ -142,7 +142,8 @@ def _rows(address: str, query: str, values: tuple[Any, ...]) -> Iterator[tuple[A
             fix="pip install 'afterfit[postgres]'",
         ) from None
     with _errors(psycopg.Error, address), psycopg.connect(address, connect_timeout=10) as line:
-        if not line.execute("SELECT to_regclass(%s)", (TABLE,)).fetchone()[0]:
+        there = line.execute("SELECT to_regclass(%s)", (TABLE,)).fetchone()
+        if there is None or there[0] is None:
             raise NotFoundError(
                 "there are no events in this database",
                 where=redacted(address),
@@ -151,7 +152,7 @@ def _rows(address: str, query: str, values: tuple[Any, ...]) -> Iterator[tuple[A
             )
         with line.cursor(name="afterfit_events_read") as cursor:
             cursor.itersize = AT_ONCE
-            yield from cursor.execute(query, values)  # type: ignore[arg-type]
+            yield from cursor.execute(query, values)
 
 
 @contextmanager

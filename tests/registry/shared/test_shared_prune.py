@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import socket
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,12 +13,15 @@ from typing import Any
 import pytest
 
 from afterfit.config import Config
-from afterfit.errors import ConflictError, NotFoundError
+from afterfit.core.progress import Silent
+from afterfit.errors import ConflictError, ForbiddenError, NotFoundError
 from afterfit.registry.retention import Policy
 from afterfit.registry.shared.opening import Stores
 from afterfit.registry.shared.postgres import PostgresStorage
 from afterfit.registry.shared.presence import PRESENT_S, announce, present
-from afterfit.workspace import Workspace, pruning_shared
+from afterfit.runtime.endpoint import Canary, Endpoint, ModelRoute, StandIn
+from afterfit.workspace import Workspace, presence, pruning_shared
+from afterfit.workspace.presence import announcing
 from afterfit.workspace.pruning import prune
 
 MakeBundle = Callable[..., Path]
@@ -222,3 +227,45 @@ def test_pushes_and_prunes_at_once_lose_nothing(space: Space, make_bundle: MakeB
     assert fresh.registry.verify().versions == 4
     actions = [entry.action for entry in fresh.registry.log()]
     assert actions.count("restore") > 0
+
+
+class Admin:
+    """The admin API of a server with a canary, a shadow and a stand-in."""
+
+    def get(self) -> Endpoint:
+        """Return its document."""
+        route = ModelRoute(primary="1" * 64, canary=Canary(digest="2" * 64, share_ppm=1),
+                           shadow=("3" * 64,), stand_in=StandIn(digest="4" * 64))  # fmt: skip
+        return Endpoint(name="churn", models={"churn": route})
+
+
+def test_a_server_says_what_it_stands_on_and_tells_once_where_it_may_not(
+    space: Space, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever may answer counts; a user of the database that only reads is no reason to end."""
+    ana = space("ana")
+    stop = threading.Event()
+    stop.set()
+    announcing(ana, Admin(), "churn", stop)  # type: ignore[arg-type]
+    found = present(endpoints_of(ana).database, time.time())
+    assert sorted(found) == ["1" * 64, "2" * 64, "3" * 64, "4" * 64]
+    assert set(found.values()) == {f"the endpoint churn on {socket.gethostname()} stands on it"}
+    said: list[str] = []
+
+    class Saying(Silent):
+        def say(self, text: str) -> None:
+            said.append(text)
+
+    looks = iter([False, False, True])
+    ana.progress = Saying()
+    stop = threading.Event()
+    monkeypatch.setattr(stop, "wait", lambda _: next(looks))
+    monkeypatch.setattr(presence, "announce", refusing)
+    announcing(ana, Admin(), "churn", stop)  # type: ignore[arg-type]
+    assert len(said) == 1
+    assert "(permission denied): version prune elsewhere" in said[0]
+
+
+def refusing(*_: object) -> None:
+    """Refuse, as a database does."""
+    raise ForbiddenError("the database does not let you", why="permission denied", fix="ask")

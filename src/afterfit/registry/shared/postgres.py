@@ -44,6 +44,7 @@ _SNAPSHOT = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"
 _PATIENCE = "SET LOCAL idle_in_transaction_session_timeout = '60s'"
 _VERSION = "SELECT name, number, digest, created, who, seq FROM afterfit_registry_versions"
 _ALIAS = "SELECT alias, number, digest, seq FROM afterfit_registry_aliases"
+_decode_records = msgspec.json.Decoder(dict[str, str]).decode
 _LISTED = """
 SELECT v.name, v.number, v.digest, v.created, v.who, e.records, a.aliases
 FROM afterfit_registry_versions v
@@ -357,7 +358,7 @@ def _alias(row: tuple[Any, ...]) -> AliasFile:
 
 def _records(text: str, where: str) -> dict[str, str]:
     try:
-        return msgspec.json.decode(text, type=dict[str, str])
+        return _decode_records(text)
     except msgspec.MsgspecError as error:
         raise IntegrityError(
             "evidence in the database cannot be read",
