@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -256,6 +257,18 @@ def test_the_database_may_restart_and_may_go_away(
         registry.promote("churn", 2, who="ana")
     assert "nothing is half done" in caught.value.fix
     shelf.apply = real  # type: ignore[method-assign]
+    changing = registry.storage.changing
+
+    @contextmanager
+    def lost() -> Iterator[None]:
+        with changing():
+            yield
+            raise UnavailableError("the database does not answer", fix="again")
+
+    registry.storage.changing = lost  # type: ignore[method-assign]
+    with pytest.raises(UnavailableError):
+        registry.promote("churn", 2, who="ana")
+    registry.storage.changing = changing  # type: ignore[method-assign]
     assert registry.resolve("churn").number == 1
     assert registry.verify().log_lines == 3
     assert told == []  # of what was not done nobody is told
