@@ -27,10 +27,11 @@ def judge(
     config: MonitorConfig,
     *,
     labelled: int,
-    unknown_classes: int,
+    strange: Sequence[object],
+    classes: Sequence[object],
     inputs_seen: bool,
 ) -> Iterator[Finding]:
-    """Yield every finding of the report."""
+    """Yield every finding of the report; ``strange`` are labels that are none of ``classes``."""
     if not len(log):
         fix = "check the period, the version and the folder of the events"
         yield checks.NoPredictions.issue("the log holds no answered prediction", fix=fix)
@@ -42,7 +43,8 @@ def judge(
         )
     yield from _flags(log, config)
     yield from _failures(log, config)
-    yield from _labels(log, metrics, config, labelled, unknown_classes)
+    yield from _labels(log, metrics, config, labelled)
+    yield from _strange(strange, classes)
     yield from _alarms(metrics, config)
 
 
@@ -149,7 +151,6 @@ def _labels(
     metrics: Sequence[Metric],
     config: MonitorConfig,
     labelled: int,
-    unknown_classes: int,
 ) -> Iterator[Finding]:
     if unknown := log.counts.get("label_unknown", 0):
         yield checks.LabelsUnknown.issue(
@@ -159,11 +160,6 @@ def _labels(
         )
     elif log.counts["label"]:
         yield checks.LabelsUnknown.passed()
-    if unknown_classes:
-        yield checks.ClassesUnknown.issue(
-            f"{unknown_classes} labels are no class of the model and were left out",
-            fix="map the labels to the model's classes",
-        )
     measured = [
         metric for metric in metrics if metric.name in _QUALITY and metric.value is not None
     ]
@@ -178,6 +174,17 @@ def _labels(
             "insufficient data: too few labels to measure quality",
             needed_n=config.min_labels,
             n=labelled,
+        )
+
+
+def _strange(labels: Sequence[object], classes: Sequence[object]) -> Iterator[Finding]:
+    if labels:
+        shown = ", ".join(map(repr, sorted({str(label) for label in labels})[:3]))
+        known = ", ".join(map(repr, classes[:5]))
+        yield checks.ClassesUnknown.issue(
+            f"{len(labels)} labels are no class of the model and were left out, such as {shown}; "
+            f"its classes are {known}",
+            fix="map the labels to the model's classes",
         )
 
 

@@ -210,9 +210,9 @@ def _findings(
     config: MonitorConfig,
 ) -> tuple[Finding, ...]:
     labelled, truth = truth_codes(log, reference.signature)
-    unknown_classes = 0
+    strange: list[object] = []
     if reference.signature.task != "regression":
-        unknown_classes = int(np.sum(labelled & (truth < 0)))
+        strange = log.truth[labelled & (truth < 0)].tolist()
     seen = live is not None and any(column.total for column in live.columns)
     return tuple(
         judge(
@@ -221,7 +221,8 @@ def _findings(
             metrics,
             config,
             labelled=int(labelled.sum()),
-            unknown_classes=unknown_classes,
+            strange=strange,
+            classes=reference.signature.classes,
             inputs_seen=seen,
         )
     )
