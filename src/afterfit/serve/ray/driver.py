@@ -179,6 +179,7 @@ class Driver:
         settings = self.settings
         http = {"host": settings.host, "port": settings.port}
         serve.start(proxy_location="HeadOnly", http_options=http)
+        logging.getLogger("ray.serve").setLevel(logging.WARNING)
         if settings.name in serve.status().applications:
             raise ConflictError(
                 f"the cluster has an application {settings.name!r} already",

@@ -83,7 +83,8 @@ def _unpacked(files: Any, folder: Path, model: Model) -> Path:
 
         found = ray.get(files)
     for name, data in found.items():
-        check_file_name(name, folder)
+        if name != MANIFEST:
+            check_file_name(name, folder)
         target = folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(data)
