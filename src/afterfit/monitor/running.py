@@ -24,10 +24,13 @@ class RunningCounts:
         self._length = length
         self._stride = max(1, -(-(around + 1) * length // MOST_CELLS))
         self._rows = np.take(codes, np.arange(around), axis=0, mode="wrap")
-        lines = np.zeros((around // self._stride + 2, length), np.int32)
-        flat, begins = lines.ravel(), (np.arange(around) // self._stride + 1) * length
+        line = np.arange(around) // self._stride
+        lines = np.zeros((line[-1] + 2, length), np.int32)
         for column in self._rows.T:
-            np.add.at(flat, begins + column, 1)
+            low = int(column.min())
+            width = int(column.max()) - low + 1
+            counts = np.bincount(line * width + (column - low), minlength=(line[-1] + 1) * width)
+            lines[1:, low : low + width] += counts.reshape(-1, width)
         self._lines = np.cumsum(lines, axis=0, dtype=np.int32, out=lines)
 
     def before(self, places: npt.NDArray[np.int64]) -> npt.NDArray[np.integer]:
