@@ -73,7 +73,7 @@ def test_it_exits_with_1_where_a_budget_fails(
     code, found = answer(capsys, *TOLD, *SMALL)
     body = found["result"]["body"]
     assert (code, found["ok"], body["decided"], body["choice"]) == (1, True, "none", "")
-    assert "the budget is 0" in body["said"]
+    assert "the budget is 0.01" in body["said"]
 
 
 def test_what_scales_to_zero_may_hold_a_short_objective(
@@ -121,6 +121,7 @@ BAD = {
     "a rate beyond all": ([*SMALL, "--replica-rps", "1e300"], "--replica-rps is 1e+300"),
     "cores beyond all": ([*SMALL, "--cores", "1e9"], "--cores is 1e+09"),
     "seconds for milliseconds": ([*SMALL, "--service-ms", "9000"], "are not one replica"),
+    "endless answers": ([*SMALL, "--response-bytes", "inf"], "an option cannot be that"),
     "one zone to lose": ([*SMALL, "--survive", "zone", "--zones", "1"], "cannot be met together"),
     "what to leave out": ([*SMALL, "--exclude", "heroku,gpc"], "can be left out is called 'gpc'"),
     "what is confirmed": ([*SMALL, "--confirm", "gcp-run.hippa"], "called 'gcp-run.hippa'"),

@@ -11,7 +11,9 @@ __all__ = ["CRITERIA", "Commitment", "PlatformsConfig", "Requirements"]
 CRITERIA = ("cost", "latency", "scalability", "integration", "security")
 """What the value of an offer is made of: the five factors, each from 0 (worst) to 1 (best)."""
 
-Positive = Annotated[float, msgspec.Meta(gt=0)]
+Positive = Annotated[float, msgspec.Meta(gt=0, le=1e12)]
+Amount = Annotated[float, msgspec.Meta(ge=0, le=1e12)]
+"""Bytes or GB: a million million are more than anybody sends in a request."""
 Commitment = Literal["none", "1y", "3y"]
 
 
@@ -64,9 +66,9 @@ class PlatformsConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     slo: str = ""
     survive: Literal["none", "replica", "zone"] = "replica"
     zones: Annotated[int, msgspec.Meta(ge=1, le=6)] = 2
-    request_bytes: Annotated[float, msgspec.Meta(ge=0)] = 2_000.0
-    response_bytes: Annotated[float, msgspec.Meta(ge=0)] = 500.0
-    storage_gb: Annotated[float, msgspec.Meta(ge=0)] = 5.0
+    request_bytes: Amount = 2_000.0
+    response_bytes: Amount = 500.0
+    storage_gb: Amount = 5.0
     cdn: bool = False
     confirmed: tuple[str, ...] = ()
     draws: Annotated[int, msgspec.Meta(ge=100, le=100_000)] = 10_000

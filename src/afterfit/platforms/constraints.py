@@ -217,10 +217,10 @@ def _availability(offer: Offer, asked: Requirements, _needs: Needs) -> Iterator[
     if fact is None or not isinstance(fact.value, float | int):
         yield unknown(
             offer, "availability", (fact and fact.note) or "no agreement known here",
-            f"an agreement on {asked.availability:.6g} for {offer.service.title}",
+            f"an agreement on {asked.availability * 100:.9g} % for {offer.service.title}",
         )  # fmt: skip
         return
-    why = f"agreed {fact.value * 100:.6g} %, asked {asked.availability * 100:.6g} %"
+    why = f"agreed {fact.value * 100:.6g} %, asked {asked.availability * 100:.9g} %"
     yield (passed if fact.value >= asked.availability else failed)("availability", why, fact.source)
 
 

@@ -144,11 +144,16 @@ def _replicas(found: Outcome) -> Iterator[Check]:
         yield failed("replicas", f"{most:g} are needed, {title} allows {told:g}")
 
 
+def _money(usd: float) -> str:
+    return f"{usd:,.0f}" if usd >= 100 else f"{usd:.3g}"
+
+
 def _budget(found: Outcome) -> Iterator[Check]:
     budget, usd = found.config.requirements.budget_usd_per_month, found.usd
     if budget is None or usd is None:
         return
-    why = f"{usd.value:,.0f} USD a month ({usd.low:,.0f} at the least), the budget is {budget:,.0f}"
+    value, low, limit = map(_money, (usd.value, usd.low, budget))
+    why = f"{value} USD a month ({low} at the least), the budget is {limit}"
     if usd.value <= budget:
         yield passed("budget", why)
     elif usd.low > budget:

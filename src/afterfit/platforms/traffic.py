@@ -51,7 +51,7 @@ ADD_UP = ("compliance", "integrations", "exclude")
 """Requirements of which each narrows the choice; of regions and providers one is enough."""
 
 Positive = Annotated[float, msgspec.Meta(gt=0)]
-Bytes = Annotated[float, msgspec.Meta(ge=0)]
+Bytes = Annotated[float, msgspec.Meta(ge=0, le=1e12)]
 
 
 class SloSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -62,6 +62,7 @@ def asked_of(
         name = where[:-1].removeprefix("requirements.")
         required_ = f"--require {name}"
         option = required_ if "requirements" in where else f"--{name.replace('_', '-')}"
+        option = option.removesuffix("[...]")
         raise UsageError(
             "an option cannot be that", where=option, why=what, fix="afterfit platforms --help"
         ) from None
