@@ -253,15 +253,14 @@ def stepping_back(space: Workspace, names: Iterable[str], stop: threading.Event)
     told: dict[str, str] = {}
     while not stop.wait(WATCH_S):
         for name in names:
+            why = ""
             try:
-                why = step_back(space, name)
+                step_back(space, name)
             except AfterfitError as error:
-                why = f"cannot step back from a rollout that nobody watches: {error}"
-                if told.get(name) == why:
-                    continue
+                why = f"{name}: cannot step back from a rollout that nobody watches: {error}"
+            if why and told.get(name) != why:
+                space.progress.say(why)
             told[name] = why
-            if why:
-                space.progress.say(f"{name}: {why}")
 
 
 def _lapsed(space: Workspace, state: RolloutState, why: str) -> RolloutState:
