@@ -13,7 +13,9 @@ from tests.loadtest.autoscale.samples import compared, trace
 from tests.runtime.bundles import people_bundle
 
 from afterfit.core.bundle import Bundle
+from afterfit.core.metric import Metric
 from afterfit.core.serving_settings import ServingSettings
+from afterfit.loadtest.findings import RateCertified
 from afterfit.package.sizes import Sizes
 from afterfit.records.autoscale import AutoscaleRecord
 from afterfit.records.loadtest import Certificate, LoadStep, LoadtestRecord
@@ -87,6 +89,16 @@ def test_a_load_test_sizes_the_replica(sized: Make) -> None:
     assert found.concurrency.value == 40, "800/s times 50 ms"
     assert "not measured" not in found.rate.why
     assert "40 of 9000" in found.rate.why
+
+
+def test_what_was_not_certified_says_why(sized: Make) -> None:
+    """The low bound of the search counts, with what kept it from being certified."""
+    found = Metric(name="sustained_rps", value=900.0, low=700.0, high=1000.0, level=0.95, n=9000)
+    late = RateCertified.skipped("nothing is certified: the generator was late")
+    sizes = sized(measured(certificate=None, sustained_rps=found, findings=(late,)))
+    assert sizes.rate.value == 700
+    assert "nothing is certified: the generator was late" in sizes.rate.why
+    assert "holds" not in sizes.rate.why
 
 
 def test_an_old_load_test_counts_no_more(sized: Make) -> None:
