@@ -97,7 +97,9 @@ def test_more_machines_than_anybody_rents_are_the_reason_that_is_told(
     body = found["result"]["body"]
     assert code == 1
     assert body["failed"]["replicas"] > 0
-    assert any("More than 20,000 are needed" in each["why_not"] for each in body["outcomes"])
+    assert any(
+        "More than 20,000 machines are needed" in each["why_not"] for each in body["outcomes"]
+    )
 
 
 BAD = {
@@ -141,6 +143,7 @@ def test_bad_input_exits_with_2_and_says_what_to_do(
     assert (code, found["ok"]) == (2, False)
     assert what in found["error"]["message"]
     assert found["error"]["fix"]
+    assert "--trace" not in found["error"]["where"] + found["error"]["fix"]
 
 
 MISSING = {

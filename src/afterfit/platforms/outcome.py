@@ -131,7 +131,8 @@ def _replicas(found: Outcome) -> Iterator[Check]:
         least = found.capacity.low or found.capacity.rate
         peak = found.demand.peak
         if least > 0 and peak > least * MOST_MACHINES:
-            why = f"more than {MOST_MACHINES:,} are needed for {in_figures(peak)} requests/s"
+            need = f"more than {MOST_MACHINES:,} machines are needed"
+            why = f"{need} for {in_figures(peak)} requests/s"
             yield failed("replicas", why)
         return
     most, told = found.machines[2], fact(found.offer, "most_replicas")

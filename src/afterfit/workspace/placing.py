@@ -14,7 +14,7 @@ import msgspec
 from afterfit.core.digest import digest_of, sha256_file
 from afterfit.core.slo import Slo, slo_of
 from afterfit.core.trace import Trace, event_of, with_event
-from afterfit.errors import UsageError
+from afterfit.errors import AfterfitError, UsageError
 from afterfit.loadtest.autoscale.recorded import recorded
 from afterfit.loadtest.recording import read_recording
 from afterfit.platforms.catalog import Catalog
@@ -114,7 +114,7 @@ class Traffic(autoscaling.Traffic, frozen=True, kw_only=True):
         """
         told = self.file(regions)
         if told is None:
-            return self.read()
+            return self._other()
         self.check()
         path = Path(self.trace)
         digests, rates = {"traffic": sha256_file(path)}, None
@@ -126,6 +126,15 @@ class Traffic(autoscaling.Traffic, frozen=True, kw_only=True):
         for text in self.events:
             trace = with_event(trace, event_of(text))
         return trace.times(self.scale), digests
+
+    def _other(self) -> tuple[Trace, dict[str, str]]:
+        """Return what is no ``traffic.toml``; its option has another name in `autoscale`."""
+        try:
+            return self.read()
+        except AfterfitError as error:
+            error.where = error.where.replace("--trace", "--traffic")
+            error.fix = error.fix.replace("--trace", "--traffic")
+            raise
 
     def file(self, regions: Collection[str]) -> TrafficFile | None:
         """Return what a ``traffic.toml`` says, checked by ``regions``; None without one."""
