@@ -26,6 +26,8 @@ from afterfit.core.sections import ServeSection
 from afterfit.errors import AfterfitError
 from afterfit.records.rollout import RolloutRecord
 from afterfit.report.pipeline import Pipeline, pipeline
+from afterfit.runtime.client import AdminClient
+from afterfit.runtime.lease import Lease
 from afterfit.serve.config import ServeConfig
 from afterfit.serve.rollout import Plan, divided
 from afterfit.serve.rollouts import state as state_module
@@ -237,13 +239,20 @@ def _as_if_killed(space: Workspace, server: ServerHandle, paused: RolloutState) 
 
 
 def test_a_pause_leaves_the_primary_alone_and_a_resume_goes_on(
-    space: Workspace, server: ServerHandle, capsys: pytest.CaptureFixture[str]
+    space: Workspace,
+    server: ServerHandle,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """What was counted stays; aborting ends it, and nothing is left to go on with.
 
-    One that nobody watches any more is told of by status, and start steps back from it.
+    One that nobody watches any more is told of by status; its server steps back by itself when the
+    lease runs out that each look renews, and start steps back from it.
     """
     slow = msgspec.structs.replace(QUICK, min_requests=10**9, watch=("disagreement",))
+    held: list[Lease] = []
+    hold = AdminClient.hold
+    monkeypatch.setattr(AdminClient, "hold", lambda s, lease: (held.append(lease), hold(s, lease)))
     with asked(server, rows(50)):
         paused = start_rollout(space, "churn", "2", slow, stop=stop_after(space, 1))
         assert isinstance(paused, RolloutState)
@@ -258,7 +267,12 @@ def test_a_pause_leaves_the_primary_alone_and_a_resume_goes_on(
         told = json.loads(capsys.readouterr().out)
         assert told["result"]["status"] == "running"
         assert "process 7 last looked" in told["result"]["unwatched"]
-        assert "still gets 30 % of the requests" in told["warnings"][0]
+        assert "may still get 30 % of the requests" in told["warnings"][0]
+        assert [lease.seconds for lease in (held[0], held[1], held[-1])] == [30.0, 30.0, 0.0]
+        assert {(lease.model, lease.digest) for lease in held} == {("churn", paused.candidate)}
+        assert server.admin.hold(msgspec.structs.replace(held[0], seconds=0.05))
+        until(lambda: _share(server) == 0)
+        _as_if_killed(space, server, paused)
         with pytest.raises(AfterfitError, match="is not finished") as caught:
             start_rollout(space, "churn", "2", slow)
         assert "paused: process 7 watched it and has ended" in caught.value.why
@@ -277,6 +291,11 @@ def test_a_pause_leaves_the_primary_alone_and_a_resume_goes_on(
         abort_rollout(space, "churn")
 
 
+def _share(server: ServerHandle) -> int | None:
+    canary = server.admin.get().models["churn"].canary
+    return canary.share_ppm if canary else None
+
+
 def test_a_server_steps_back_from_a_rollout_whose_process_was_killed(
     space: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -287,24 +306,20 @@ def test_a_server_steps_back_from_a_rollout_whose_process_was_killed(
     options = ["--to", "2", "--poll", "100ms", "--min-requests", "1000000", "-q"]
     command = [sys.executable, "-m", "afterfit", "rollout", "start", "churn", *options]
 
-    def share() -> int | None:
-        canary = served.server.admin.get().models["churn"].canary
-        return canary.share_ppm if canary else None
-
     with space.serve("churn@1", follow=False) as served:
         driver = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         try:
-            until(lambda: share() == 50_000)
+            until(lambda: _share(served.server) == 50_000)
         finally:
             driver.kill()
             driver.wait()
-        until(lambda: share() == 0)
+        until(lambda: _share(served.server) == 0)
         until(lambda: known_rollout(space, "churn")[0].status == "paused")
         assert f"nobody watches it: process {driver.pid}" in known_rollout(space, "churn")[0].why
         last = space.registry.log("churn")[-1]
         assert (last.details["event"], last.why) == ("pause", known_rollout(space, "churn")[0].why)
         abort_rollout(space, "churn")
-        assert share() is None
+        assert _share(served.server) is None
 
 
 @pytest.mark.parametrize(

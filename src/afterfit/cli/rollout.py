@@ -221,7 +221,7 @@ def _still(state: RolloutState) -> str:
     name, version = shell_word(state.name), f"version {state.candidate_number}"
     share = f"{state.share_ppm / 10_000:g} % of the requests" if state.share_ppm else "copies"
     return (
-        f"if its server still runs, {version} still gets {share}: "
+        f"{version} may still get {share}, until its server sees that nobody watches: "
         f"afterfit rollout resume {name}, or afterfit rollout abort {name}"
     )
 

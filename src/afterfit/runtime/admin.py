@@ -2,6 +2,7 @@
 
 It has a socket of its own: a unix socket of mode 0600, or a loopback port with a bearer token.
 ``PUT /admin/v1/endpoint`` wants ``If-Match: GENERATION``, so that two changes cannot cross.
+``PUT /admin/v1/lease`` says that somebody watches a canary: see `afterfit.runtime.lease`.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from afterfit.errors import (
 )
 from afterfit.runtime.endpoint import Endpoint
 from afterfit.runtime.http import HttpLimits, Request, Response, Server, json_response
+from afterfit.runtime.lease import Lease, Leases
 from afterfit.runtime.settings import ServerSettings
 from afterfit.runtime.supervisor import Supervisor, listen
 
@@ -38,6 +40,7 @@ class AdminApp:
     def __init__(self, supervisor: Supervisor, token: str = "") -> None:
         self.supervisor = supervisor
         self.token = token.encode()
+        self.leases = Leases(supervisor)
 
     async def __call__(self, request: Request) -> Response:
         """Return the answer."""
@@ -48,6 +51,8 @@ class AdminApp:
             "/admin/v1/status": lambda: json_response(200, self.supervisor.status()),
             "/admin/v1/workers": self._workers,
         }
+        if (request.method, request.path) == ("PUT", "/admin/v1/lease"):
+            return self._hold(request)
         read = reads.get(request.path)
         if read is None:
             return json_response(404, {"error": f"there are {', '.join(reads)}"})
@@ -76,6 +81,14 @@ class AdminApp:
             return _document(await self.supervisor.apply(wanted, generation))
         except AfterfitError as error:
             return json_response(_status(error), {"error": error.message, **error.as_dict()})
+
+    def _hold(self, request: Request) -> Response:
+        try:
+            lease = msgspec.json.decode(request.body, type=Lease)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            return json_response(400, {"error": f"not a lease: {error}"})
+        self.leases.hold(lease)
+        return json_response(200, lease)
 
     def _workers(self) -> Response:
         workers = [

@@ -21,6 +21,7 @@ from afterfit.errors import (
     error_from,
 )
 from afterfit.runtime.endpoint import Endpoint
+from afterfit.runtime.lease import Lease
 from afterfit.runtime.ledger import Status
 
 __all__ = ["AdminClient", "Client", "HttpReply"]
@@ -168,6 +169,14 @@ class AdminClient:
         body = msgspec.json.encode(endpoint)
         reply = self._request("PUT", "/admin/v1/endpoint", body, if_match=f'"{based_on}"')
         return self._document(reply)
+
+    def hold(self, lease: Lease) -> bool:
+        """Return whether the server took a lease of a canary; one of an older version does not.
+
+        Raises UnavailableError.
+        """
+        body = msgspec.json.encode(lease)
+        return self._request("PUT", "/admin/v1/lease", body).status == 200
 
     def workers(self) -> dict[str, Any]:
         """Return ``workers`` (slot, pid, ready of each) and ``restarts``."""

@@ -2,7 +2,7 @@
 
 Whatever ends a rollout but the promotion leaves the primary alone. A kill that nothing can catch
 leaves the canary with its share, until somebody sees that nobody watches (`lapse`): the server's
-own `afterfit serve` within seconds, else the next `rollout start`.
+own `afterfit serve` within seconds, else the server itself when its lease has run out.
 """
 
 from __future__ import annotations
@@ -10,21 +10,25 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Protocol
 
 from afterfit.errors import AfterfitError, ConflictError, UnavailableError
 from afterfit.records.rollout import Comparison, RolloutStep, RolloutVerdict
 from afterfit.runtime.client import AdminClient
 from afterfit.runtime.endpoint import MILLION, ModelRoute
+from afterfit.runtime.lease import Lease
 from afterfit.serve.rollout import Plan, divided
 from afterfit.serve.rollouts.judge import Reading, compare, look, may_go_on, reading_of
-from afterfit.serve.rollouts.state import RolloutState
+from afterfit.serve.rollouts.state import RARE, RolloutState
 
 __all__ = ["Hands", "Rollout"]
 
 PATIENCE_S = 60.0
 """So long a server may not answer before the rollout ends with an error, to be resumed."""
 TRIES = 5
+LEASE_S = 30.0
+"""So long after the last look a server takes the share away by itself, unless looks are rare."""
 
 
 class Hands(Protocol):
@@ -75,6 +79,7 @@ class Rollout:
         state.judge.step_canary = state.judge.step_primary = 0.0
         # Kept before the server changes: a crash in between is taken back by resume or abort.
         self._save()
+        self._hold()
         self._divide()
         self._note("start", "", {"steps": list(state.config.steps)})
 
@@ -87,6 +92,7 @@ class Rollout:
         state.status, state.why = "running", ""
         state.judge.last = self._reading()
         self._save()
+        self._hold()
         self._divide()
         self._note("resume", "", {})
 
@@ -117,6 +123,7 @@ class Rollout:
         if (why := self._overtaken()) is not None:
             self._back("overtaken", why)
             return
+        self._hold()
         look(state.judge, self._reading(), state.config)
         found = compare(state.judge, state.config)
         worse = [each for each in found if each.worse]
@@ -132,6 +139,7 @@ class Rollout:
         """Give the canary no more requests, and keep all that is known."""
         state = self.state
         self._divide(share=0)
+        self._hold(0.0)
         state.status, state.why = "paused", why
         self._note("pause", why, {})
         self.hands.save(state)
@@ -151,6 +159,14 @@ class Rollout:
         """End it: the primary alone."""
         self._back("aborted", why)
         self.hands.save(self.state)
+
+    def _hold(self, seconds: float | None = None) -> None:
+        """Tell the server that somebody watches; it steps back by itself when that is long ago."""
+        state = self.state
+        long = max(LEASE_S, RARE * state.config.poll_s) if seconds is None else seconds
+        # A server that is away is noticed by whatever is asked of it next.
+        with suppress(UnavailableError):
+            self.admin.hold(Lease(model=state.name, digest=state.candidate, seconds=long))
 
     def _save(self) -> None:
         """Keep the state, and that somebody watches."""
@@ -198,6 +214,7 @@ class Rollout:
 
     def _end(self, verdict: RolloutVerdict, why: str) -> None:
         state = self.state
+        self._hold(0.0)
         state.status, state.verdict, state.why = "ended", verdict, why
         self._note(verdict, why, {})
         self.hands.save(state)

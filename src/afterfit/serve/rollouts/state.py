@@ -17,6 +17,7 @@ from afterfit.store.files import file_lock, write_bytes
 
 __all__ = [
     "LAPSED_S",
+    "RARE",
     "SHADOW",
     "SILENT_S",
     "RolloutState",
