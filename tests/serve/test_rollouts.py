@@ -252,7 +252,12 @@ def test_a_pause_leaves_the_primary_alone_and_a_resume_goes_on(
     slow = msgspec.structs.replace(QUICK, min_requests=10**9, watch=("disagreement",))
     held: list[Lease] = []
     hold = AdminClient.hold
-    monkeypatch.setattr(AdminClient, "hold", lambda s, lease: (held.append(lease), hold(s, lease)))
+
+    def holding(admin: AdminClient, lease: Lease) -> bool:
+        held.append(lease)
+        return hold(admin, lease)
+
+    monkeypatch.setattr(AdminClient, "hold", holding)
     with asked(server, rows(50)):
         paused = start_rollout(space, "churn", "2", slow, stop=stop_after(space, 1))
         assert isinstance(paused, RolloutState)
