@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -26,11 +27,15 @@ IMAGES = {
 }
 
 
+command_line = cache(build)
+
+
 def refused(command: str) -> str:
     """Why the command line does not take a command; empty where it does."""
-    parse = build().parse_args
     try:
-        parse(shlex.split(command), print_error=False, exit_on_error=False, help_on_error=False)
+        command_line().parse_args(
+            shlex.split(command), print_error=False, exit_on_error=False, help_on_error=False
+        )
     except CycloptsError as error:
         return f"{command}: {error}"
     return ""
