@@ -16,7 +16,8 @@ from afterfit.serve.config import ServeConfig
 from afterfit.serve.run import ServerHandle, start_server
 from afterfit.workspace import Workspace
 
-QUICK = {"line.effort": "quick", "line.folds": 0}
+QUICK = {"line.effort": "quick", "line.folds": 0, "serve.workers": 1}
+"""One worker serves in a line's load test: each takes as long to start as the load lasts."""
 
 
 def preprocess(table: pd.DataFrame, target: str) -> Any:

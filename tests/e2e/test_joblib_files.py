@@ -41,6 +41,7 @@ def _categories() -> Any:
     return HistGradientBoostingClassifier(max_iter=20, categorical_features="from_dtype")
 
 
+@pytest.mark.usefixtures("inline")
 @pytest.mark.parametrize("make", [_grid_search, _categories])
 def test_a_joblib_file_ships_as_it_is(make: Any, tmp_path: Path) -> None:
     """From joblib.dump and a CSV to a promoted version that answers as the model does."""

@@ -157,12 +157,14 @@ def test_one_bit_changed_is_refused_by_verify_serve_and_promote(
         assert str(path.name)[:12] in str(refused.value) or name in str(refused.value)
 
 
+@pytest.mark.usefixtures("inline")
 def test_the_same_inputs_give_the_same_digest_anywhere_and_are_not_done_again(
     shipped: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another folder, another time and another user: one version digest.
 
-    A second ship of the same inputs reuses every record and gives the same version.
+    A second ship of the same inputs reuses every record and gives the same version. The first model
+    had a process of its own, these have none.
     """
     first, folder, releases = shipped
     monkeypatch.setenv("AFTERFIT_USER", "grace")
@@ -180,6 +182,7 @@ def test_the_same_inputs_give_the_same_digest_anywhere_and_are_not_done_again(
     }  # fmt: skip
 
 
+@pytest.mark.usefixtures("inline")
 def test_a_failed_gate_stops_the_promotion_and_an_override_is_kept(shipped: Any) -> None:
     """The verdict is stopped, nothing moves; an override promotes and its reason is in the log."""
     _, folder, _ = shipped
@@ -195,6 +198,7 @@ def test_a_failed_gate_stops_the_promotion_and_an_override_is_kept(shipped: Any)
     )
 
 
+@pytest.mark.usefixtures("inline")
 def test_ship_works_inside_a_running_event_loop_and_shows_its_page(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -18,8 +18,9 @@ import pytest
 from tests.runtime.bundles import people_bundle
 
 from afterfit.cli.app import run
+from afterfit.loadtest import endpoint, soak
 from afterfit.loadtest.arrivals import Poisson
-from afterfit.workspace import Workspace
+from afterfit.workspace import Workspace, load_faults, loading
 
 MOST_SECONDS = 60.0
 CHAMPION = "m@champion"
@@ -47,6 +48,15 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def _here(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(place)
+
+
+@pytest.fixture(autouse=True)
+def _in_little_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Warm-up, the calm after a fault and slow clients are short: no test asks how long they are."""
+    monkeypatch.setattr(endpoint, "WARMUP_S", 0.1)
+    monkeypatch.setattr(loading, "PROBE_S", 0.3)
+    monkeypatch.setattr(soak, "CALM_S", 1.0)
+    monkeypatch.setattr(load_faults, "SLOW_S", 2.0)
 
 
 def asked(capfd: pytest.CaptureFixture[str], *words: str) -> tuple[int, dict[str, Any]]:
@@ -137,7 +147,7 @@ def test_a_worker_dies_a_version_is_swapped_clients_are_slow_and_nothing_is_wron
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     """Each fault is made, its cost and the recovery are told, and no answer is another's."""
-    words = ["--schedule", "poisson:50", "--seconds", "1", "--soak", "9s"]
+    words = ["--schedule", "poisson:50", "--seconds", "1", "--soak", "6s"]
     code, body = asked(capfd, "m@1", *words, "--faults", "kill", "swap", "slow")
     assert code == 0
     assert [fault["name"] for fault in body["faults"]] == ["kill", "swap", "slow"]
@@ -230,14 +240,17 @@ def test_what_cannot_be_tested_is_refused_with_a_fix(
 
 @pytest.mark.slow
 def test_an_objective_that_nothing_holds_ends_early_and_says_so(
-    capfd: pytest.CaptureFixture[str],
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A tenth of a microsecond: down to one request a second, and a finding of high severity."""
+    # It begins at a quarter of that, near the end: each run of so low a rate takes two seconds.
+    monkeypatch.setattr("afterfit.workspace.loading._Aim.usual_rps", lambda *_: 8.0)
     words = ["--slo", "p50<0.1us", "--seconds", "0.5", "--budget", "60s"]
     code, body = asked(capfd, CHAMPION, *words)
     assert code == 0
     assert outcomes(body)["L005"] == "issue"
     assert body["certificate"] is None
+    assert sorted({step["rate"] for step in body["steps"]}) == [1.0, 2.0]
 
 
 def test_requests_that_the_server_refuses_are_told_before_any_load(

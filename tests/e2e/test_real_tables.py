@@ -17,8 +17,8 @@ from afterfit.serve.follow import Follower
 from afterfit.serve.run import ServerHandle
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
-SHIPPED_ON = 3000
-"""Rows of Adult that a line examines; all of them are asked of what it ships."""
+TRAINED_ON, SHIPPED_ON = 8000, 3000
+"""Rows of Adult that a model learns from and a line examines; all test rows are asked of it."""
 
 
 def _classifier(kind: str) -> Any:
@@ -37,14 +37,17 @@ def _classifier(kind: str) -> Any:
     return HistGradientBoostingClassifier(max_iter=60, random_state=0)
 
 
-@pytest.mark.parametrize("kind", ["boosting", "forest", "xgboost", "lightgbm"])
+@pytest.mark.usefixtures("inline")
+@pytest.mark.parametrize(
+    "kind", ["boosting", pytest.param("forest", marks=pytest.mark.processes), "xgboost", "lightgbm"]
+)
 def test_adult_is_served_as_the_model_says(
     kind: str, adult: tuple[pd.DataFrame, pd.DataFrame], tmp_path: Path
 ) -> None:
     """All 16,281 rows through HTTP and through predict give the native probabilities (1e-5)."""
     from sklearn.pipeline import make_pipeline
 
-    train, test = adult
+    train, test = adult[0][:TRAINED_ON], adult[1]
     words = train["income"].astype(str)
     target = (words == sorted(set(words))[1]).astype(int) if kind == "xgboost" else words
     model = make_pipeline(preprocess(train, "income"), _classifier(kind))
@@ -77,6 +80,7 @@ def test_adult_is_served_as_the_model_says(
     assert np.abs(scored - expected).max() <= 1e-5
 
 
+@pytest.mark.usefixtures("inline")
 def test_a_regression_on_wine_is_served_as_the_model_says(
     shared_data: Callable[[str], Path], tmp_path: Path
 ) -> None:

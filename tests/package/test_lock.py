@@ -241,15 +241,16 @@ def test_a_missing_wheel_says_so_without_the_password(index: Index) -> None:
 def test_a_wheel_for_other_machines_alone(tmp_path: Path) -> None:
     """The machine and the Python that nothing fits are named."""
     wheel(tmp_path, "acme_lib", "1.1", tag="cp311-cp311-manylinux2014_aarch64")
-    asked = config(("linux/arm64", "linux/amd64"), wheelhouse=str(tmp_path))
+    asked = config(wheelhouse=str(tmp_path))
     with pytest.raises(InputError, match="finds no wheels") as caught:
         resolve_hashes("acme-lib==1.1\n", asked)
     assert caught.value.where == "requirements.lock, for Python 3.11 on linux/amd64"
     assert "acme-lib==1.1" in caught.value.why
 
 
-def test_an_index_that_is_away_is_unavailable() -> None:
+def test_an_index_that_is_away_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
     """Another error, with another fix."""
+    monkeypatch.setenv("PIP_RETRIES", "1")  # of five, the waits between which take 8 s
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))
         port = nobody.getsockname()[1]
