@@ -181,13 +181,16 @@ def test_a_window_of_several_hours_is_compared_with_their_sum(
     store.close()
 
 
-def test_a_window_larger_than_its_season_is_not_judged(tmp_path: Path, seasonal: Watched) -> None:
-    """The whole reference knows no season, so beside it a quiet hour would be an alarm."""
-    store, told = EmbeddedStore(tmp_path / "monitor"), list[dict[str, Any]]()
-    hours_of(tmp_path, {3: 40}, n=1200)
-    Daemon(setup_of(tmp_path, store, seasonal, producers=(drift,), tell=told.append)).poll()
-    (point,) = store.points(PointQuery(signal="drift", subject="age"))
-    assert point.state == "cannot_tell"
-    assert "1200 rows is larger than the reference of 1000" in point.message
-    assert "of the same hour of week" in point.message
+def test_a_window_larger_than_its_season_is_compared_with_its_season(
+    tmp_path: Path, seasonal: Watched
+) -> None:
+    """By as many rows: beside the whole, which knows no season, a quiet hour would be an alarm."""
+    store = EmbeddedStore(tmp_path / "monitor")
+    hours_of(tmp_path, {3: 40, 4: 60}, n=1200)
+    Daemon(setup_of(tmp_path, store, seasonal, producers=(drift,))).poll()
+    points = store.points(PointQuery(signal="drift", subject="age"))
+    assert [(p.n, p.state) for p in points] == [(1000, "ok"), (1000, "alarm")]
+    assert points[0].message == (
+        "judged by 1,000 of 1,200 rows, drawn: the reference of the same hour of week has no more"
+    )
     store.close()

@@ -393,13 +393,13 @@ def test_the_record_is_kept_and_has_a_page(record: RehearsalRecord) -> None:
     assert html.render(page).count("<svg") >= 8
 
 
-def test_windows_that_the_monitor_says_nothing_of_are_refused() -> None:
-    """Too few rows, or more than the reference has: nothing would ever be seen."""
+def test_windows_that_the_monitor_does_not_judge_whole_are_refused() -> None:
+    """Too few rows, of which nothing is said, or more than the reference has."""
     earlier = traffic(600, seed=5)
     fingerprint = build(earlier.frame, SIGNATURE, answers(earlier.frame, np.arange(600)))
     watched = Watched(Reference("", SIGNATURE, fingerprint))
     for rows in (60, 700):
-        with pytest.raises(InputError, match=f"says nothing of windows of {rows} rows") as error:
+        with pytest.raises(InputError, match=f"windows of {rows} rows are not rehearsed") as error:
             own_monitor(watched, Watch(), AlarmsSection(), None, Pace(rows, HOUR), 1)
         assert "200 rows" in error.value.why
         assert "600" in error.value.why

@@ -45,7 +45,7 @@ class Closed:
         )
         if setup.windows_only:
             points = plain(points)
-        self._notes.too_large(points)
+        self._notes.judged(points)
         self._tell_of(state, points)
         return points
 

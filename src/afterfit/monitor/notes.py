@@ -8,7 +8,6 @@ from typing import Protocol
 from afterfit.monitor.batches import Batch
 from afterfit.monitor.impossible import counted, from_future
 from afterfit.monitor.setup import Progress
-from afterfit.monitor.shown import commonest
 from afterfit.monitor.watched import Watched
 from afterfit.records.signals import Scope, SignalPoint
 
@@ -56,14 +55,9 @@ class Notes:
             self._progress.missing[version] = f"{', '.join(missing)}: {why}"
             self._say("skipped", version=version, signals=list(missing), why=why, fix=REFERENCE)
 
-    def too_large(self, points: Sequence[SignalPoint]) -> None:
-        """Tell that windows are too large for drift to be judged."""
-        drift = [point for point in points if point.signal == "drift"]
-        if why := commonest([point for point in drift if point.state == "cannot_tell"]):
-            if "drift" not in self._progress.failed:
-                self._say("signal_failed", signal="drift", why=why)
-            self._progress.failed["drift"] = why
-        elif any(point.state in ("ok", "alarm") for point in drift):
+    def judged(self, points: Sequence[SignalPoint]) -> None:
+        """Take note that drift is judged, where it is."""
+        if any(point.signal == "drift" and point.state in ("ok", "alarm") for point in points):
             self.works("drift")
 
     def possible(self, batch: Batch, watched: Watched, now: int) -> Batch:

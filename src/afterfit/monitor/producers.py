@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
@@ -20,8 +21,12 @@ from afterfit.monitor.rank import with_losses
 from afterfit.monitor.sample import decode_frame
 from afterfit.monitor.settings import Watch
 from afterfit.monitor.state import WindowState
+from afterfit.monitor.thin import drawn_of, thinned
 from afterfit.monitor.watched import Watched
 from afterfit.records.signals import SignalPoint
+
+if TYPE_CHECKING:
+    from afterfit.monitor.signals.drift import DriftJudge
 
 __all__ = [
     "PRODUCERS",
@@ -64,7 +69,11 @@ def service(
 
 
 def drift(state: WindowState, watched: Watched, watch: Watch, budget: Budget) -> list[SignalPoint]:
-    """Return drift of columns and of the output; nothing without thresholds."""
+    """Return drift of columns and of the output; nothing without thresholds.
+
+    Of a window that is larger than its reference, whose noise it would take for drift, as many rows
+    as that has are judged.
+    """
     from afterfit.monitor.signals.drift import DriftConfig, DriftJudge
 
     fingerprint, calibration = watched.reference.fingerprint, watched.calibration
@@ -78,32 +87,48 @@ def drift(state: WindowState, watched: Watched, watch: Watch, budget: Budget) ->
             judge = watched.judges[budget] = DriftJudge(fingerprint, calibration, config)
     else:
         judge = DriftJudge(season, calibration.of(season), config)
-    flags = state.flags if state.flags_n else None
+    return _judged(judge, state, season or fingerprint, watched, watch)
+
+
+def _judged(
+    judge: DriftJudge, state: WindowState, reference: Fingerprint, watched: Watched, watch: Watch
+) -> list[SignalPoint]:
+    """Return the points of a window, or of as many of its rows as the reference has."""
+    counts, flags_n, most = state.counts, state.flags_n, reference.n_ref
+    flags = dict(state.flags) if flags_n else None
+    said, n = "", max([state.n, *(column.total for column in counts.columns)])
+    if n > most:
+        generator = np.random.default_rng([watch.seed, state.start // 1_000_000])
+        counts = thinned(counts, most, generator)
+        if flags is not None:
+            flags = {name: drawn_of(k, flags_n, most, generator) for name, k in flags.items()}
+            flags_n = min(flags_n, most)
+        said = _drawn(n, most, watched, reference)
     span = (state.start, state.end)
-    points = judge.points(state.counts, state.scope, span, flags=flags, flags_n=state.flags_n)
-    return points if season is None else [_of_season(point, watched) for point in points]
+    points = judge.points(counts, state.scope, span, flags=flags, flags_n=flags_n)
+    return [_with(point, said) for point in points] if said else points
 
 
 def _season(state: WindowState, watched: Watched, whole: Fingerprint) -> Fingerprint | None:
-    """Return what is usual in the season of a window; None where that is the whole reference.
-
-    A window that is larger than its season is not judged: beside the whole, which knows no season,
-    a quiet hour would be an alarm.
-    """
+    """Return what is usual in the season of a window; None where that is the whole reference."""
     if watched.seasons is None:
         return None
     found = watched.seasons.reference_of(state.start, state.end)
     return None if found is whole else found
 
 
-def _of_season(point: SignalPoint, watched: Watched) -> SignalPoint:
-    """Return a point that cannot be told with the season that its reference is of."""
-    if point.state != "cannot_tell" or watched.seasons is None:
+def _drawn(n: int, most: int, watched: Watched, reference: Fingerprint) -> str:
+    """Return in words how many rows were drawn, and why."""
+    whole, seasons = reference is watched.reference.fingerprint, watched.seasons
+    of = "" if whole or seasons is None else f" of the same {seasons.grain.replace('_', ' ')}"
+    return f"judged by {most:,} of {n:,} rows, drawn: the reference{of} has no more"
+
+
+def _with(point: SignalPoint, said: str) -> SignalPoint:
+    if point.state not in ("ok", "alarm"):
         return point
-    season = watched.seasons.grain.replace("_", " ")
-    return msgspec.structs.replace(
-        point, message=f"{point.message}; the reference is that of the same {season}"
-    )
+    message = "; ".join(filter(None, (point.message, said)))
+    return msgspec.structs.replace(point, message=message)
 
 
 def estimate(

@@ -111,14 +111,14 @@ def own_monitor(
     pace: Pace,
     label_delay: int,
 ) -> MonitorMaker:
-    """Return what makes our monitor; raises InputError for windows that it says nothing of."""
+    """Return what makes our monitor; raises InputError for windows that it does not judge whole."""
     least, most = limits_of(watched, watch)
     if watched.calibration is None or not least <= pace.window_rows <= most:
         raise InputError(
-            f"the monitor says nothing of windows of {pace.window_rows} rows",
+            f"windows of {pace.window_rows} rows are not rehearsed",
             where="[monitor] window",
-            why=f"it judges windows of {least} rows ([monitor] min_rows) to {most}, as many as the "
-            "reference has",
+            why=f"the monitor judges windows of {least} rows ([monitor] min_rows) to {most}, as "
+            "many as the reference has; of larger ones it draws so many",
             fix="change [monitor] window or min_rows, or give --window-rows",
         )
 
