@@ -174,9 +174,8 @@ def test_quiet_columns_keep_their_distribution_for_the_last_windows(
 def test_what_stands_on_nothing_is_said_once(tmp_path: Path, bare: Watched) -> None:
     """Without rows of the reference: which signals, why, and what to give."""
     store, told = EmbeddedStore(tmp_path / "monitor"), list[dict[str, Any]]()
-    write(
-        tmp_path / "events", "w0", events(0, moved=False, wrong=0) + events(1, moved=False, wrong=0)
-    )
+    found = events(0, moved=False, wrong=0) + events(1, moved=False, wrong=0)
+    write(tmp_path / "events", "w0", found, size=2 * EACH)
     change = Change("job", "missing", "category")
     setup = replace(setup_of(tmp_path, store, bare, tell=told.append),
                     changes_of=lambda _: [change])  # fmt: skip
