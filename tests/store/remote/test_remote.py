@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -25,7 +27,7 @@ from afterfit.errors import (
     UnavailableError,
 )
 from afterfit.store.remote.blobs import SharedBlobs
-from afterfit.store.remote.objects import Objects
+from afterfit.store.remote.objects import Objects, _put_at
 from afterfit.store.remote.records import SharedRecords
 
 
@@ -182,3 +184,38 @@ def test_a_url_that_nothing_knows_is_refused() -> None:
         with pytest.raises(DependencyError) as caught:
             Objects("gs://bucket")
         assert caught.value.fix == "pip install gcsfs"
+
+
+def test_blobs_are_listed_with_their_age_and_removed(objects: Objects, tmp_path: Path) -> None:
+    """What is unfinished, or no blob, is not among them; a blob that is gone is no error."""
+    blobs = SharedBlobs(tmp_path / "ana", objects)
+    digest = blobs.put_bytes(b"model")
+    for stray in (f"blobs/{digest[:2]}/.tmp-1", "blobs/readme.txt", "records/1.json"):
+        objects._files.pipe_file(f"{objects._root}/{stray}", b"x")
+    (found,) = blobs.listed()
+    assert (found.key, found.size) == (f"blobs/{digest[:2]}/{digest}", 5)
+    assert found.put_at == pytest.approx(time.time(), abs=60)
+    blobs.remove(digest)
+    blobs.remove(digest)
+    assert blobs.listed() == []
+    assert not blobs.has(digest)
+    assert blobs.put_bytes(b"model") == digest  # it is sent again
+    assert blobs.has(digest, kept=True)
+
+
+@pytest.mark.parametrize(
+    ("info", "moment"),
+    [
+        ({"LastModified": datetime(2026, 1, 1, tzinfo=UTC)}, 1767225600.0),  # S3
+        ({"last_modified": datetime(2026, 1, 1, tzinfo=UTC)}, 1767225600.0),  # Azure
+        ({"updated": "2026-01-01T00:00:00.000Z"}, 1767225600.0),  # Google
+        ({"mtime": 1767225600.5, "created": 1.0}, 1767225600.5),  # a mounted drive
+        ({"LastModified": None, "updated": "soon"}, None),
+        ({}, None),
+    ],
+)
+def test_when_an_object_was_put_is_read_as_each_store_tells_it(
+    info: dict[str, Any], moment: float | None
+) -> None:
+    """Of one that does not tell nothing is taken away."""
+    assert _put_at(info) == moment
