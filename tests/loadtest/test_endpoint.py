@@ -146,6 +146,32 @@ def test_a_rate_that_passed_once_is_certified_where_none_was_verified() -> None:
     assert record.status == "complete"
 
 
+class Late:
+    """A server whose generator is late in the first certificate, as a neighbour makes it."""
+
+    def __init__(self) -> None:
+        self.rates: list[float] = []
+        self.server = VirtualServer(Service(4.0, "deterministic"), workers=2, queue=200)
+
+    def fire(self, arrivals: Arrivals, seconds: float, seed: int) -> Shot:
+        """Fire; what is above three quarters of the limit cannot be measured once it was found."""
+        shot = self.server.fire(arrivals, seconds, seed)
+        self.rates.append(shot.rate)
+        if max(self.rates) > 400.0 and 375.0 < shot.rate < 440.0:
+            return dataclasses.replace(shot, invalid=("the generator was late",))
+        return shot
+
+
+def test_what_cannot_be_measured_is_certified_lower() -> None:
+    """A busy machine that is late at nine tenths of the rate measures less of it."""
+    record = load_endpoint(endpoint(Late()), LoadConfig(slo=SLO))
+    assert record.sustained_rps is not None
+    assert record.certificate is not None
+    tried = [step for step in record.steps if step.kind == "certify"]
+    assert tried[0].verdict == "invalid"
+    assert record.certificate.rate < tried[0].rate
+
+
 def test_settings_are_tried_chosen_and_admit_what_holds() -> None:
     """The record carries what `serve` takes over."""
     config = LoadConfig(slo=SLO, grid=True, caps=(0,), budget_s=120.0)

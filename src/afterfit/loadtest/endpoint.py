@@ -240,8 +240,8 @@ def _capacity(runs: Runs, config: LoadConfig, found: Found, usual_rps: float) ->
 def _searched(runs: Runs, config: LoadConfig, found: Found, usual_rps: float) -> list[float]:
     """Search the greatest rate and return those to certify, none where nobody may go on.
 
-    Where no rate could be verified in time they are shares of one that passed a run: a certificate
-    is made of fresh requests, whichever way its rate was come by.
+    Where no rate could be verified in time they are shares of the last one that was tried, or that
+    passed a run: a certificate is made of fresh requests, whichever way its rate was come by.
     """
     step_s, runs.warmup_s = fitted(config.budget_s, config.seconds, runs.warmup_s)
     search = SearchConfig(step_s=step_s)
@@ -252,8 +252,9 @@ def _searched(runs: Runs, config: LoadConfig, found: Found, usual_rps: float) ->
     found.search = find_rate(runs, search)
     runs.warmup_s = WARMUP_S
     ended, rate = found.search.ended, found.search.rate
-    if ended in ("budget", "unmeasurable"):
-        rate = rate or found.search.passed
+    if rate is None and ended in ("budget", "unmeasurable"):
+        tried = [step.rate for step in found.search.steps if step.kind == "verify"]
+        rate = min(tried, default=found.search.passed)
     if ended in ("cut", "gone") or (ended == "budget" and not rate):
         found.stopped = found.search.why
         return []
