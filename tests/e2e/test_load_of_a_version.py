@@ -52,7 +52,7 @@ def _here(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def _in_little_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Warm-up, the calm after a fault and slow clients are short: no test asks how long they are."""
+    """Warm-up, the calm after a fault and slow clients are short: no test asks how short."""
     monkeypatch.setattr(endpoint, "WARMUP_S", 0.1)
     monkeypatch.setattr(loading, "PROBE_S", 0.3)
     monkeypatch.setattr(soak, "CALM_S", 1.0)
