@@ -101,6 +101,17 @@ def test_what_was_not_certified_says_why(sized: Make) -> None:
     assert "holds" not in sizes.rate.why
 
 
+def test_a_gate_at_a_low_rate_sizes_no_fleet(sized: Make) -> None:
+    """A rate that was searched counts, though one that was asked for was certified later."""
+    gate = measured(certificate=msgspec.structs.replace(CERTIFICATE, rate=50.0))
+    alone = sized(gate)
+    assert alone.rate.value == 50
+    assert "no more was tried" in alone.rate.why
+    found = sized(msgspec.structs.replace(measured(), schedule="search"), gate)
+    assert found.rate.value == 800
+    assert "no more was tried" not in found.rate.why
+
+
 def test_an_old_load_test_counts_no_more(sized: Make) -> None:
     """As it counts for no gate."""
     assert not sized(measured(), days=31).measured

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from datetime import UTC, datetime
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from afterfit.core.bundle import Bundle
+from afterfit.loadtest.compare import SEARCH
 from afterfit.loadtest.slo import slo_of
 from afterfit.package.sizes import SERVER_MIB, WORKER_MIB, Scaling, Sized, Sizes
 from afterfit.records.autoscale import AutoscaleRecord, PolicyOutcome
@@ -52,14 +54,22 @@ def sizes_of(space: Workspace, version: Version, folder: Path) -> Sizes:
 
 
 def _load_test(space: Workspace, version: Version) -> tuple[Stored, LoadtestRecord] | None:
-    """Return the newest load test that found a rate and still counts."""
+    """Return the load test that counts, of those not too old: the newest of the best kind.
+
+    A rate that was searched and certified comes before one that was asked for and certified, as a
+    gate does (the server may hold far more), and that before one without a certificate.
+    """
     most, now = max_age("loadtest"), datetime.now(UTC)
+    found: list[tuple[tuple[bool, bool], Stored, LoadtestRecord]] = []
     for stored in space.records.list("loadtest", version.digest):
         body = stored.body
         old = most is not None and now - datetime.fromisoformat(stored.envelope.created) > most
         if isinstance(body, LoadtestRecord) and _held(body) and not old:
-            return stored, body
-    return None
+            kind = (body.certificate is not None, body.schedule == SEARCH)
+            found.append((kind, stored, body))
+    # max keeps the first of equals, and the newest comes first.
+    best = max(found, key=itemgetter(0), default=None)
+    return None if best is None else best[1:]
 
 
 def _held(test: LoadtestRecord) -> float:
@@ -128,8 +138,13 @@ def _rate_why(test: LoadtestRecord, day: str) -> str:
         told = next((each.message for each in test.findings if each.code == CERTIFIED), "")
         what = f"the low bound of what short runs held, {told or 'not certified'}"
     else:
+        at = (
+            ""
+            if test.schedule == SEARCH
+            else " at the rate that was asked for, and no more was tried"
+        )
         what = (
-            f"holds: certified at {proof.confidence:.0%}, "
+            f"holds{at}: certified at {proof.confidence:.0%}, "
             f"{proof.misses} of {proof.n} requests missed it"
         )
     return f"{test.slo} {what}; {day}, {test.env.cpu or 'a processor not named'}"
