@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import ast
 import re
 import sys
 import tomllib
 from importlib.metadata import packages_distributions
 from typing import TYPE_CHECKING
+
+from tests.architecture.sources import modules_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,15 +17,10 @@ if TYPE_CHECKING:
 
 def imported(root: Path) -> Iterator[tuple[str, str]]:
     """Top-level name of every import of something that is not ours, and the module it is in."""
-    base = root / "src" / "afterfit"
-    for path in sorted(base.rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-            if isinstance(node, ast.ImportFrom) and not node.level:
-                names = [node.module or ""]
-            for top in {name.partition(".")[0] for name in names}:
-                if top not in sys.stdlib_module_names and top != "afterfit":
-                    yield top, path.relative_to(base).as_posix()
+    for module in modules_of(root):
+        for top in {name.partition(".")[0] for name in module.imports}:
+            if top not in sys.stdlib_module_names and top != "afterfit":
+                yield top, module.name
 
 
 def normal(name: str) -> str:

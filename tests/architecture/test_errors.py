@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import ast
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.architecture.sources import Call, Module, modules_of
 
 from afterfit import errors
 from afterfit.errors import AfterfitError, ModelError, UnavailableError, error_from
@@ -29,30 +29,23 @@ REASONS = ("core/formulae.py", "models/baseline.py", "models/convert", "stats/")
 WITHOUT: dict[str, int] = {}
 
 
-def raised(source: str) -> Iterator[tuple[int, str, set[str | None]]]:
-    """Line, kind and keywords of every error that a module makes."""
-    for node in ast.walk(ast.parse(source)):
-        called = node.func if isinstance(node, ast.Call) else None
-        if isinstance(node, ast.Call) and isinstance(called, ast.Name) and called.id in KINDS:
-            yield node.lineno, called.id, {keyword.arg for keyword in node.keywords}
+def raised(module: Module) -> Iterator[Call]:
+    """Every error that a module makes."""
+    return (call for call in module.calls if call.name in KINDS)
 
 
-def modules(root: Path) -> Iterator[tuple[str, str]]:
-    """Name and text of every module, but of those that hold reasons."""
-    base = root / "src" / "afterfit"
-    for path in sorted(base.rglob("*.py")):
-        name = path.relative_to(base).as_posix()
-        if not name.startswith(REASONS):
-            yield name, path.read_text(encoding="utf-8")
+def modules(root: Path) -> Iterator[Module]:
+    """Every module, but those that hold reasons."""
+    return (module for module in modules_of(root) if not module.name.startswith(REASONS))
 
 
 def test_every_error_has_a_fix(project_root: Path) -> None:
     """What is wrong, where and why are half of a message; the other half is what to do."""
     found: dict[str, list[int]] = {}
-    for name, source in modules(project_root):
-        for line, _, keywords in raised(source):
+    for module in modules(project_root):
+        for line, _, keywords in raised(module):
             if not keywords & {"fix", None}:
-                found.setdefault(name, []).append(line)
+                found.setdefault(module.name, []).append(line)
     more = {name: lines for name, lines in found.items() if len(lines) > WITHOUT.get(name, 0)}
     assert more == {}, "say what to do: fix=…"
     fewer = {name for name, count in WITHOUT.items() if len(found.get(name, [])) < count}
@@ -62,9 +55,9 @@ def test_every_error_has_a_fix(project_root: Path) -> None:
 def test_no_error_is_of_no_kind(project_root: Path) -> None:
     """The root of the tree calls itself a defect: a mistake is of one of the kinds below it."""
     assert [
-        f"{name}:{line}"
-        for name, source in modules(project_root)
-        for line, kind, _ in raised(source)
+        f"{module.name}:{line}"
+        for module in modules(project_root)
+        for line, kind, _ in raised(module)
         if kind == "AfterfitError"
     ] == []
 

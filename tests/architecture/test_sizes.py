@@ -2,34 +2,17 @@
 
 from __future__ import annotations
 
-import ast
-from itertools import starmap
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import pytest
+from tests.architecture.sources import Function, Module, module_of, modules_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 LONGEST_FUNCTION = 60
 P90_FUNCTION = 30
 LONGEST_MODULE = 400
-
-
-class Function(NamedTuple):
-    """One function of the package and how many lines it has."""
-
-    lines: int
-    where: str
-
-
-def functions_of(name: str, source: str) -> Iterator[Function]:
-    """Every function and method in the source, nested ones included."""
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            lines = (node.end_lineno or node.lineno) - node.lineno + 1
-            yield Function(lines, f"{name}:{node.lineno} {node.name}")
 
 
 def percentile_90(values: list[int]) -> int:
@@ -39,17 +22,15 @@ def percentile_90(values: list[int]) -> int:
 
 
 @pytest.fixture(scope="module")
-def modules(project_root: Path) -> list[tuple[str, str]]:
-    """Path below src/afterfit and text of every module of the package."""
-    base = project_root / "src" / "afterfit"
-    paths = sorted(base.rglob("*.py"))
-    return [(path.relative_to(base).as_posix(), path.read_text("utf-8")) for path in paths]
+def modules(project_root: Path) -> tuple[Module, ...]:
+    """Every module of the package."""
+    return modules_of(project_root)
 
 
 @pytest.fixture(scope="module")
-def functions(modules: list[tuple[str, str]]) -> list[Function]:
+def functions(modules: tuple[Module, ...]) -> list[Function]:
     """Every function of the package."""
-    found = [function for each in starmap(functions_of, modules) for function in each]
+    found = [function for module in modules for function in module.functions]
     assert found, "no function was found in src/afterfit: this check would pass on nothing"
     return found
 
@@ -65,9 +46,9 @@ def test_nine_in_ten_functions_have_at_most_thirty_lines(functions: list[Functio
     assert percentile_90([function.lines for function in functions]) <= P90_FUNCTION, longest
 
 
-def test_no_module_is_longer_than_four_hundred_lines(modules: list[tuple[str, str]]) -> None:
+def test_no_module_is_longer_than_four_hundred_lines(modules: tuple[Module, ...]) -> None:
     """A module that grew past one subject fails, by name."""
-    sizes = {name: len(text.splitlines()) for name, text in modules}
+    sizes = {module.name: len(module.text.splitlines()) for module in modules}
     assert {name: size for name, size in sizes.items() if size > LONGEST_MODULE} == {}
 
 
@@ -82,4 +63,4 @@ def test_percentile_counts_at_least_nine_in_ten(values: list[int], expected: int
 def test_a_function_length_counts_from_def_to_its_last_line() -> None:
     """Blank lines, the docstring and the body count; decorators do not."""
     source = "@cache\ndef f():\n    'doc'\n\n    return 1\n"
-    assert list(functions_of("m.py", source)) == [Function(4, "m.py:2 f")]
+    assert list(module_of("m.py", source).functions) == [Function(4, "m.py:2 f")]
