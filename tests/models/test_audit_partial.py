@@ -16,7 +16,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.stats
-import skops.io
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, RandomizedSearchCV
@@ -25,6 +24,7 @@ from sklearn.utils.validation import check_array
 
 from afterfit.errors import UntrustedError
 from afterfit.models.audit import Audit, audit, require_clean
+from afterfit.models.skops_io import skops_io
 
 RANDOM = np.random.default_rng(0)
 ROWS = pd.DataFrame(
@@ -77,9 +77,9 @@ def test_the_known_partial_is_clean_and_every_other_hostile(tmp_path: Path, prot
 @pytest.mark.parametrize("name", OTHERS)
 def test_a_skops_archive_holds_the_known_partial_only(tmp_path: Path, name: str) -> None:
     """The same rule for the nodes of an archive."""
-    known = skops.io.dumps(FunctionTransformer(KNOWN))
+    known = skops_io().dumps(FunctionTransformer(KNOWN))
     assert audited(tmp_path, known, "m.skops").verdict == "clean"
-    other = skops.io.dumps(FunctionTransformer(OTHERS[name]))
+    other = skops_io().dumps(FunctionTransformer(OTHERS[name]))
     assert audited(tmp_path, other, "m.skops").verdict == "hostile"
 
 
@@ -117,7 +117,7 @@ def test_a_stream_that_changes_the_known_partial_is_hostile(tmp_path: Path, name
 
 def changed(model: Any, change: Callable[[dict[str, Any]], None]) -> bytes:
     """A skops archive after a change of its schema."""
-    source = zipfile.ZipFile(io.BytesIO(skops.io.dumps(model)))
+    source = zipfile.ZipFile(io.BytesIO(skops_io().dumps(model)))
     schema = json.loads(source.read("schema.json"))
     change(schema)
     target = io.BytesIO()
@@ -170,7 +170,7 @@ def test_a_search_over_distributions_says_how_to_keep_its_model(
         LogisticRegression(), {"C": scipy.stats.loguniform(0.1, 10)}, n_iter=2, cv=2, random_state=0
     ).fit(ROWS[["a"]], ROWS["a"] > 0)
     path = tmp_path / f"search.{ending}"
-    dump = joblib.dump if ending == "joblib" else skops.io.dump
+    dump = joblib.dump if ending == "joblib" else skops_io().dump
     dump(search, path)
     with pytest.raises(UntrustedError, match="can harm this machine") as refused:
         require_clean(audit(path), path)

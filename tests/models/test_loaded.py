@@ -7,7 +7,6 @@ from pathlib import Path
 import joblib
 import numpy as np
 import pytest
-import skops.io
 from sklearn.linear_model import LogisticRegression
 
 from afterfit.errors import (
@@ -21,8 +20,11 @@ from afterfit.errors import (
 from afterfit.models import loaded
 from afterfit.models.draft import serving_requirements
 from afterfit.models.loaded import Hints, open_model
+from afterfit.models.skops_io import skops_io
 from afterfit.testing.samples import frame_of, labels, pipeline, table
 
+# What these tests ask of a model is the same in the process of the tests, but where it says so.
+pytestmark = pytest.mark.usefixtures("inline")
 LAST_BIT = 1e-15
 """The last bit of a BLAS kernel's answer depends on how the rows lie in memory."""
 ENCODER = """
@@ -38,6 +40,7 @@ class Encoder(TransformerMixin, BaseEstimator):
 """
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("ending", [".joblib", ".pkl", ".skops"])
 def test_files_answer_as_the_estimator_does(tmp_path: Path, ending: str) -> None:
     """A file is audited, loaded in a child, and answers in batches with the very same numbers."""
@@ -45,7 +48,7 @@ def test_files_answer_as_the_estimator_does(tmp_path: Path, ending: str) -> None
     fitted = pipeline(LogisticRegression()).fit(data, labels(data))
     path = tmp_path / f"model{ending}"
     if ending == ".skops":
-        skops.io.dump(fitted, path)
+        skops_io().dump(fitted, path)
     else:
         joblib.dump(fitted, path)
     with pytest.MonkeyPatch.context() as patch, open_model(path, workdir=tmp_path) as model:
@@ -168,7 +171,7 @@ def test_the_version_that_saved_a_file_is_remembered(tmp_path: Path) -> None:
         patch.setattr("sklearn.base.__version__", "1.2.3")
         assert fitted.__getstate__()["_sklearn_version"] == "1.2.3" != state["_sklearn_version"]
         joblib.dump(fitted, tmp_path / "old.joblib")
-        skops.io.dump(fitted, tmp_path / "old.skops")
+        skops_io().dump(fitted, tmp_path / "old.skops")
     for name in ("old.joblib", "old.skops"):
         with open_model(tmp_path / name, workdir=tmp_path) as model:
             assert model.description.saved_with["scikit-learn"] == "1.2.3"
