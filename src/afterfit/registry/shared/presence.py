@@ -67,8 +67,8 @@ class Turn:
         self._owner = owner
 
     def begin(self) -> None:
-        """Take the turn."""
-        for statement in PRUNING:
+        """Take the turn; the tables are made where a workspace is older than they are."""
+        for statement in (ENDPOINTS, *PRUNING):
             self._database.run(statement)
         self._set(self._owner)
 
