@@ -9,6 +9,8 @@ a time is written to Parquet. Each case runs in a process of its own:
 - ``signals``: all that a window keeps: counts, waits, scores by truth, the sample of rows, in
   windows of an hour; then the drift of each window;
 - ``long``: ``signals`` on so many links to the same file, in windows of a day;
+- ``report``: the first ``afterfit monitor report`` on the log, which draws its thresholds from the
+  rows of the reference, tries them on rows held out, and draws a page; imports are part of it;
 - ``multivariate``: the domain classifier and the reconstruction error on 25,000 rows of each side;
 - ``evidently``: its ``DataDriftPreset`` on 100,000 rows of 20 columns (16 numbers, 4 categories)
   beside as many, and ours on the same two files: reading and comparing a window, and, once, the
@@ -17,8 +19,8 @@ a time is written to Parquet. Each case runs in a process of its own:
   is an environment of its own with evidently==0.7.23 and pandas<3; without it the case is not run,
   and the result says so.
 
-CPU-seconds are of all threads, after imports; memory is the process's greatest, imports included.
-The result is written to bench/results/monitor_speed.json.
+CPU-seconds are of all threads, after imports but for ``report``; memory is the process's greatest,
+imports included. The result is written to bench/results/monitor_speed.json.
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -190,6 +193,21 @@ def multivariate(log: Path, reference: Path) -> dict[str, Any]:
     return {**found, "wall_s": round(time.monotonic() - began, 2), "rows": rows}
 
 
+def report(log: Path, reference: Path) -> dict[str, Any]:
+    """Write the first report on a log, as the command does."""
+    from afterfit.cli.app import run
+
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)
+        page = Path("page.html")
+        words = ["monitor", "report", "--quiet", "--map", MAP, "--output", str(page)]
+        words += ["--log", str(log), "--reference", str(reference)]
+        with Path("told.txt").open("w", encoding="utf-8") as told, redirect_stdout(told):
+            found = measured(lambda: {"exit": run(words)})
+        os.chdir("/")
+        return found
+
+
 def ours_short(log: Path, reference: Path) -> dict[str, Any]:
     """Compare two short tables column by column, as Evidently does.
 
@@ -245,12 +263,13 @@ CASES: dict[str, Callable[[Path, Path], dict[str, Any]]] = {
     "marginals": marginals,
     "signals": lambda log, reference: signals(log, reference, 3_600_000_000),
     "long": lambda log, reference: signals(log, reference, SPAN),
+    "report": report,
     "multivariate": multivariate,
     "ours_short": ours_short,
 }
 
 
-SHOWN = ("marginals", "signals", "long", "multivariate", "evidently")
+SHOWN = ("marginals", "signals", "long", "report", "multivariate", "evidently")
 
 
 def child(case: str, log: Path, reference: Path) -> dict[str, Any]:
