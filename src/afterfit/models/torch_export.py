@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import logging
 import warnings
@@ -142,8 +143,23 @@ def _graph(module: Any, inputs: tuple[TensorInput, ...]) -> Any:
         program = torch.export.export(
             module, example(inputs), dynamic_shapes=tuple({0: rows} for _ in inputs)
         )
+    _read_translations_once()
     made: Any = torch.onnx.export(program, dynamo=True, opset_version=OPSET, verbose=False)
     return made.model_proto
+
+
+def _read_translations_once() -> None:
+    """Keep how the exporter translates operators: it would read 500 functions anew each time.
+
+    They are the same for every network, and half of the time that a small one takes. Where PyTorch
+    has other internals than these, it goes on as it does by itself.
+    """
+    with contextlib.suppress(ImportError, AttributeError):
+        from torch.onnx._internal.exporter import _registration
+
+        apis: Any = _registration.onnxscript_apis  # type: ignore[attr-defined]
+        if not hasattr(apis.get_torchlib_ops, "cache_info"):
+            apis.get_torchlib_ops = functools.cache(apis.get_torchlib_ops)
 
 
 def _script_graph(module: Any, inputs: tuple[TensorInput, ...]) -> Any:
