@@ -71,6 +71,7 @@ def test_files_answer_as_the_estimator_does(tmp_path: Path, ending: str) -> None
         assert kinds["city"] == "text"
 
 
+@pytest.mark.processes
 def test_the_users_own_transformer_needs_trust_and_code(tmp_path: Path) -> None:
     """A file that names mypkg.Encoder is refused, then allowed by name, and found in --code."""
     code = tmp_path / "src"

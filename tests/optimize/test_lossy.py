@@ -235,7 +235,7 @@ def test_what_hangs_is_ended_when_the_time_is_over(
     """The time box ends the process of a variant that hangs; the one before it ships."""
     without_exact(monkeypatch)
     # The model is there and the first variant is soon made; what hangs has the rest of the time.
-    assert apart.description
+    _ = apart.description
     config = OptimizeConfig(effort="quick", batches=(1, 16), allow=("prune",), seconds=8.0)
     started = time.monotonic()
     record = optimize(apart, signature, table, config, means=Means(proposers=("toys:slow",))).record

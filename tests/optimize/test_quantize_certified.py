@@ -92,6 +92,7 @@ def test_every_proposal_is_made_in_the_models_process(optimized: Optimized) -> N
     assert "ranges of 512 rows" in variants["quantize-int8"].told
 
 
+@pytest.fixture(scope="module")
 def network_of_digits() -> tuple[Converted, Signature, Any]:
     """A convolutional network for images of digits, its graph, and the rows."""
     torch = torch_or_skip()
@@ -110,9 +111,11 @@ def _labelled(rows: dict[str, np.ndarray]) -> Signature:
 
 
 @pytest.mark.slow
-def test_a_network_of_images_keeps_its_accuracy_at_a_quarter_of_its_size() -> None:
+def test_a_network_of_images_keeps_its_accuracy_at_a_quarter_of_its_size(
+    network_of_digits: tuple[Converted, Signature, Any],
+) -> None:
     """All convolutions run on integers; with ranges at each call they would not get smaller."""
-    base, signature, rows = network_of_digits()
+    base, signature, rows = network_of_digits
     found = made(base, signature, rows.train)
     assert len(base.data) / len(found.data) > 2.8
     assert kinds(found.data, loaded=True).count("QLinearConv") == 4
@@ -127,9 +130,11 @@ def test_a_network_of_images_keeps_its_accuracy_at_a_quarter_of_its_size() -> No
 
 
 @pytest.mark.slow
-def test_poisoned_rows_do_not_spoil_a_network_of_images() -> None:
+def test_poisoned_rows_do_not_spoil_a_network_of_images(
+    network_of_digits: tuple[Converted, Signature, Any],
+) -> None:
     """One row a hundred times as bright is left out; scaled and dark rows make no variant."""
-    base, signature, rows = network_of_digits()
+    base, signature, rows = network_of_digits
     poisoned = {name: values.copy() for name, values in rows.train.items()}
     for values in poisoned.values():
         values[11] *= 100
