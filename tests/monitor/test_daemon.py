@@ -531,6 +531,24 @@ def test_labels_of_its_last_hour_alone_judge_a_window_when_it_ends(
     feed.join.close()
 
 
+def test_short_windows_without_a_prediction_have_no_labels(
+    tmp_path: Path, store: EmbeddedStore, version: Watched
+) -> None:
+    """All of an hour's predictions came in its first quarter: there is one point and not four."""
+    soon = [
+        msgspec.structs.replace(event, ts=START + row * 1_000_000)
+        for row, event in enumerate(events(0))
+    ]
+    write(tmp_path / "events", "w0", [*soon, *labels_of([0])])
+    watch = replace(WATCH, width_us=HOUR // 4)
+    feed = LabelFeed(LabelJoin(tmp_path / "labels.sqlite"), lambda _: version, watch, {})
+    Daemon(setup_of(tmp_path, store, version, watch=watch, labels=feed)).poll()
+    for kind, subject in (("labels", "labelled_share"), ("performance", "accuracy")):
+        points = store.points(PointQuery(signal=kind, subject=subject))
+        assert [(p.start, p.n) for p in points] == [(START, 300)]
+    feed.join.close()
+
+
 def test_labels_that_come_later_judge_windows_that_are_closed(
     tmp_path: Path, store: EmbeddedStore, version: Watched
 ) -> None:

@@ -122,6 +122,8 @@ class LabelFeed:
         signature, end = judged.watched.signature, start + (self.watch.width_us or HOUR)
         window = Window(series.scope, start, end)
         table = table_of(self.join, series, signature, start, end)
+        if not table.answered:
+            return  # Of an hour with predictions some short windows have none.
         yield from coverage_points(table, window, config, tallies, curve=curve)
         usual = judged.watched.usual or self._baseline(series, signature, start, parts)
         if usual is not None or table.labelled:
