@@ -347,7 +347,8 @@ def _tails(groups: Sequence[Group], drawn: _Drawn, replicates: int) -> tuple[Tai
     beyond_of = beyond_of_columns if isinstance(drawn, _Counts) else beyond_of_windows
     beyond = [beyond_of(n, np.concatenate(each)) for n, each in zip(sizes, found, strict=True)]
     alike = isinstance(drawn, _Counts) or drawn.block == 1
-    return tuple(fitted(beyond, drawn.units(), alike=alike))
+    alone = sum(len(group.columns) for group in groups) == 1
+    return tuple(fitted(beyond, drawn.units(), alike=alike, alone=alone))
 
 
 def _references(drawn: _Drawn, count: int) -> FloatArray:
