@@ -1,9 +1,9 @@
 """A script: change a shared registry in children that are killed before their k-th step outward.
 
-``python crash_points.py WORKSPACE.toml BUNDLES STEP`` kills the first child before its first
-statement, upload or removal, the second STEP of them later …, until one runs to its end. Each
-pushes a bundle of its own, promotes it, attaches evidence, rolls back, and prunes what nothing
-stands on. Prints the number of children.
+``python crash_points.py WORKSPACE.toml BUNDLES STEP [prune]`` kills the first child before its
+first statement, upload or removal, the second STEP of them later …, until one runs to its end.
+Each pushes a bundle of its own, promotes it, attaches evidence, rolls back, and, where asked,
+prunes what nothing stands on. Prints the number of children.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def kill_at(point: int) -> None:
         setattr(owner, name, deadly(getattr(owner, name)))
 
 
-def act(told: str, bundle: Path) -> None:
+def act(told: str, bundle: Path, *, prunes: bool) -> None:
     """Change all that can be changed."""
     space = Workspace(told, config=Config())
     registry = space.registry
@@ -55,16 +55,17 @@ def act(told: str, bundle: Path) -> None:
     registry.promote("churn", version.number, who="child")
     registry.attach(version, who="child", evidence={"assess": "b" * 64})
     registry.rollback("churn", who="child", why="test")
-    prune(space, Policy(keep=1, older=0, grace=0), really=True)
+    if prunes:
+        prune(space, Policy(keep=1, older=0, grace=0), really=True)
 
 
-def main(told: str, bundles: Path, step: int) -> int:
+def main(told: str, bundles: Path, step: int, *, prunes: bool) -> int:
     """Return how many children it took."""
     for index, folder in enumerate(sorted(bundles.iterdir())):
         child = os.fork()
         if child == 0:
             kill_at(1 + index * step)
-            act(told, folder)
+            act(told, folder, prunes=prunes)
             os._exit(0)
         status = os.waitpid(child, 0)[1]
         if os.WIFEXITED(status) and os.WEXITSTATUS(status) == 0:
@@ -75,4 +76,5 @@ def main(told: str, bundles: Path, step: int) -> int:
 
 
 if __name__ == "__main__":
-    print(main(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])))  # noqa: T201 - the answer to the test
+    prunes = sys.argv[4:] == ["prune"]
+    print(main(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), prunes=prunes))  # noqa: T201 - the answer to the test
