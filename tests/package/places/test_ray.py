@@ -124,7 +124,7 @@ def test_a_server_of_two_processes_is_two_replicas_on_a_node(made: Path) -> None
     (workers,) = service["spec"]["rayClusterConfig"]["workerGroupSpecs"]
     assert (workers["minReplicas"], workers["maxReplicas"]) == (1, 9)
     asked = pods(service)[1]["spec"]["containers"][0]["resources"]
-    assert asked["requests"] == {"cpu": "3", "memory": f"{416 + 896}Mi"}
+    assert asked["requests"] == {"cpu": "3", "memory": f"{416 + 640}Mi"}
     numbers = "min_replicas|max_replicas|target_ongoing_requests|max_ongoing_requests|num_cpus"
     for name in ("serve-config.yaml", "rayservice.yaml"):
         assert unreasoned(made / name, f"{numbers}|memory|num-cpus|minReplicas|requests") == []
@@ -140,6 +140,22 @@ def test_what_was_not_measured_says_so() -> None:
     )
     few = plan_of(replace(SIZES, workers=Sized(3, WHY), concurrency=Sized(1, WHY)))
     assert few.ongoing.value == 1, "a replica takes one request at least"
+
+
+def test_a_gpu_is_asked_for_by_replicas_and_nodes(bundle: Bundle, tmp_path: Path) -> None:
+    """A fraction each, where a node has several; Ray would hide it from who asks for none."""
+    lock = "onnxruntime-gpu==1.0 --hash=sha256:" + "0" * 64
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("afterfit.package.lock.resolve_hashes", lambda *_: lock)
+        packaged("ray", bundle, tmp_path / "gpu", accelerator="cuda", base="nvidia/cuda:12")
+    config = document(tmp_path / "gpu" / "serve-config.yaml")
+    (deployment,) = config["applications"][0]["deployments"]
+    assert deployment["ray_actor_options"]["num_gpus"] == 0.5
+    head, worker = pods(document(tmp_path / "gpu" / "rayservice.yaml"))
+    (server,) = worker["spec"]["containers"]
+    assert server["resources"]["limits"]["nvidia.com/gpu"] == "1"
+    assert "nvidia.com/gpu" not in head["spec"]["containers"][0]["resources"]["limits"]
+    kubernetes_validate.validate(worker, "1.34", strict=True)
 
 
 def test_nodes_run_with_the_flags_guarded_and_without_rights(made: Path) -> None:

@@ -21,8 +21,9 @@ from afterfit.package.sizes import Sized, Sizes
 
 PORT = 8000
 """Where KubeRay expects Serve; its Services lead there."""
-NODE_MIB = 896
-"""Ray's own processes on a node: 690 MiB of PSS were seen with one replica's node (2026-11-27)."""
+NODE_MIB = 640
+"""Ray's own processes on a node: 443 MiB of PSS were seen, and 50 MiB that a replica takes beyond a
+worker of ours (bench/results/ray.json, 2026-11-27)."""
 NODE_CPU = 0.5
 HEAD_CPU, HEAD_MIB = 1.0, 2048
 
@@ -44,6 +45,7 @@ class Plan:
     most_nodes: Sized
     head_cpus: Sized
     head_memory: Sized
+    gpus: Sized
 
 
 class Destination:
@@ -100,6 +102,9 @@ def plan_of(sizes: Sizes) -> Plan:
         ),
         head_cpus=Sized(HEAD_CPU, "GCS, dashboard and Serve's controller: a usual size"),
         head_memory=Sized(HEAD_MIB, "likewise, with room for what the GCS keeps"),
+        gpus=_share(
+            Sized(1, "the GPU of a node; Ray hides it from replicas without it"), processes
+        ),
     )
 
 

@@ -160,12 +160,15 @@ class Driver:
     def _check_processors(self, ray: Any) -> None:
         wanted = self.settings.replicas * self.settings.cpus
         free = ray.available_resources().get("CPU", 0.0)
+        fit = int(free / self.settings.cpus)
         if free + 1e-6 < wanted:
             raise ResourceError(
                 f"the cluster has {free:g} processors free, and {wanted:g} are asked for",
                 where=self.settings.address,
                 why="a replica without its processors would wait for them without an end",
-                fix=f"--workers {max(1, int(free / self.settings.cpus))}, or add nodes",
+                fix=f"--workers {fit}, or add nodes"
+                if fit
+                else "add nodes, or stop something there",
             )
 
     def _start_serve(self, ray: Any) -> str:
@@ -177,8 +180,11 @@ class Driver:
         except ValueError:
             self._started_serve = True
         settings = self.settings
-        http = {"host": settings.host, "port": settings.port}
-        serve.start(proxy_location="HeadOnly", http_options=http)
+        if self._started_serve:
+            http = {"host": settings.host, "port": settings.port}
+            serve.start(proxy_location="HeadOnly", http_options=http)
+        else:
+            serve.start()  # connects; it keeps the address that it has
         logging.getLogger("ray.serve").setLevel(logging.WARNING)
         if settings.name in serve.status().applications:
             raise ConflictError(
@@ -290,6 +296,7 @@ def _message(seen: Any) -> str:
 
 
 def _line(error: object) -> str:
-    """Return an error of Ray on one line without colours, its end first where it is long."""
+    """Return an error of Ray on one line, without colours and the trace before its last message."""
     text = " ".join(re.sub(r"\x1b\[[0-9;]*m", "", str(error)).split())
-    return text if len(text) <= 400 else f"…{text[-400:]}"
+    last = re.split(r"\w+(?:Error|Exception): ", text)[-1]
+    return last if len(last) <= 400 else f"{last[:400]}…"

@@ -20,7 +20,7 @@ from afterfit.serve.ray.leftover import end_marked
 from afterfit.serve.ray.settings import Change, Model, Plan
 from afterfit.serve.run import ServedBundle, ServerHandle, link_bundle
 
-__all__ = ["CHANGE_SECONDS", "Lines", "RayServer", "ended", "failure", "model_of"]
+__all__ = ["CHANGE_SECONDS", "STOP_SECONDS", "Lines", "RayServer", "ended", "failure", "model_of"]
 
 CHANGE_SECONDS = 180.0
 STOP_SECONDS = 60.0

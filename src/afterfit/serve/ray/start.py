@@ -8,6 +8,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -28,7 +29,15 @@ from afterfit.serve.ray.environment import (
 )
 from afterfit.serve.ray.leftover import end_marked
 from afterfit.serve.ray.replica import routes
-from afterfit.serve.ray.server import CHANGE_SECONDS, Lines, RayServer, ended, failure, model_of
+from afterfit.serve.ray.server import (
+    CHANGE_SECONDS,
+    STOP_SECONDS,
+    Lines,
+    RayServer,
+    ended,
+    failure,
+    model_of,
+)
 from afterfit.serve.ray.settings import FAST, Plan, RaySettings
 from afterfit.serve.run import ServedBundle, worker_settings
 
@@ -38,12 +47,12 @@ LONGEST_SCRATCH = 40
 """Ray makes unix sockets 60 characters below, and the kernel takes paths of about 107 bytes."""
 _FLAGS = " ".join(f"{name}={value}" for name, value in FAST.items())
 SLOW = (
-    f"the cluster was started without {_FLAGS}: Ray's own proxy costs many times as much for each "
-    "request"
+    f"the cluster was started without {_FLAGS}: a small request then took 40 to 170 times the CPU "
+    "time of Afterfit's own server, in place of 5 to 15 times"
 )
 ALONE = (
-    "this cluster is one machine: `afterfit serve` without --engine ray answers the same for less "
-    "CPU time; Ray is worth it past one machine"
+    "this cluster is one machine, where `afterfit serve` without --engine ray answers the same: a "
+    "small request took 5 to 15 times the CPU time behind Ray; see docs/how-to/ray.md"
 )
 
 
@@ -175,7 +184,10 @@ def _spawn(
     if told.get("event") == "ready":
         return process, lines, told
     why = failure(told, process)
-    ended(process, 30.0)
+    if told:  # it ends by itself, after it has taken back what it had done
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(STOP_SECONDS)
+    ended(process, 10.0)
     lines.close()
     raise why
 
