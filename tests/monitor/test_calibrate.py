@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from afterfit.monitor.bins import codes_of, groups_of, line_of
 from afterfit.monitor.budget import Budget
 from afterfit.monitor.calibrate import Calibration, Tail, calibrate, calibrate_counts
 from afterfit.monitor.held_out import MeasuredRate, calibration_findings, measured_rate
+from afterfit.monitor.sample import RARE, decode_frame, encode_frame
 from afterfit.stats.interval import wilson
 
 COLUMNS = 10
@@ -238,3 +241,44 @@ def test_blocks_by_running_counts_are_those_of_their_rows(
     slow = calibrate(reference, frame, in_time_order=True, replicates=40, seed=3)
     assert fast == slow
     assert fast.block > 50
+
+
+MIXED: tuple[list[object], ...] = (
+    ["a", "2", "z", None, "a"],
+    ["a", 2, True, 2.5, None, float("nan"), "z"],
+)
+
+
+@pytest.mark.parametrize("values", MIXED)
+def test_words_fall_where_a_fingerprint_counts_them(values: list[object]) -> None:
+    """Texts alone, and values of several types: known, new and missing ones."""
+    words = np.array(["a"] * 30 + ["2"] * 20 + ["True"] * 15, object)
+    told = Signature(task="regression", columns=(Column(name="k", kind="category"),))
+    reference = build({"k": words}, told)
+    frame, counted = {"k": np.array(values, object)}, reference.blank()
+    counted.update(frame)
+    line = line_of(counted.columns)
+    codes = codes_of(reference.columns, frame)
+    assert np.bincount(codes.ravel(), minlength=len(line)).tolist() == line.tolist()
+
+
+def test_rows_that_are_kept_come_back_as_they_were() -> None:
+    """What is missing stays missing; a category without a name and a text are told as such."""
+    kinds: dict[str, Any] = {"x": "number", "k": "category", "b": "boolean", "t": "text"}
+    told = Signature(
+        task="regression", columns=tuple(Column(name=name, kind=k) for name, k in kinds.items())
+    )
+    frame: dict[str, np.ndarray] = {
+        "x": np.array([1.5, np.nan] * 20),
+        "k": np.array(["a", None] * 20, object),
+        "b": np.array([True, False, None, True] * 10, object),
+        "t": np.array(["some", None] * 20, object),
+    }
+    reference = build(frame, told)
+    frame["k"][0] = "z"
+    names = list(kinds)
+    found = decode_frame(encode_frame(frame, names, reference), names, reference)
+    assert found["x"].tolist() == pytest.approx(frame["x"].tolist(), nan_ok=True)
+    assert found["k"].tolist() == [RARE, *frame["k"][1:].tolist()]
+    assert found["b"].tolist() == frame["b"].tolist()
+    assert found["t"].tolist() == [RARE, None] * 20
