@@ -128,8 +128,9 @@ def _numbers(column: Column, counts: ColumnCounts, n: int, rng: np.random.Genera
         return _between(column, np.zeros(n), np.ones(n), np.ones(n, dtype=bool), rng)
     weights = np.asarray(counts.counts, dtype=np.float64)
     bins = rng.choice(len(weights), size=n, p=weights / weights.sum())
-    low = np.array([counts.min, *counts.edges])[bins]
-    high = np.array([*counts.edges, counts.max])[bins]
+    # The last edge may lie just above the greatest value, which is then a bin of its own.
+    low = np.minimum([counts.min, *counts.edges], counts.max)[bins]
+    high = np.minimum([*counts.edges, counts.max], counts.max)[bins]
     return _between(column, low, high, bins == len(weights) - 1, rng)
 
 
