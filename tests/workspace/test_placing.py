@@ -96,7 +96,7 @@ def test_whoever_packs_a_version_is_told_where_it_was_decided_to_run(
     """With the record of why; without a choice nothing is said."""
     words = ["package", "people@1", "--workspace", str(space.folder), "-o"]
     assert run([*words, str(tmp_path / "one")]) == 0
-    assert "Decided of where it runs" not in capsys.readouterr().out
+    assert "Where to run it" not in capsys.readouterr().out
     said = "Run people@1 on Cloud Run. It costs 3.8 USD a month."
     record = PlatformsRecord(
         subject=version.digest, env=current_environment(), slo=SLOW, choice="gcp-run/x", said=said

@@ -37,6 +37,6 @@ def choice_told(space: Workspace, version: Version) -> str:
     said = record.said.rstrip(".")
     again = f"; {old.partition(':')[0]}: choose again" if old else ""
     return (
-        f"Decided of where it runs on {stored.envelope.created[:10]}: {said}{again} "
+        f"Where to run it, by the choice of {stored.envelope.created[:10]}: {said}{again} "
         f"(afterfit record show {short(stored.digest)})"
     )
