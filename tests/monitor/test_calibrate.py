@@ -14,7 +14,14 @@ from afterfit.core.signature import Column, Signature
 from afterfit.errors import ConfigError, InputError
 from afterfit.monitor.bins import codes_of, groups_of, line_of
 from afterfit.monitor.budget import Budget
-from afterfit.monitor.calibrate import Calibration, Tail, calibrate, calibrate_counts
+from afterfit.monitor.calibrate import (
+    Calibration,
+    Tail,
+    calibrate,
+    calibrate_codes,
+    calibrate_counts,
+    coded,
+)
 from afterfit.monitor.held_out import MeasuredRate, calibration_findings, measured_rate
 from afterfit.monitor.sample import RARE, decode_frame, encode_frame
 from afterfit.stats.interval import wilson
@@ -241,6 +248,18 @@ def test_blocks_by_running_counts_are_those_of_their_rows(
     slow = calibrate(reference, frame, in_time_order=True, replicates=40, seed=3)
     assert fast == slow
     assert fast.block > 50
+
+
+def test_thresholds_for_small_windows_alone_are_those_of_all(
+    reference: tuple[Frame, Fingerprint],
+) -> None:
+    """In the order of time each size has a slope of its own, so the larger ones can be left out."""
+    frame, made = reference
+    codes = coded(made, frame)
+    whole = calibrate_codes(made, codes, in_time_order=True, replicates=40)
+    part = calibrate_codes(made, codes, in_time_order=True, replicates=40, most=200)
+    assert [tail.n for tail in part.tails["inputs"]] == [50, 300]
+    assert part.threshold("inputs", 200, 0.01) == whole.threshold("inputs", 200, 0.01)
 
 
 MIXED: tuple[list[object], ...] = (

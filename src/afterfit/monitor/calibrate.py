@@ -11,6 +11,7 @@ exceeds alone adds up to what any of them exceeds.
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal
 
@@ -148,8 +149,12 @@ def calibrate_codes(
     in_time_order: bool = False,
     replicates: int = REPLICATES,
     seed: int = 0,
+    most: int = 0,
 ) -> Calibration:
-    """Return the calibration from the rows of the reference as `coded` gives them."""
+    """Return the calibration from the rows of the reference as `coded` gives them.
+
+    It may be for windows of at most ``most`` rows, as blocks of larger ones tell nothing of these.
+    """
     _check(reference)
     method: Literal["rows", "blocks"] = "blocks" if in_time_order else "rows"
     block, tails = 1, {}
@@ -167,7 +172,7 @@ def calibrate_codes(
                     fix="give the rows that the fingerprint was built from, or: calibrate_counts",
                 )
             block, drawn = max(block, rows.block), rows
-        tails[family] = _tails(groups_of(columns), drawn, replicates)
+        tails[family] = _tails(groups_of(columns), drawn, replicates, most)
     return _made(reference, method, tails, block, replicates, seed)
 
 
@@ -329,24 +334,28 @@ class _Rows:
 _Drawn = _Counts | _Rows
 
 
-def _tails(groups: Sequence[Group], drawn: _Drawn, replicates: int) -> tuple[Tail, ...]:
-    """Return the tails for all window sizes up to the reference's."""
+def _tails(
+    groups: Sequence[Group], drawn: _Drawn, replicates: int, at_most: int = 0
+) -> tuple[Tail, ...]:
+    """Return the tails for all window sizes up to the reference's, or those that are needed."""
     most = min(MOST_PARTS, drawn.n_ref // SIZES[-1])
     sizes = [size for size in SIZES if size <= drawn.n_ref]
     sizes += [SIZES[-1] * most] if most > 1 else []
-    found: list[list[FloatArray]] = [[] for _ in sizes]
+    # Larger windows tell of smaller ones only where all have one slope.
+    alike = isinstance(drawn, _Counts) or drawn.block == 1
+    needed = len(sizes) if alike or not at_most else bisect_left(sizes, at_most) + 1
+    found: list[list[FloatArray]] = [[] for _ in sizes[:needed]]
     chunk = max(1, _CELLS // len(drawn.line))
     for begin in range(0, replicates, chunk):
         count = min(chunk, replicates - begin)
         line = _references(drawn, count)
         before = [Side(group, line) for group in groups]
-        for into, n, after in zip(found, sizes, drawn.nested(sizes, count), strict=True):
+        for into, n, after in zip(found, sizes, drawn.nested(sizes, count), strict=False):
             pairs = zip(groups, before, strict=True)
             parts = [group.surprises(side, after, n).of_columns() for group, side in pairs]
             into.append(np.concatenate(parts, axis=1))
     beyond_of = beyond_of_columns if isinstance(drawn, _Counts) else beyond_of_windows
-    beyond = [beyond_of(n, np.concatenate(each)) for n, each in zip(sizes, found, strict=True)]
-    alike = isinstance(drawn, _Counts) or drawn.block == 1
+    beyond = [beyond_of(n, np.concatenate(each)) for n, each in zip(sizes, found, strict=False)]
     alone = sum(len(group.columns) for group in groups) == 1
     return tuple(fitted(beyond, drawn.units(), alike=alike, alone=alone))
 

@@ -106,6 +106,7 @@ def measured_rate(
             in_time_order=in_time_order,
             replicates=replicates,
             seed=seed,
+            most=n,
         )
         for family, count in _alarms(reference, calibration, codes, cut, asked):
             alarms.setdefault(family, []).append(count)
