@@ -14,6 +14,7 @@ from cyclopts import Parameter
 from afterfit.cli.common import Common, opened
 from afterfit.cli.output import Answer
 from afterfit.cli.stopping import stopping
+from afterfit.core.progress import Progress
 from afterfit.errors import UsageError
 from afterfit.serve.ending import ended
 from afterfit.serve.ray.server import RayServer
@@ -116,19 +117,12 @@ def serve(
         public_docs=public_docs, batch_cap=batch_cap, queue_rows=queue_rows,
         deadline_ms=deadline_ms, access_log=access_log, **asdict(control),
     )  # fmt: skip
-    options = {"follow": follow, "events": events, **engine.options()}
-    options["allow_unauthenticated"] = allow_unauthenticated
-    with (
-        opened(common, asked) as space,
-        stopping() as stop,
-        space.serve(*refs, **options) as served,
-    ):
-        if isinstance(served.server, RayServer):
-            for note in served.server.notes:
-                space.progress.say(f"  ! {note}")
+    more = {"follow": follow, "events": events, **engine.options()}
+    more["allow_unauthenticated"] = allow_unauthenticated
+    with opened(common, asked) as space, stopping() as stop, space.serve(*refs, **more) as served:
+        _warn(served.server, space.progress)
         _tell(served.server, served.bundles, as_json=common.json)
-        code = _wait(served.server, stop)
-    return Answer(silent=True, exit=code)
+        return Answer(silent=True, exit=_wait(served.server, stop))
 
 
 def _settings(**given: object) -> dict[str, object]:
@@ -142,6 +136,12 @@ def _settings(**given: object) -> dict[str, object]:
 def _mode(given: list[str] | None) -> str | list[str] | None:
     """Return ``none``, ``all`` or the columns as the configuration has them."""
     return given[0] if given in (["none"], ["all"]) else given
+
+
+def _warn(server: ServerHandle, progress: Progress) -> None:
+    if isinstance(server, RayServer):
+        for note in server.notes:
+            progress.say(f"  ! {note}")
 
 
 def _tell(server: ServerHandle, bundles: dict[str, ServedBundle], *, as_json: bool) -> None:

@@ -129,8 +129,8 @@ class Driver:
                 "the cluster cannot be reached" if settings.address else "Ray does not start",
                 where=settings.address or "ray.init",
                 why=_line(error),
-                fix="ray status --address HOST:PORT tells whether it runs; use the same versions "
-                "of Ray and Python, and a machine that is one of its nodes",
+                fix="see whether it runs there (ray status); use the same versions of Ray and of "
+                "Python, and a machine that is one of its nodes",
             ) from None
         self._connected = True
 
@@ -153,7 +153,7 @@ class Driver:
                     "a node of the cluster has no Afterfit",
                     where=address,
                     why="its replicas load and answer with it",
-                    fix="pip install afterfit on every node, or afterfit package --for ray",
+                    fix="on every node: pip install 'afterfit[ray]'",
                 )
         return found
 
@@ -286,7 +286,7 @@ def _refused(error: Exception, settings: RaySettings) -> AfterfitError:
             "another application of the cluster answers at /",
             where=settings.address,
             why=_line(error),
-            fix="delete it, or give this one a route_prefix: afterfit package NAME --for ray",
+            fix="delete it; or edit route_prefix of: afterfit package NAME@champion --for ray",
         )
     return InternalError("Ray Serve takes no such application", why=_line(error))
 
