@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -26,8 +25,9 @@ from afterfit import ship
 from afterfit.runtime.client import Client
 from afterfit.runtime.predict import load_bundle
 from afterfit.serve.config import ServeConfig
+from afterfit.serve.ray.environment import variables
 from afterfit.serve.ray.leftover import end_marked, marked
-from afterfit.serve.ray.settings import FAST, MARK
+from afterfit.serve.ray.settings import Plan, RaySettings
 from afterfit.serve.ray.start import start_ray
 from afterfit.serve.run import ServedBundle
 
@@ -106,7 +106,10 @@ def test_a_cluster_of_its_own_answers_changes_and_leaves_nothing(
         everywhere = [p for a, p in listening(server.mark) if a in ON_EVERY_ADDRESS]
         assert [port for port in everywhere if predicts(port)] == []
         assert changed_under_load(server.url, lambda: server.replace("churn", two)) == []
-        assert client.get("/version").json()["version"] == 2
+        with server.client() as later:
+            assert later.get("/version").json()["version"] == 2
+        kept = client.get("/version")  # on a connection from before, which was idle
+        assert (kept.status, kept.json()["version"]) == (200, 2)
         client.close()
     assert marked(server.mark) == []
     assert list((tmp_path / "events").glob("events-ray-*"))
@@ -142,34 +145,26 @@ def changed_under_load(url: str, change: Any) -> list[str]:
 
 
 @pytest.fixture
-def cluster(python: str) -> Iterator[subprocess.Popen[str]]:
-    """A cluster of two nodes, by somebody else; ended with the test."""
+def cluster(python: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[subprocess.Popen[str]]:
+    """A cluster of two nodes, by somebody else; its token is in the environment."""
     mark = f"cluster-{os.getpid()}"
-    environ = {**os.environ, **FAST, MARK: mark, "RAY_USAGE_STATS_ENABLED": "0",
-               "RAY_AUTH_MODE": "disabled",
-               "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "1"}  # fmt: skip
-    for name in ("STATS_PORT", "METRICS_PORT"):
-        environ[f"RAY_SERVE_HAPROXY_{name}"] = str(free_port())
-    command = [python, str(Path(__file__).with_name("cluster.py"))]
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environ
-    ) as process:
-        yield process
-        assert process.stdin is not None
-        process.stdin.close()
-        try:
-            process.wait(60)
-        finally:
-            process.kill()
-            end_marked(mark)
-
-
-def free_port() -> int:
-    """A port that nobody has."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port: int = one.getsockname()[1]
-    return port
+    with tempfile.TemporaryDirectory(prefix="afterfit-two-", ignore_cleanup_errors=True) as folder:
+        settings = RaySettings(name="two", plan=Plan(models={}), scratch=folder)
+        environ = variables(os.environ, settings, mark) | {"RAY_TMPDIR": folder}
+        for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN"):
+            monkeypatch.setenv(name, environ[name])
+        command = [python, str(Path(__file__).with_name("cluster.py"))]
+        with subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environ
+        ) as process:
+            yield process
+            assert process.stdin is not None
+            process.stdin.close()
+            try:
+                process.wait(60)
+            finally:
+                process.kill()
+                end_marked(mark)
 
 
 def told(process: subprocess.Popen[str], question: str = "") -> str:
@@ -187,7 +182,6 @@ def test_two_nodes_answer_as_the_native_model(
 ) -> None:
     """By the command: a replica on each node, and SIGTERM takes its own and leaves the cluster."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
     X, expected = shipped()
     address = told(cluster)
     assert json.loads(told(cluster, "\n")) == [1.0, 1.0]

@@ -112,7 +112,7 @@ def test_a_cluster_of_its_own_runs_under_its_own_variables() -> None:
     assert one["RAY_AUTH_TOKEN"] != two["RAY_AUTH_TOKEN"]
     ports = {value for name, value in one.items() if name.endswith("_PORT")}
     assert len(ports) == 3
-    assert one["RAY_SERVE_HAPROXY_SOCKET_PATH"] == "/tmp/x/h/admin.sock"  # noqa: S108 - as above
+    assert one["RAY_SERVE_HAPROXY_SOCKET_PATH"] == "/tmp/x/h/a"  # noqa: S108 - as above
     slow = variables(outer, SETTINGS, "m", fast=False)
     assert FAST.keys() & slow.keys() == set()
     theirs = variables(outer, msgspec.structs.replace(SETTINGS, address="h:1"), "m")

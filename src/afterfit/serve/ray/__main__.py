@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 import queue
+import shutil
 import signal
 import sys
 import threading
@@ -47,6 +48,8 @@ def main(arguments: list[str] | None = None) -> int:
         return found.exit_code
     finally:
         driver.close()
+        # Whoever made it may be gone.
+        shutil.rmtree(settings.scratch, ignore_errors=True)
     return 0
 
 

@@ -18,6 +18,10 @@ __all__ = ["PYTHON", "check_address", "free_port", "ray_python", "variables"]
 
 PYTHON = "AFTERFIT_RAY"
 """Names the interpreter that has Ray and Afterfit, where it is not this one."""
+DRAINING_S = "5"
+"""How long an old replica answers on after a change: HAProxy hears of the new ones a moment later.
+
+With Ray's 30 s the end takes that long, too, and Serve gives up on it."""
 _ADDRESS = re.compile(r"[A-Za-z0-9._-]+:\d{1,5}|\[[0-9a-fA-F:]+\]:\d{1,5}")
 
 
@@ -36,7 +40,8 @@ def variables(
         return found
     found = {name: value for name, value in found.items() if not name.startswith("RAY_SERVE_")}
     ports = ("HAPROXY_STATS_PORT", "HAPROXY_METRICS_PORT", "FALLBACK_PROXY_HTTP_PORT")
-    files = {"CONFIG_FILE_LOC": "haproxy.cfg", "SOCKET_PATH": "admin.sock",
+    # Short names: Ray puts a folder of 56 characters between, and HAProxy takes 97 for a socket.
+    files = {"CONFIG_FILE_LOC": "haproxy.cfg", "SOCKET_PATH": "a", "METRICS_SOCKET_PATH": "m",
              "SERVER_STATE_FILE": "state", "SERVER_STATE_BASE": ""}  # fmt: skip
     folder = Path(settings.scratch) / "h"
     return {
@@ -44,8 +49,9 @@ def variables(
         **(FAST if fast else {}),
         **{f"RAY_SERVE_{name}": str(free_port("127.0.0.1")) for name in ports},
         **{f"RAY_SERVE_HAPROXY_{name}": str(folder / file) for name, file in files.items()},
-        "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "1",
-        "RAY_SERVE_PROXY_MIN_DRAINING_PERIOD_S": "1",
+        "RAY_SERVE_HAPROXY_CLOSE_SPREAD_TIME_S": "1",  # idle connections know the old replicas only
+        "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": DRAINING_S,
+        "RAY_SERVE_PROXY_MIN_DRAINING_PERIOD_S": DRAINING_S,
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN": secrets.token_hex(32),
     }

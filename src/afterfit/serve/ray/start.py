@@ -43,8 +43,8 @@ from afterfit.serve.run import ServedBundle, worker_settings
 
 __all__ = ["start_ray"]
 
-LONGEST_SCRATCH = 40
-"""Ray makes unix sockets 60 characters below, and the kernel takes paths of about 107 bytes."""
+LONGEST_SCRATCH = 34
+"""Ray makes sockets some 70 characters below, and the kernel takes paths of about 107 bytes."""
 _FLAGS = " ".join(f"{name}={value}" for name, value in FAST.items())
 SLOW = (
     f"the cluster was started without {_FLAGS}: a small request then took 40 to 170 times the CPU "
