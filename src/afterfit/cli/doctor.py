@@ -32,6 +32,7 @@ _LIBRARIES = {
     "apprise": ("apprise", "pip install 'afterfit[alerts]'"),
     "starlette": ("starlette", "pip install 'afterfit[ui]'"),
     "uvicorn": ("uvicorn", "pip install 'afterfit[ui]'"),
+    "ray": ("ray", "pip install 'afterfit[ray]'"),
 }
 _MEBIBYTE = 1 << 20
 _LOW_DISK_MIB = 500
