@@ -31,6 +31,7 @@ from afterfit.models.convert_steps import (
 )
 from afterfit.models.convert_text import text_options, write_tfidf
 from afterfit.models.convert_trees import emit
+from afterfit.models.convert_verified import verified_once
 from afterfit.models.native import NativeModel
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def sklearn_to_onnx(
     inputs = _inputs(estimator, names, signature, attempt, missing)
     exact = attempt.trees == "exact"
     types = [(tensor.name, _tensor_type(tensor)) for tensor in inputs]
-    with _registered(exact=exact):
+    with _registered(exact=exact), verified_once():
         model = convert_sklearn(
             estimator,
             name="model",
