@@ -14,6 +14,8 @@ import pytest
 from afterfit.loadtest.autoscale.queueing import Replica
 
 BUSY_S = 0.03
+TRIES = 4
+"""Tests that run beside this one keep a client from its time for some seconds."""
 
 
 @pytest.fixture(name="bench")
@@ -39,8 +41,11 @@ def test_a_scaled_fleet_does_what_was_foretold(bench: Any) -> None:
     )  # fmt: skip
     real = Replica(bench.SERVICE_S, 0.0, 2, 100_000, bench.COLD_START_S)
     of = bench.quiet(real)
-    latency, lag, _ = bench.answered(real, case, 1)
-    if lag > BUSY_S:
+    for _ in range(TRIES):
+        latency, lag, _ = bench.answered(real, case, 1)
+        if lag <= BUSY_S:
+            break
+    else:
         pytest.skip(f"the machine is too busy: the client itself came {lag * 1e3:.0f} ms late")
     assert np.isfinite(latency).all()
     percentile, late = bench.seen(latency)
