@@ -7,14 +7,12 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from tests.runtime.bundles import people_bundle
+from tests.workspace.people import people_workspace
 
 from afterfit.cli.app import run
-from afterfit.core.bundle import write_manifest
 from afterfit.core.metric import Metric
 from afterfit.core.slo import slo_of
 from afterfit.errors import UsageError
-from afterfit.package.lock import serving_pins
 from afterfit.platforms.catalog import builtin
 from afterfit.records.loadtest import Certificate, LoadtestRecord
 from afterfit.records.platforms import PlatformsRecord
@@ -30,12 +28,7 @@ SLOW, FAST = "p99 <= 50 ms", "p95 <= 5 ms"
 @pytest.fixture
 def space(tmp_path: Path) -> Workspace:
     """A workspace with the version ``people@1``."""
-    people_bundle(tmp_path / "draft")
-    (tmp_path / "draft" / "requirements.lock").write_text(serving_pins(), "utf-8")
-    write_manifest(tmp_path / "draft")
-    space = Workspace(tmp_path / ".afterfit")
-    space.registry.register("people", tmp_path / "draft", who="ada")
-    return space
+    return people_workspace(tmp_path)
 
 
 @pytest.fixture

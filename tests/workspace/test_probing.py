@@ -11,14 +11,14 @@ import msgspec
 import pytest
 from tests.platforms.probe.test_results import MEASURED, result, written
 from tests.runtime.bundles import people_bundle
+from tests.workspace.people import people_workspace
 
 from afterfit.cli.app import run
-from afterfit.core.bundle import Bundle, write_manifest
+from afterfit.core.bundle import Bundle
 from afterfit.core.metric import Metric
 from afterfit.core.serving_settings import ServingSettings
 from afterfit.core.slo import slo_of
 from afterfit.errors import ConflictError, InputError, NotFoundError, UnavailableError, UsageError
-from afterfit.package.lock import serving_pins
 from afterfit.platforms.probe.machine import Pinning, usable_cpus
 from afterfit.records.loadtest import LoadtestRecord
 from afterfit.registry.version import Version
@@ -37,12 +37,7 @@ SLO = "p99 <= 50 ms"
 @pytest.fixture
 def space(tmp_path: Path) -> Workspace:
     """A workspace with the version ``people@1``."""
-    people_bundle(tmp_path / "draft")
-    (tmp_path / "draft" / "requirements.lock").write_text(serving_pins(), "utf-8")
-    write_manifest(tmp_path / "draft")
-    space = Workspace(tmp_path / ".afterfit")
-    space.registry.register("people", tmp_path / "draft", who="ada")
-    return space
+    return people_workspace(tmp_path)
 
 
 @pytest.fixture
